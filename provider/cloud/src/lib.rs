@@ -1,1 +1,98 @@
-//! todo
+//! What Multizone needs from a cloud: one trait, plain facts, and an inventory found by labels.
+//!
+//! A cloud knows nothing of Terraform and nothing of Kubernetes.  Every mutation is idempotent ("ensure"): calling it
+//! again with the same specification finds the object it made and returns it, so that a crash between any two calls is
+//! healed by calling them again.
+
+mod capabilities;
+mod error;
+mod inventory;
+mod labels;
+mod spec;
+
+use async_trait::async_trait;
+
+pub use capabilities::{Capabilities, EndpointKind, Subnets, Timing};
+pub use error::CloudError;
+pub use inventory::{Address, Disk, FirewallRule, Inventory, Machine, MachineState, Network, Subnet};
+pub use labels::{ClusterName, Labels, Role, label};
+pub use spec::{AddressSpec, DiskSpec, FirewallSpec, MachineSpec, MachineType, NetworkSpec, SecretSpec, Zone};
+
+/// The result of a call to a cloud.
+pub type Result<T> = std::result::Result<T, CloudError>;
+
+/// One region of one cloud account.
+#[async_trait]
+pub trait Cloud: Send + Sync + std::fmt::Debug {
+    /// The cloud's name as its users write it, for example `Compute Engine`.
+    fn name(&self) -> &str;
+    /// The region that every call concerns.
+    fn region(&self) -> &str;
+    /// What this cloud can and cannot do, and how long its operations usually take.
+    fn capabilities(&self) -> &Capabilities;
+
+    /// The zones on offer in the region.
+    async fn zones(&self) -> Result<Vec<Zone>>;
+    /// A machine type as offered in a zone; `None` when the zone does not offer it.
+    async fn machine_type(&self, zone: &str, name: &str) -> Result<Option<MachineType>>;
+
+    /// Everything in the region that carries the cluster's label, read in pages.
+    async fn inventory(&self, cluster: &ClusterName) -> Result<Inventory>;
+
+    /// Makes sure that the cluster's network exists, with its subnets.
+    async fn ensure_network(&self, spec: &NetworkSpec) -> Result<Network>;
+    /// Deletes the cluster's network with its subnets; absent is fine.
+    async fn delete_network(&self, cluster: &ClusterName) -> Result<()>;
+    /// Makes sure that a firewall rule exists and says what the specification says.
+    async fn ensure_firewall_rule(&self, spec: &FirewallSpec) -> Result<FirewallRule>;
+    /// Deletes a firewall rule; absent is fine.
+    async fn delete_firewall_rule(&self, cluster: &ClusterName, name: &str) -> Result<()>;
+
+    /// Makes sure that a stable external address is reserved.
+    async fn ensure_address(&self, spec: &AddressSpec) -> Result<Address>;
+    /// Releases a stable address; absent is fine, in use is an error.
+    async fn delete_address(&self, cluster: &ClusterName, name: &str) -> Result<()>;
+
+    /// Makes sure that a machine exists (its name is its identity within the zone) and waits until it runs.
+    /// An existing machine of that name that does not carry the cluster's label is an error, never adopted.
+    async fn ensure_machine(&self, spec: &MachineSpec) -> Result<Machine>;
+    /// Starts a machine that was halted and waits until it runs.
+    async fn start_machine(&self, zone: &str, name: &str) -> Result<()>;
+    /// Deletes a machine with its boot disk and waits until it is gone; absent is fine.
+    async fn delete_machine(&self, zone: &str, name: &str) -> Result<()>;
+    /// Replaces a machine's labels.
+    async fn set_machine_labels(&self, zone: &str, name: &str, labels: &Labels) -> Result<()>;
+
+    /// Makes sure that a disk exists; from a snapshot of `source` when that is given.
+    async fn ensure_disk(&self, spec: &DiskSpec) -> Result<Disk>;
+    /// Grows a disk.
+    async fn resize_disk(&self, zone: &str, name: &str, size_gb: i64) -> Result<()>;
+    /// Replaces a disk's labels.
+    async fn set_disk_labels(&self, zone: &str, name: &str, labels: &Labels) -> Result<()>;
+    /// Deletes a disk; absent is fine, in use is an error.
+    async fn delete_disk(&self, zone: &str, name: &str) -> Result<()>;
+    /// Takes a snapshot of a disk under the given name, or finds the one taken before, and waits until it is ready.
+    async fn ensure_snapshot(&self, zone: &str, disk: &str, snapshot: &str, labels: &Labels) -> Result<()>;
+    /// Deletes a snapshot; absent is fine.
+    async fn delete_snapshot(&self, snapshot: &str) -> Result<()>;
+
+    /// The latest version of a secret; `None` when the secret or every version of it is absent.
+    async fn secret(&self, name: &str) -> Result<Option<Vec<u8>>>;
+    /// Stores a secret unless it exists, and sets who may read it.  Returns the content now stored, which is the
+    /// earlier one when the secret existed.
+    async fn ensure_secret(&self, spec: &SecretSpec) -> Result<Vec<u8>>;
+    /// Lets the machine identity `reader` read the secret.
+    async fn grant_secret(&self, name: &str, reader: &str) -> Result<()>;
+    /// Deletes a secret; absent is fine.
+    async fn delete_secret(&self, name: &str) -> Result<()>;
+
+    /// The identity that a machine has when the configuration names none (on Compute Engine the project's default
+    /// service account).
+    async fn default_machine_identity(&self) -> Result<String>;
+    /// The Kubernetes provider ID of a machine, for example `gce://PROJECT/ZONE/NAME`.
+    fn provider_id(&self, zone: &str, machine: &str) -> String;
+    /// The CSI driver and volume handle of a disk, for example (`pd.csi.storage.gke.io`, `projects/P/zones/Z/disks/D`).
+    fn volume(&self, zone: &str, disk: &str) -> (String, String);
+    /// Where a machine reads its secret from at boot: the Secret Manager's base URL and project, for user data.
+    fn secret_source(&self, name: &str) -> String;
+}

@@ -1,0 +1,125 @@
+//! What a cloud says exists.
+
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+
+use crate::Labels;
+
+/// Everything that carries one cluster's label.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inventory {
+    /// The cluster's network, if it exists.
+    pub network: Option<Network>,
+    /// Firewall rules of that network that are the cluster's.
+    pub firewall_rules: Vec<FirewallRule>,
+    /// Stable addresses.
+    pub addresses: Vec<Address>,
+    /// Machines.
+    pub machines: Vec<Machine>,
+    /// Disks, the machines' boot disks left out.
+    pub disks: Vec<Disk>,
+    /// Names of the secrets.
+    pub secrets: Vec<String>,
+    /// Names of snapshots.
+    pub snapshots: Vec<String>,
+}
+
+/// A cluster's network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// Name in the cloud.
+    pub name: String,
+    /// Subnets.
+    pub subnets: Vec<Subnet>,
+}
+
+/// A subnet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subnet {
+    /// Name in the cloud.
+    pub name: String,
+    /// The zone, where subnets are zonal.
+    pub zone: Option<String>,
+    /// Range.
+    pub cidr: Ipv4Net,
+}
+
+/// A firewall rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FirewallRule {
+    /// Name within the cluster.
+    pub name: String,
+    /// Whether it still says what its specification said (facts to compare are in `spec`).
+    pub spec: crate::FirewallSpec,
+}
+
+/// A stable external address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// Name within the cluster.
+    pub name: String,
+    /// The address.
+    pub address: Ipv4Addr,
+    /// Zone and name of the machine that holds it.
+    pub holder: Option<(String, String)>,
+    /// Labels.
+    pub labels: Labels,
+}
+
+/// What a machine is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MachineState {
+    /// Being made or booting.
+    Starting,
+    /// Running.
+    Running,
+    /// On its way down.
+    Stopping,
+    /// Halted; it can be started again.
+    Halted,
+}
+
+/// A machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// The cloud's own ID.
+    pub id: String,
+    /// Name.
+    pub name: String,
+    /// Zone.
+    pub zone: String,
+    /// State.
+    pub state: MachineState,
+    /// Machine type.
+    pub machine_type: String,
+    /// Internal address, once it has one.
+    pub address: Option<Ipv4Addr>,
+    /// External address, if it has one.
+    pub external_address: Option<Ipv4Addr>,
+    /// Names of the attached disks, its boot disk left out.
+    pub disks: Vec<String>,
+    /// Labels.
+    pub labels: Labels,
+    /// When it was made, RFC 3339.
+    pub created: String,
+}
+
+/// A zonal disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Disk {
+    /// The cloud's own ID.
+    pub id: String,
+    /// Name.
+    pub name: String,
+    /// Zone.
+    pub zone: String,
+    /// Size in GiB.
+    pub size_gb: i64,
+    /// Kind.
+    pub disk_type: String,
+    /// Names of the machines it is attached to.
+    pub attached_to: Vec<String>,
+    /// Labels.
+    pub labels: Labels,
+}

@@ -1,0 +1,69 @@
+//! The labels by which Multizone knows its own objects.
+
+use std::{collections::BTreeMap, fmt};
+
+/// Labels of a cloud object.
+pub type Labels = BTreeMap<String, String>;
+
+/// Keys of the labels that Multizone sets.
+pub mod label {
+    /// The cluster's name; on every object.
+    pub const CLUSTER: &str = "multizone-cluster";
+    /// [`super::Role`]; on machines.
+    pub const ROLE: &str = "multizone-role";
+    /// Name of the node group; on workers.
+    pub const NODE_GROUP: &str = "multizone-node-group";
+    /// Key of the replica; on masters.
+    pub const REPLICA: &str = "multizone-replica";
+    /// Kubernetes version with `-` for `.`; on machines.
+    pub const VERSION: &str = "multizone-version";
+    /// Present while a create has not finished: the next create adopts the object (design.md, Resources).
+    pub const CREATING: &str = "multizone-creating";
+    /// Name of the disk within the cluster; on disks.
+    pub const DISK: &str = "multizone-disk";
+    /// Region, on disks and machines (domain-rules.md, source document 1).
+    pub const REGION: &str = "topology-region";
+    /// Zone, on disks and machines.
+    pub const ZONE: &str = "topology-zone";
+}
+
+/// The name of a cluster.  A type of its own so that objects are matched by the whole name, never by a prefix
+/// (domain-rules.md, kube-up's mistake 4).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClusterName(String);
+
+impl ClusterName {
+    /// Wraps a name that the resource has validated.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self(name.into())
+    }
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ClusterName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What a machine is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// A control-plane replica.
+    Master,
+    /// A worker.
+    Worker,
+}
+
+impl Role {
+    /// The label's value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Master => "master",
+            Self::Worker => "worker",
+        }
+    }
+}

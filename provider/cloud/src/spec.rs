@@ -1,0 +1,127 @@
+//! What the caller asks a cloud for.
+
+use ipnet::Ipv4Net;
+
+use crate::{ClusterName, Labels};
+
+/// A zone on offer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Zone {
+    /// Name, for example `us-central1-a`.
+    pub name: String,
+    /// Whether the cloud says that the zone is up.
+    pub up: bool,
+}
+
+/// A machine type as offered in one zone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MachineType {
+    /// Name, for example `n1-standard-2`.
+    pub name: String,
+    /// Virtual CPUs.
+    pub cpus: u32,
+    /// Memory in MiB.
+    pub memory_mib: u64,
+}
+
+/// The region network of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkSpec {
+    /// The cluster that owns it.
+    pub cluster: ClusterName,
+    /// Address range of the region's subnet; `None` takes the cloud's default.
+    pub cidr: Option<Ipv4Net>,
+    /// Zones to span, with each zone's own range where the cloud has zonal subnets.
+    pub zones: Vec<(String, Option<Ipv4Net>)>,
+    /// Labels, where the cloud labels networks.
+    pub labels: Labels,
+}
+
+/// One ingress rule of the cluster's network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FirewallSpec {
+    /// The cluster that owns it.
+    pub cluster: ClusterName,
+    /// Name within the cluster, for example `api`.
+    pub name: String,
+    /// Where the traffic may come from.
+    pub source_ranges: Vec<Ipv4Net>,
+    /// Roles whose machines may be the source; empty for none.
+    pub source_roles: Vec<crate::Role>,
+    /// Roles whose machines accept the traffic; empty for all of the cluster's.
+    pub target_roles: Vec<crate::Role>,
+    /// TCP port ranges (inclusive); empty with `all_protocols`.
+    pub tcp_ports: Vec<(u16, u16)>,
+    /// Accept every protocol and port.
+    pub all_protocols: bool,
+}
+
+/// A stable external address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddressSpec {
+    /// The cluster that owns it.
+    pub cluster: ClusterName,
+    /// Name within the cluster, for example `api`.
+    pub name: String,
+    /// Labels.
+    pub labels: Labels,
+}
+
+/// A machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MachineSpec {
+    /// The cluster that owns it.
+    pub cluster: ClusterName,
+    /// Name: unique in its zone, and the Kubernetes node's name.
+    pub name: String,
+    /// Zone.
+    pub zone: String,
+    /// Role, which decides the firewall rules that apply to it.
+    pub role: crate::Role,
+    /// Machine type.
+    pub machine_type: String,
+    /// Image; `None` takes the cloud's current Ubuntu LTS.
+    pub image: Option<String>,
+    /// Size of the boot disk in GiB.
+    pub boot_disk_gb: i64,
+    /// cloud-init user data.
+    pub user_data: String,
+    /// Machine identity (service account); `None` gives it none.
+    pub identity: Option<String>,
+    /// The stable address to hold, by its name within the cluster; `None` takes an ephemeral one.
+    pub address: Option<String>,
+    /// Labels, from creation on.
+    pub labels: Labels,
+}
+
+/// A zonal disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskSpec {
+    /// The cluster that owns it.
+    pub cluster: ClusterName,
+    /// Name in the cloud.
+    pub name: String,
+    /// Zone.
+    pub zone: String,
+    /// Size in GiB.
+    pub size_gb: i64,
+    /// Kind, for example `pd-balanced`.
+    pub disk_type: String,
+    /// The snapshot to fill it from.
+    pub snapshot: Option<String>,
+    /// Labels, from creation on.
+    pub labels: Labels,
+}
+
+/// A secret.
+#[derive(Clone)]
+pub struct SecretSpec {
+    /// The cluster that owns it.
+    pub cluster: ClusterName,
+    /// Name in the secret store.
+    pub name: String,
+    /// Content to store when the secret does not exist yet.
+    pub content: Vec<u8>,
+    /// Labels.
+    pub labels: Labels,
+}
