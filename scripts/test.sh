@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Everything: lints, unit, property and acceptance tests, docs check.  Missing optional counterparts are said loudly.
+set -euo pipefail
+. "$(dirname "$0")/terraform-environment.sh"
+cd "$root"
+need cargo "builds everything: install Rust"
+need terraform "the acceptance tests drive it: 1.11 or later"
+need python3 "some counterparts are Python programs"
+
+# Debian packages, only where that is possible without asking.
+if ! command -v cloud-init >/dev/null 2>&1 && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends cloud-init; } >/dev/null 2>&1 || true
+fi
+for counterpart in kubectl gcloud cloud-init; do
+  command -v "$counterpart" >/dev/null 2>&1 || echo "SKIPPED: the tests against $counterpart: it is not installed" >&2
+done
+
+scripts/lint.sh
+export RUST_BACKTRACE=1 CARGO_TERM_COLOR=never
+export MULTIZONE_PROVIDER=$binary
+cargo build --locked --workspace
+terraform fmt -check -recursive examples modules 2>/dev/null || terraform fmt -check -recursive examples
+"$binary" docs --directory docs --check
+cargo test --locked --workspace --doc
+if command -v cargo-nextest >/dev/null 2>&1; then
+  cargo nextest run --locked --workspace --no-fail-fast
+else
+  cargo test --locked --workspace --no-fail-fast --bins --lib --tests
+fi
