@@ -1,4 +1,7 @@
 //! What can go wrong at a cloud, with the facts a user needs.
+//!
+//! `object` is always the kind and the name as the user would look for them, for example `machine demo-master-a in
+//! us-central1-a`.
 
 /// An error from a cloud.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -14,6 +17,14 @@ pub enum CloudError {
     NotOurs {
         /// Kind and name.
         object: String,
+    },
+    /// The object exists, is ours, and is not what was asked for in something that cannot be changed in place.
+    #[error("{object} exists and differs from what is wanted: {difference}")]
+    Differs {
+        /// Kind and name.
+        object: String,
+        /// What differs: how it is and how it should be.
+        difference: String,
     },
     /// The object is in use.
     #[error("{object} is in use: {reason}")]
@@ -69,4 +80,66 @@ pub enum CloudError {
         /// What was waited for.
         waiting_for: String,
     },
+}
+
+impl CloudError {
+    /// The kind and name of the object that the call was about.
+    pub fn object(&self) -> &str {
+        match self {
+            Self::NotFound { object }
+            | Self::NotOurs { object }
+            | Self::Differs { object, .. }
+            | Self::InUse { object, .. }
+            | Self::Capacity { object, .. }
+            | Self::Forbidden { object, .. }
+            | Self::Refused { object, .. }
+            | Self::Unavailable { object, .. }
+            | Self::Timeout { object, .. } => object,
+        }
+    }
+
+    /// Whether the object is not there.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::NotFound { .. })
+    }
+
+    /// What the user can do next, as a sentence for a diagnostic.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::NotFound { .. } => "Run terraform apply again: what is missing is made again.",
+            Self::NotOurs { .. } => "Choose another name, or import the object if it is this cluster's.",
+            Self::Differs { .. } => "Change the configuration to what exists, or delete the object and apply again.",
+            Self::InUse { .. } => "Release it from what uses it, then run terraform apply again.",
+            Self::Capacity { .. } => {
+                "Choose another zone or machine type, or raise the quota, then run terraform apply again."
+            }
+            Self::Forbidden { .. } => {
+                "Give the caller's identity the permission that is missing, then run terraform apply again."
+            }
+            Self::Refused { .. } => "Correct what the cloud names in its refusal.",
+            Self::Unavailable { .. } => {
+                "Nothing is lost: run terraform apply again when the cloud answers; it continues where it stopped."
+            }
+            Self::Timeout { .. } => {
+                "The operation may still finish: run terraform apply again; it finds what was made and continues."
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CloudError;
+
+    #[test]
+    fn an_error_names_its_object_and_the_cause() {
+        let error = CloudError::InUse {
+            object: "disk data in z".into(),
+            reason: "attached to m".into(),
+        };
+        assert_eq!(error.to_string(), "disk data in z is in use: attached to m");
+        assert_eq!(error.object(), "disk data in z");
+        assert!(!error.is_not_found());
+        assert!(CloudError::NotFound { object: "x".into() }.is_not_found());
+    }
 }

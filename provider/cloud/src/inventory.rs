@@ -6,7 +6,7 @@ use ipnet::Ipv4Net;
 
 use crate::Labels;
 
-/// Everything that carries one cluster's label.
+/// Everything in the region that carries one cluster's label.  Lists are sorted by zone and name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inventory {
     /// The cluster's network, if it exists.
@@ -23,6 +23,31 @@ pub struct Inventory {
     pub secrets: Vec<String>,
     /// Names of snapshots.
     pub snapshots: Vec<String>,
+}
+
+impl Inventory {
+    /// Whether nothing of the cluster is left.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+    /// The machine of that zone and name.
+    pub fn machine(&self, zone: &str, name: &str) -> Option<&Machine> {
+        self.machines
+            .iter()
+            .find(|machine| machine.zone == zone && machine.name == name)
+    }
+    /// The disk of that zone and name.
+    pub fn disk(&self, zone: &str, name: &str) -> Option<&Disk> {
+        self.disks.iter().find(|disk| disk.zone == zone && disk.name == name)
+    }
+    /// The stable address of that name within the cluster.
+    pub fn address(&self, name: &str) -> Option<&Address> {
+        self.addresses.iter().find(|address| address.name == name)
+    }
+    /// The firewall rule of that name within the cluster.
+    pub fn firewall_rule(&self, name: &str) -> Option<&FirewallRule> {
+        self.firewall_rules.iter().find(|rule| rule.name == name)
+    }
 }
 
 /// A cluster's network.
@@ -50,8 +75,11 @@ pub struct Subnet {
 pub struct FirewallRule {
     /// Name within the cluster.
     pub name: String,
-    /// Whether it still says what its specification said (facts to compare are in `spec`).
+    /// What the rule says now, to be compared with what it should say; its lists are sorted.
     pub spec: crate::FirewallSpec,
+    /// What the rule says that no specification can say (disabled, another protocol, a foreign tag), in words: somebody
+    /// changed it.
+    pub unexpected: Option<String>,
 }
 
 /// A stable external address.
@@ -103,6 +131,19 @@ pub struct Machine {
     pub labels: Labels,
     /// When it was made, RFC 3339.
     pub created: String,
+}
+
+impl Machine {
+    /// Whether a create of it has not finished (design.md, Resources).
+    pub fn creating(&self) -> bool {
+        self.labels.contains_key(crate::label::CREATING)
+    }
+    /// Its role, by its label.
+    pub fn role(&self) -> Option<crate::Role> {
+        self.labels
+            .get(crate::label::ROLE)
+            .and_then(|role| crate::Role::parse(role))
+    }
 }
 
 /// A zonal disk.

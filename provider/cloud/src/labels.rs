@@ -21,7 +21,12 @@ pub mod label {
     pub const CREATING: &str = "multizone-creating";
     /// Name of the disk within the cluster; on disks.
     pub const DISK: &str = "multizone-disk";
-    /// Region, on disks and machines (domain-rules.md, source document 1).
+    /// Name of the stable address within the cluster; on addresses, set by the cloud's own code.
+    pub const ADDRESS: &str = "multizone-address";
+    /// `true` on the disks that machines boot from, set by the cloud's own code so that the inventory leaves them out.
+    pub const BOOT: &str = "multizone-boot";
+    /// Region, on disks and machines (domain-rules.md, source document 1); the cloud's own code also sets it on what is
+    /// not regional by itself (snapshots, secrets), so that clusters of one name in two regions stay apart.
     pub const REGION: &str = "topology-region";
     /// Zone, on disks and machines.
     pub const ZONE: &str = "topology-zone";
@@ -65,5 +70,30 @@ impl Role {
             Self::Master => "master",
             Self::Worker => "worker",
         }
+    }
+
+    /// The role of a label's value.
+    pub fn parse(value: &str) -> Option<Self> {
+        [Self::Master, Self::Worker]
+            .into_iter()
+            .find(|role| role.as_str() == value)
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Role;
+
+    #[test]
+    fn a_role_is_found_by_its_whole_name_only() {
+        assert_eq!(Role::parse("master"), Some(Role::Master));
+        assert_eq!(Role::parse("worker"), Some(Role::Worker));
+        assert_eq!(Role::parse("masters"), None);
     }
 }

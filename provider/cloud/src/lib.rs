@@ -30,6 +30,8 @@ pub trait Cloud: Send + Sync + std::fmt::Debug {
     fn region(&self) -> &str;
     /// What this cloud can and cannot do, and how long its operations usually take.
     fn capabilities(&self) -> &Capabilities;
+    /// How many requests have been sent to the cloud so far, retries included.
+    fn requests(&self) -> u64;
 
     /// The zones on offer in the region.
     async fn zones(&self) -> Result<Vec<Zone>>;
@@ -41,9 +43,10 @@ pub trait Cloud: Send + Sync + std::fmt::Debug {
 
     /// Makes sure that the cluster's network exists, with its subnets.
     async fn ensure_network(&self, spec: &NetworkSpec) -> Result<Network>;
-    /// Deletes the cluster's network with its subnets; absent is fine.
+    /// Deletes the cluster's network with its subnets and its own firewall rules; absent is fine, in use is an error.
     async fn delete_network(&self, cluster: &ClusterName) -> Result<()>;
-    /// Makes sure that a firewall rule exists and says what the specification says.
+    /// Makes sure that a firewall rule exists and says what the specification says; a rule that says something else is
+    /// corrected.  The network must exist.
     async fn ensure_firewall_rule(&self, spec: &FirewallSpec) -> Result<FirewallRule>;
     /// Deletes a firewall rule; absent is fine.
     async fn delete_firewall_rule(&self, cluster: &ClusterName, name: &str) -> Result<()>;
@@ -53,8 +56,9 @@ pub trait Cloud: Send + Sync + std::fmt::Debug {
     /// Releases a stable address; absent is fine, in use is an error.
     async fn delete_address(&self, cluster: &ClusterName, name: &str) -> Result<()>;
 
-    /// Makes sure that a machine exists (its name is its identity within the zone) and waits until it runs.
-    /// An existing machine of that name that does not carry the cluster's label is an error, never adopted.
+    /// Makes sure that a machine exists (its name is its identity within the zone) and waits until it runs; a halted one
+    /// is started.  An existing machine of that name that does not carry the cluster's label is an error, never adopted;
+    /// one of another machine type is [`CloudError::Differs`].  Labels and user data of an existing machine stay.
     async fn ensure_machine(&self, spec: &MachineSpec) -> Result<Machine>;
     /// Starts a machine that was halted and waits until it runs.
     async fn start_machine(&self, zone: &str, name: &str) -> Result<()>;
@@ -63,23 +67,25 @@ pub trait Cloud: Send + Sync + std::fmt::Debug {
     /// Replaces a machine's labels.
     async fn set_machine_labels(&self, zone: &str, name: &str, labels: &Labels) -> Result<()>;
 
-    /// Makes sure that a disk exists; from a snapshot of `source` when that is given.
+    /// Makes sure that a disk exists, filled from a snapshot when one is given.  An existing disk of the cluster is
+    /// returned as it is: compare its size; another kind is [`CloudError::Differs`].
     async fn ensure_disk(&self, spec: &DiskSpec) -> Result<Disk>;
-    /// Grows a disk.
+    /// Grows a disk to a size; a disk of that size already is fine, a larger one is [`CloudError::Differs`].
     async fn resize_disk(&self, zone: &str, name: &str, size_gb: i64) -> Result<()>;
     /// Replaces a disk's labels.
     async fn set_disk_labels(&self, zone: &str, name: &str, labels: &Labels) -> Result<()>;
     /// Deletes a disk; absent is fine, in use is an error.
     async fn delete_disk(&self, zone: &str, name: &str) -> Result<()>;
     /// Takes a snapshot of a disk under the given name, or finds the one taken before, and waits until it is ready.
+    /// `labels` must hold [`label::CLUSTER`].
     async fn ensure_snapshot(&self, zone: &str, disk: &str, snapshot: &str, labels: &Labels) -> Result<()>;
     /// Deletes a snapshot; absent is fine.
     async fn delete_snapshot(&self, snapshot: &str) -> Result<()>;
 
     /// The latest version of a secret; `None` when the secret or every version of it is absent.
     async fn secret(&self, name: &str) -> Result<Option<Vec<u8>>>;
-    /// Stores a secret unless it exists, and sets who may read it.  Returns the content now stored, which is the
-    /// earlier one when the secret existed.
+    /// Stores a secret unless it exists.  Returns the content now stored, which is the earlier one when the secret
+    /// existed.  Who may read it is for [`Cloud::grant_secret`].
     async fn ensure_secret(&self, spec: &SecretSpec) -> Result<Vec<u8>>;
     /// Lets the machine identity `reader` read the secret.
     async fn grant_secret(&self, name: &str, reader: &str) -> Result<()>;
@@ -93,6 +99,7 @@ pub trait Cloud: Send + Sync + std::fmt::Debug {
     fn provider_id(&self, zone: &str, machine: &str) -> String;
     /// The CSI driver and volume handle of a disk, for example (`pd.csi.storage.gke.io`, `projects/P/zones/Z/disks/D`).
     fn volume(&self, zone: &str, disk: &str) -> (String, String);
-    /// Where a machine reads its secret from at boot: the Secret Manager's base URL and project, for user data.
+    /// Where a machine reads a secret from at boot, for user data: on Compute Engine the URL of the secret,
+    /// `https://secretmanager.googleapis.com/v1/projects/P/secrets/S`.
     fn secret_source(&self, name: &str) -> String;
 }

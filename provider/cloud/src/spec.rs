@@ -1,5 +1,7 @@
 //! What the caller asks a cloud for.
 
+use std::fmt;
+
 use ipnet::Ipv4Net;
 
 use crate::{ClusterName, Labels};
@@ -67,8 +69,8 @@ pub struct AddressSpec {
     pub labels: Labels,
 }
 
-/// A machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A machine.  Its `Debug` leaves the user data out: that holds a bootstrap token.
+#[derive(Clone, PartialEq, Eq)]
 pub struct MachineSpec {
     /// The cluster that owns it.
     pub cluster: ClusterName,
@@ -80,7 +82,7 @@ pub struct MachineSpec {
     pub role: crate::Role,
     /// Machine type.
     pub machine_type: String,
-    /// Image; `None` takes the cloud's current Ubuntu LTS.
+    /// Image in the cloud's own words; `None` takes the cloud's current Ubuntu 24.04 LTS.
     pub image: Option<String>,
     /// Size of the boot disk in GiB.
     pub boot_disk_gb: i64,
@@ -107,13 +109,13 @@ pub struct DiskSpec {
     pub size_gb: i64,
     /// Kind, for example `pd-balanced`.
     pub disk_type: String,
-    /// The snapshot to fill it from.
+    /// Name of the snapshot to fill it from.
     pub snapshot: Option<String>,
     /// Labels, from creation on.
     pub labels: Labels,
 }
 
-/// A secret.
+/// A secret.  Its `Debug` leaves the content out.
 #[derive(Clone)]
 pub struct SecretSpec {
     /// The cluster that owns it.
@@ -124,4 +126,63 @@ pub struct SecretSpec {
     pub content: Vec<u8>,
     /// Labels.
     pub labels: Labels,
+}
+
+impl fmt::Debug for MachineSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MachineSpec")
+            .field("cluster", &self.cluster)
+            .field("name", &self.name)
+            .field("zone", &self.zone)
+            .field("role", &self.role)
+            .field("machine_type", &self.machine_type)
+            .field("image", &self.image)
+            .field("boot_disk_gb", &self.boot_disk_gb)
+            .field("user_data", &format_args!("{} bytes", self.user_data.len()))
+            .field("identity", &self.identity)
+            .field("address", &self.address)
+            .field("labels", &self.labels)
+            .finish()
+    }
+}
+
+impl fmt::Debug for SecretSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SecretSpec")
+            .field("cluster", &self.cluster)
+            .field("name", &self.name)
+            .field("content", &format_args!("{} bytes", self.content.len()))
+            .field("labels", &self.labels)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_secret_is_printed() {
+        let machine = MachineSpec {
+            cluster: ClusterName::new("demo"),
+            name: "m".into(),
+            zone: "z".into(),
+            role: crate::Role::Worker,
+            machine_type: "t".into(),
+            image: None,
+            boot_disk_gb: 20,
+            user_data: "token: abcdef.0123456789abcdef".into(),
+            identity: None,
+            address: None,
+            labels: Labels::new(),
+        };
+        let secret = SecretSpec {
+            cluster: ClusterName::new("demo"),
+            name: "s".into(),
+            content: b"abcdef".to_vec(),
+            labels: Labels::new(),
+        };
+        assert!(!format!("{machine:?}").contains("abcdef"));
+        assert!(format!("{secret:?}").contains("6 bytes"));
+    }
 }
