@@ -1,1 +1,10 @@
-//! todo
+//! Drives real `terraform` against a sandbox region of its own, the way a user does.
+//!
+//! A [`Workspace`] is a directory with a configuration, a sandbox region that nothing else uses, and the command lines a
+//! user would type.  Dropping it stops the sandbox by its own pid and removes both.
+
+mod run;
+mod workspace;
+
+pub use run::{Run, installed};
+pub use workspace::Workspace;

@@ -1,0 +1,205 @@
+//! A Terraform configuration with a sandbox region of its own.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::Run;
+
+/// How much faster than a real cloud the suite's sandboxes run.
+const SPEED: &str = "600";
+
+/// A Terraform configuration with a sandbox region of its own.
+#[derive(Debug)]
+pub struct Workspace {
+    directory: TempDir,
+    provider: PathBuf,
+}
+
+impl Workspace {
+    /// A copy of `examples/<name>`, its sandbox started in `us-central1`.
+    pub fn of_example(name: &str) -> Self {
+        let workspace = Self::empty("us-central1");
+        let example = checkout().join("examples").join(name);
+        for entry in fs::read_dir(&example).unwrap_or_else(|error| panic!("{}: {error}", example.display())) {
+            let path = entry.expect("a readable directory entry").path();
+            if path.is_file() {
+                fs::copy(
+                    &path,
+                    workspace.path().join(path.file_name().expect("a file has a name")),
+                )
+                .expect("a file that can be copied");
+            }
+        }
+        workspace
+    }
+
+    /// A configuration of the test's own, its sandbox started in `us-central1`.
+    pub fn of(configuration: &str) -> Self {
+        let workspace = Self::empty("us-central1");
+        workspace.write("main.tf", configuration);
+        workspace
+    }
+
+    fn empty(region: &str) -> Self {
+        let provider = provider();
+        let directory = tempfile::Builder::new()
+            .prefix("mz")
+            .tempdir()
+            .expect("a temporary directory");
+        let workspace = Self { directory, provider };
+        let overrides = format!(
+            "provider_installation {{\n  dev_overrides {{\n    \"multizone/multizone\" = {:?}\n  }}\n  direct {{}}\n}}\n",
+            workspace.provider.parent().expect("the binary is in a directory")
+        );
+        workspace.write("terraform.rc", &overrides);
+        let _ = workspace
+            .sandbox(&["start", "--region", region, "--speed", SPEED])
+            .succeeded();
+        workspace
+    }
+
+    /// The directory that holds the configuration and its state.
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Writes a file of the configuration.
+    pub fn write(&self, name: &str, content: &str) {
+        fs::write(self.path().join(name), content).expect("a writable temporary directory");
+    }
+
+    /// A command in this workspace's directory and environment.
+    pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command
+            .current_dir(self.path())
+            .env("TF_CLI_CONFIG_FILE", self.path().join("terraform.rc"))
+            .env("TF_IN_AUTOMATION", "1")
+            .env("TF_INPUT", "0")
+            .env("CHECKPOINT_DISABLE", "1")
+            .env("MULTIZONE_SANDBOX_DIRECTORY", self.path().join("sandbox"))
+            .env("KUBECONFIG", self.path().join("kubeconfig"))
+            .env("HOME", self.path())
+            .env_remove("TF_LOG");
+        command
+    }
+
+    /// `terraform ARGUMENTS -no-color`.
+    pub fn terraform(&self, arguments: &[&str]) -> Run {
+        Run::of(self.command("terraform").args(arguments).arg("-no-color"))
+    }
+
+    /// `terraform apply -auto-approve ARGUMENTS`, which must succeed.
+    #[track_caller]
+    pub fn apply(&self, arguments: &[&str]) -> Run {
+        self.terraform(&[&["apply", "-auto-approve"], arguments].concat())
+            .succeeded()
+    }
+
+    /// Asserts that a plan with these arguments finds nothing to do.
+    #[track_caller]
+    pub fn assert_empty_plan(&self, arguments: &[&str]) {
+        let _ = self
+            .terraform(&[&["plan", "-detailed-exitcode"], arguments].concat())
+            .exited(0);
+    }
+
+    /// The changes of a plan: (address, actions joined by a comma), those without any left out.
+    #[track_caller]
+    pub fn planned_changes(&self, arguments: &[&str]) -> Vec<(String, String)> {
+        let _ = self
+            .terraform(&[&["plan", "-out=planned"], arguments].concat())
+            .succeeded();
+        let plan = self.json(&["show", "-json", "planned"]);
+        let changes = plan["resource_changes"].as_array().cloned().unwrap_or_default();
+        let mut changes: Vec<_> = changes
+            .iter()
+            .map(|change| {
+                let actions = change["change"]["actions"].as_array().cloned().unwrap_or_default();
+                let actions: Vec<_> = actions.iter().filter_map(Value::as_str).collect();
+                (
+                    change["address"].as_str().unwrap_or_default().to_owned(),
+                    actions.join(","),
+                )
+            })
+            .filter(|(_, actions)| actions != "no-op" && actions != "read")
+            .collect();
+        changes.sort();
+        changes
+    }
+
+    /// What a `terraform` command prints as JSON.
+    #[track_caller]
+    pub fn json(&self, arguments: &[&str]) -> Value {
+        let run = self.terraform(arguments).succeeded();
+        serde_json::from_str(&run.stdout).unwrap_or_else(|error| panic!("{}: {error}\n{}", run.command, run.stdout))
+    }
+
+    /// `terraform-provider-multizone sandbox ARGUMENTS` on this workspace's sandbox.
+    pub fn sandbox(&self, arguments: &[&str]) -> Run {
+        Run::of(self.command(&self.provider).arg("sandbox").args(arguments))
+    }
+
+    /// `sandbox status --json`.
+    #[track_caller]
+    pub fn status(&self) -> Value {
+        let run = self.sandbox(&["status", "--json"]).succeeded();
+        serde_json::from_str(&run.stdout).unwrap_or_else(|error| panic!("{error}\n{}", run.stdout))
+    }
+
+    /// `kubectl ARGUMENTS` as the administrator of a cluster of this workspace.
+    pub fn kubectl(&self, cluster: &str, arguments: &[&str]) -> Run {
+        let _ = self
+            .sandbox(&["kubeconfig", cluster, "--output", "kubeconfig"])
+            .succeeded();
+        Run::of(self.command("kubectl").args(arguments))
+    }
+
+    /// The provider binary under test.
+    pub fn provider(&self) -> &Path {
+        &self.provider
+    }
+}
+
+impl Drop for Workspace {
+    fn drop(&mut self) {
+        let run = self.sandbox(&["stop", "--delete"]);
+        if run.code != 0 && !std::thread::panicking() {
+            panic!("the sandbox did not stop: {}{}", run.stdout, run.stderr);
+        }
+    }
+}
+
+fn checkout() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the crate is in the checkout")
+        .to_owned()
+}
+
+/// The binary that `MULTIZONE_PROVIDER` names, else the one built beside this test.
+fn provider() -> PathBuf {
+    let binary = std::env::var_os("MULTIZONE_PROVIDER").map_or_else(
+        || {
+            let test = std::env::current_exe().expect("a test knows its own path");
+            let profile = test
+                .ancestors()
+                .nth(2)
+                .expect("tests are built into target/<profile>/deps");
+            profile.join("terraform-provider-multizone")
+        },
+        PathBuf::from,
+    );
+    assert!(
+        binary.is_file(),
+        "{} is missing: cargo build -p multizone-provider",
+        binary.display()
+    );
+    binary
+}
