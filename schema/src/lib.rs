@@ -1,1 +1,33 @@
-//! todo
+//! Terraform's types, values, schemas, plans and codecs, without any I/O.
+//!
+//! A served object is a plain struct with [`derive(Model)`](derive@Model): its doc comments are the documentation, its
+//! fields are what state holds, and the derived `…Planned` struct is the same object where any value may be null or
+//! unknown. Everything else works on [`Schema`] and [`Value`]: the codecs ([`msgpack`], [`json`]), the plan
+//! ([`plan`]), validation ([`validate`]), state upgrades ([`upgrade`]) and the documentation pages ([`docs`]).
+
+// The derives name this crate by its path, also inside its own tests.
+#[allow(unused_extern_crates)]
+extern crate self as multizone_schema;
+
+pub mod attribute;
+pub mod diagnostic;
+pub mod field;
+pub mod model;
+pub mod number;
+pub mod path;
+pub mod planned;
+pub mod schema;
+pub mod types;
+pub mod value;
+
+pub use attribute::{Attribute, AttributeKind, Mode, Validator};
+pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use field::{Field, PlainField};
+pub use model::{Model, Nested, PlannedModel, PlannedOf};
+pub use multizone_schema_derive::{Model, Nested};
+pub use number::Number;
+pub use path::{Path, PathStep};
+pub use planned::Planned;
+pub use schema::Schema;
+pub use types::Type;
+pub use value::Value;
