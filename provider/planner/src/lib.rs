@@ -1,1 +1,21 @@
-//! todo
+//! The order in which a cluster changes: facts and intent in, next step out.
+//!
+//! Each engine is one pure function, `next(observed, desired)`: no I/O, no clock, no randomness, no cloud.  The executor
+//! in the provider loops: observe, ask `next`, carry the step out, repeat.  There is no journal: after a crash between
+//! any two steps the world itself says what is left to do.  What `terraform plan` shows is the same function, iterated
+//! over the steps' own effects ([`node_group::preview`], [`control_plane::preview`]).
+//!
+//! - [`node_group`]: the workers of one node group in one zone.
+//! - [`control_plane`]: a control plane of exactly one replica.
+//!
+//! The rules are those of domain-rules.md; each is named where it is kept, and by a test.
+
+pub mod control_plane;
+pub mod node_group;
+mod timing;
+mod version;
+mod wording;
+
+pub use timing::{Timing, approximately};
+pub use version::Version;
+pub use wording::{PreviewedStep, lines};

@@ -1,0 +1,83 @@
+//! The words of a plan: for an operator at 3 a.m.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use crate::approximately;
+
+/// How wide the text of a step is before its duration, so that short lines line up.
+const WIDTH: usize = 76;
+/// How many names a line lists in full.
+const NAMES: usize = 4;
+
+/// One step of a preview.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PreviewedStep {
+    /// What is done, in words.
+    pub text: String,
+    /// What must be true before.
+    pub gate: &'static str,
+    /// How long it usually takes.
+    pub expected: Duration,
+}
+
+/// A preview as the numbered lines that `terraform plan` shows.
+pub fn lines(steps: &[PreviewedStep]) -> Vec<String> {
+    let digits = steps.len().to_string().len();
+    steps
+        .iter()
+        .enumerate()
+        .map(|(index, step)| {
+            let number = index + 1;
+            let text = &step.text;
+            let duration = approximately(step.expected);
+            format!("{number:>digits$}. {text:<WIDTH$} {duration}")
+        })
+        .collect()
+}
+
+/// `a`, `a and b`, `a, b and c`, `a, b, c, d and 5 more`.
+pub(crate) fn listed(names: &BTreeSet<String>) -> String {
+    let shown: Vec<&str> = names.iter().take(NAMES).map(String::as_str).collect();
+    match (shown.split_last(), names.len().saturating_sub(NAMES)) {
+        (None, _) => "nothing".to_owned(),
+        (Some((last, [])), 0) => (*last).to_owned(),
+        (Some((last, first)), 0) => format!("{} and {last}", first.join(", ")),
+        (Some(_), more) => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+/// `worker x`, `workers x and y`.
+pub(crate) fn workers(names: &BTreeSet<String>) -> String {
+    let noun = if names.len() == 1 { "worker" } else { "workers" };
+    format!("{noun} {}", listed(names))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(count: usize) -> BTreeSet<String> {
+        (0..count).map(|index| format!("n{index}")).collect()
+    }
+
+    #[test]
+    fn long_lists_are_cut() {
+        assert_eq!(listed(&names(1)), "n0");
+        assert_eq!(listed(&names(2)), "n0 and n1");
+        assert_eq!(listed(&names(4)), "n0, n1, n2 and n3");
+        assert_eq!(listed(&names(9)), "n0, n1, n2, n3 and 5 more");
+        assert_eq!(workers(&names(1)), "worker n0");
+    }
+
+    #[test]
+    fn numbers_and_durations_line_up() {
+        let step = |text: &str, seconds| PreviewedStep {
+            text: text.to_owned(),
+            gate: "",
+            expected: Duration::from_secs(seconds),
+        };
+        let shown = lines(&[step("create worker x", 40), step("wait", 180)]);
+        assert_eq!(shown[0].find("~40 s"), shown[1].find("~3 min"));
+        assert!(shown[0].starts_with("1. create worker x"));
+    }
+}
