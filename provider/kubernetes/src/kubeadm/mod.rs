@@ -1,0 +1,261 @@
+//! kubeadm's configuration files, for the first control-plane machine and for workers that join.
+//!
+//! `v1beta4` from Kubernetes 1.31 on, `v1beta3` below. The two differ where this module looks: `extraArgs` is a list of
+//! names and values in `v1beta4` and a map in `v1beta3`, and the time to wait for the control plane moved.
+
+mod arguments;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use serde_json::{Map, Value, json};
+
+pub use arguments::{Component, ComponentArguments, RefusedArgument, SHUTDOWN_DELAY, STATIC_POD_GRACE_PERIOD};
+
+use crate::API_SERVER_PORT;
+use crate::bootstrap_token::BootstrapToken;
+use crate::endpoint::ControlPlaneEndpoint;
+use crate::labels::{self, Taint};
+use crate::version::KubernetesVersion;
+use crate::yaml;
+
+/// Where containerd listens: named, because kubeadm refuses to choose when a machine has several runtimes.
+pub const CONTAINER_RUNTIME_SOCKET: &str = "unix:///run/containerd/containerd.sock";
+
+/// How long kubeadm waits for the API server's pod, or for the cluster it joins.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// How a machine registers as a node.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct NodeRegistration {
+    /// The node's name: the machine's.
+    pub name: String,
+    /// The machine's address in the cluster's network. Without it the kubelet takes the address of the default route.
+    pub node_ip: Option<IpAddr>,
+    /// The cloud's name for the machine, such as `gce://PROJECT/ZONE/NAME`; its zone is the node's.
+    pub provider_id: String,
+    /// The labels the kubelet gives itself: see [`topology_labels`] and [`labels::check_node_label`].
+    pub labels: BTreeMap<String, String>,
+    /// The taints at registration. `None` leaves them to kubeadm: a control-plane machine gets its taint, a worker
+    /// none. An empty list on a control-plane machine lets ordinary pods run there.
+    pub taints: Option<Vec<Taint>>,
+}
+
+/// What `kubeadm init` needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InitSettings {
+    /// The cluster's version.
+    pub version: KubernetesVersion,
+    /// The cluster's name.
+    pub cluster_name: String,
+    /// The shared endpoint. There is no way to leave it out: a cluster made without one cannot become highly available.
+    pub endpoint: ControlPlaneEndpoint,
+    /// The address at which this machine's API server is reached by others; kubeadm takes the default route's if unset.
+    pub advertise_address: Option<IpAddr>,
+    /// Further names and addresses for the API server's certificate: every replica's. The endpoint is always in it.
+    pub certificate_names: Vec<String>,
+    /// The pods' addresses.
+    pub pod_cidr: IpNet,
+    /// The services' addresses.
+    pub service_cidr: IpNet,
+    /// The machine as a node.
+    pub node: NodeRegistration,
+    /// Further arguments of control-plane components.
+    pub arguments: ComponentArguments,
+}
+
+/// What `kubeadm join` of a worker needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JoinSettings {
+    /// The worker's version, whose kubeadm reads the file.
+    pub version: KubernetesVersion,
+    /// The cluster's endpoint.
+    pub endpoint: ControlPlaneEndpoint,
+    /// The token made for this join.
+    pub token: BootstrapToken,
+    /// The authority's hash; see [`crate::pki::ClusterPki::ca_certificate_hash`].
+    pub ca_certificate_hash: String,
+    /// The machine as a node.
+    pub node: NodeRegistration,
+}
+
+/// The labels that say where a node is; `legacy` adds the failure-domain.beta.kubernetes.io pair.
+pub fn topology_labels(region: &str, zone: &str, legacy: bool) -> BTreeMap<String, String> {
+    let mut keys = vec![(labels::REGION, region), (labels::ZONE, zone)];
+    if legacy {
+        keys.extend([(labels::LEGACY_REGION, region), (labels::LEGACY_ZONE, zone)]);
+    }
+    keys.into_iter()
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect()
+}
+
+/// The file for `kubeadm init --config`: four documents.
+pub fn init_configuration(settings: &InitSettings) -> Result<String, RefusedArgument> {
+    settings.arguments.check()?;
+    let documents = [
+        init_document(settings),
+        cluster_document(settings),
+        // kubeadm stores both in the cluster, and every machine that joins reads them there.
+        json!({
+            "apiVersion": "kubelet.config.k8s.io/v1beta1",
+            "kind": "KubeletConfiguration",
+            // The container runtime's is systemd as well: see the install script in `user_data`.
+            "cgroupDriver": "systemd",
+        }),
+        json!({
+            "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+            "kind": "KubeProxyConfiguration",
+            "clusterCIDR": settings.pod_cidr.to_string(),
+        }),
+    ];
+    Ok(yaml::documents(&documents.map(|document| yaml::document(&document))))
+}
+
+/// The file for `kubeadm join --config` of a worker.
+pub fn join_configuration(settings: &JoinSettings) -> String {
+    let api = settings.version.kubeadm_api();
+    let mut discovery = json!({
+        "bootstrapToken": {
+            "apiServerEndpoint": settings.endpoint.to_string(),
+            "token": settings.token.expose(),
+            "caCertHashes": [settings.ca_certificate_hash],
+        },
+    });
+    let mut document = Map::new();
+    if uses_lists(settings.version) {
+        document.insert("timeouts".to_owned(), json!({ "discovery": duration(PATIENCE) }));
+    } else {
+        discovery["timeout"] = duration(PATIENCE);
+    }
+    document.insert("apiVersion".to_owned(), Value::from(api));
+    document.insert("kind".to_owned(), Value::from("JoinConfiguration"));
+    document.insert("discovery".to_owned(), discovery);
+    document.insert(
+        "nodeRegistration".to_owned(),
+        registration(settings.version, &settings.node),
+    );
+    yaml::document(&document)
+}
+
+fn init_document(settings: &InitSettings) -> Value {
+    let mut local = json!({ "bindPort": API_SERVER_PORT });
+    if let Some(address) = settings.advertise_address {
+        local["advertiseAddress"] = Value::from(address.to_string());
+    }
+    let mut document = json!({
+        "apiVersion": settings.version.kubeadm_api(),
+        "kind": "InitConfiguration",
+        // kubeadm insists on making a token and prints it: let it die at once. Joins use tokens made for them.
+        "bootstrapTokens": [{ "description": "unused, made by kubeadm init", "ttl": "1m0s" }],
+        "localAPIEndpoint": local,
+        "nodeRegistration": registration(settings.version, &settings.node),
+    });
+    if uses_lists(settings.version) {
+        document["timeouts"] = json!({ "controlPlaneComponentHealthCheck": duration(PATIENCE) });
+    }
+    document
+}
+
+fn cluster_document(settings: &InitSettings) -> Value {
+    let version = settings.version;
+    let mut names = vec![settings.endpoint.host.clone()];
+    for name in &settings.certificate_names {
+        if !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
+    let mut api_server = json!({ "certSANs": names });
+    if !uses_lists(version) {
+        api_server["timeoutForControlPlane"] = duration(PATIENCE);
+    }
+    let mut document = json!({
+        "apiVersion": version.kubeadm_api(),
+        "kind": "ClusterConfiguration",
+        "clusterName": settings.cluster_name,
+        "kubernetesVersion": format!("v{version}"),
+        "controlPlaneEndpoint": settings.endpoint.to_string(),
+        "networking": {
+            "dnsDomain": "cluster.local",
+            "podSubnet": settings.pod_cidr.to_string(),
+            "serviceSubnet": settings.service_cidr.to_string(),
+        },
+        "apiServer": api_server,
+    });
+    let arguments = &settings.arguments;
+    document["apiServer"]["extraArgs"] = extra_arguments(version, &arguments.with_defaults(Component::ApiServer));
+    for component in [Component::ControllerManager, Component::Scheduler] {
+        let arguments = arguments.with_defaults(component);
+        if !arguments.is_empty() {
+            document[component.field()] = json!({ "extraArgs": extra_arguments(version, &arguments) });
+        }
+    }
+    let etcd = arguments.with_defaults(Component::Etcd);
+    if !etcd.is_empty() {
+        document["etcd"] = json!({ "local": { "extraArgs": extra_arguments(version, &etcd) } });
+    }
+    document
+}
+
+fn registration(version: KubernetesVersion, node: &NodeRegistration) -> Value {
+    let mut arguments = BTreeMap::from([("provider-id".to_owned(), node.provider_id.clone())]);
+    if let Some(address) = node.node_ip {
+        arguments.insert("node-ip".to_owned(), address.to_string());
+    }
+    if !node.labels.is_empty() {
+        let pairs: Vec<_> = node
+            .labels
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        arguments.insert("node-labels".to_owned(), pairs.join(","));
+    }
+    let mut registration = json!({
+        "name": node.name,
+        "criSocket": CONTAINER_RUNTIME_SOCKET,
+        "kubeletExtraArgs": extra_arguments(version, &arguments),
+    });
+    if let Some(taints) = &node.taints {
+        registration["taints"] = taints
+            .iter()
+            .map(|taint| {
+                let mut entry = json!({ "key": taint.key, "effect": taint.effect.as_str() });
+                if !taint.value.is_empty() {
+                    entry["value"] = Value::from(taint.value.clone());
+                }
+                entry
+            })
+            .collect();
+    }
+    registration
+}
+
+/// Rule: extraArgs is a list in v1beta4 and a map in v1beta3.
+fn extra_arguments(version: KubernetesVersion, arguments: &BTreeMap<String, String>) -> Value {
+    if uses_lists(version) {
+        arguments
+            .iter()
+            .map(|(name, value)| json!({ "name": name, "value": value }))
+            .collect()
+    } else {
+        arguments
+            .iter()
+            .map(|(name, value)| (name.clone(), Value::from(value.clone())))
+            .collect::<Map<_, _>>()
+            .into()
+    }
+}
+
+fn uses_lists(version: KubernetesVersion) -> bool {
+    version.kubeadm_api().ends_with("v1beta4")
+}
+
+/// A duration as Go writes it.
+fn duration(duration: Duration) -> Value {
+    Value::from(format!("{}m{}s", duration.as_secs() / 60, duration.as_secs() % 60))
+}
+
+#[cfg(test)]
+mod tests;

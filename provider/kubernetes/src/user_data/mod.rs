@@ -1,0 +1,174 @@
+//! What a machine does at its first boot: cloud-init user data for Ubuntu LTS machines.
+//!
+//! The provider has no shell on machines, so everything that must happen there is in these texts. Commands are lists of
+//! arguments, never shell lines; what needs a shell is one of two scripts that the user data writes first. User data
+//! holds no secret that outlives the join: a master fetches the authorities by its machine identity, and a worker's
+//! token lives half an hour at most.
+
+use std::fmt::Write;
+use std::net::IpAddr;
+
+use crate::version::KubernetesVersion;
+
+/// The smallest limit on user data among the clouds (EC2's), in bytes.
+pub const MAXIMUM_SIZE: usize = 16 * 1024;
+
+/// Where the user data puts kubeadm's configuration.
+pub const KUBEADM_CONFIGURATION: &str = "/etc/kubernetes/kubeadm.yaml";
+
+/// The command that installs the container runtime and Kubernetes' node packages.
+pub const INSTALL_COMMAND: &str = "/usr/local/sbin/multizone-install-kubernetes";
+
+/// The command that fetches the cluster's certificate authorities.
+pub const FETCH_PKI_COMMAND: &str = "/usr/local/sbin/multizone-fetch-pki";
+
+/// User data that no cloud would take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the user data has {size} bytes, {MAXIMUM_SIZE} are the most a machine can be given: shorten labels or arguments"
+)]
+pub struct TooLarge {
+    /// The size in bytes.
+    pub size: usize,
+}
+
+/// Where a master finds the secret with the cluster's certificate authorities.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PkiLocation {
+    /// Base URL of Secret Manager, such as [`SECRET_MANAGER`].
+    pub secret_manager: String,
+    /// The project that holds the secret.
+    pub project: String,
+    /// The secret's name.
+    pub secret: String,
+}
+
+/// Google's Secret Manager.
+pub const SECRET_MANAGER: &str = "https://secretmanager.googleapis.com";
+
+/// The first master of a cluster.
+#[derive(Clone, Debug)]
+pub struct MasterUserData {
+    /// What to install.
+    pub version: KubernetesVersion,
+    /// See [`crate::kubeadm::init_configuration`].
+    pub kubeadm_configuration: String,
+    /// Where the authorities are.
+    pub pki: PkiLocation,
+    /// The endpoint's address when this machine holds it from outside (an address translated by the cloud, which the
+    /// machine itself does not see): it is added to the loopback device so that the endpoint answers during init.
+    pub endpoint_address: Option<IpAddr>,
+}
+
+/// A worker.
+#[derive(Clone, Debug)]
+pub struct WorkerUserData {
+    /// What to install.
+    pub version: KubernetesVersion,
+    /// See [`crate::kubeadm::join_configuration`].
+    pub kubeadm_configuration: String,
+}
+
+impl MasterUserData {
+    /// The `#cloud-config` text.
+    pub fn render(&self) -> Result<String, TooLarge> {
+        let mut config = CloudConfig::prepared(self.version);
+        config.file(FETCH_PKI_COMMAND, "0755", &self.fetch_script());
+        config.file(KUBEADM_CONFIGURATION, "0600", &self.kubeadm_configuration);
+        config.run(&[FETCH_PKI_COMMAND, &self.pki.secret]);
+        if let Some(address) = self.endpoint_address {
+            let prefix = if address.is_ipv4() { 32 } else { 128 };
+            config.run(&["ip", "address", "add", &format!("{address}/{prefix}"), "dev", "lo"]);
+        }
+        config.run(&["kubeadm", "init", "--config", KUBEADM_CONFIGURATION]);
+        config.finish()
+    }
+
+    fn fetch_script(&self) -> String {
+        include_str!("fetch-pki.sh")
+            .replace("@PROJECT@", &self.pki.project)
+            .replace("@SECRET_MANAGER@", self.pki.secret_manager.trim_end_matches('/'))
+    }
+}
+
+impl WorkerUserData {
+    /// The `#cloud-config` text.
+    pub fn render(&self) -> Result<String, TooLarge> {
+        let mut config = CloudConfig::prepared(self.version);
+        config.file(KUBEADM_CONFIGURATION, "0600", &self.kubeadm_configuration);
+        config.run(&["kubeadm", "join", "--config", KUBEADM_CONFIGURATION]);
+        config.finish()
+    }
+}
+
+/// The two sections of cloud-config that are used: files are written before any command runs.
+struct CloudConfig {
+    write_files: String,
+    runcmd: String,
+}
+
+impl CloudConfig {
+    /// What every machine needs before kubeadm: no swap, kernel modules and settings, the packages.
+    fn prepared(version: KubernetesVersion) -> Self {
+        let mut config = Self {
+            write_files: String::new(),
+            runcmd: String::new(),
+        };
+        config.file("/etc/modules-load.d/kubernetes.conf", "0644", "overlay\nbr_netfilter\n");
+        config.file(
+            "/etc/sysctl.d/99-kubernetes.conf",
+            "0644",
+            "net.ipv4.ip_forward = 1\n\
+             net.bridge.bridge-nf-call-iptables = 1\n\
+             net.bridge.bridge-nf-call-ip6tables = 1\n",
+        );
+        config.file(INSTALL_COMMAND, "0755", include_str!("install-kubernetes.sh"));
+        config.run(&["swapoff", "-a"]);
+        config.run(&["sed", "-i", "-E", r"/\sswap\s/ s/^#*/#/", "/etc/fstab"]);
+        config.run(&["modprobe", "overlay"]);
+        config.run(&["modprobe", "br_netfilter"]);
+        config.run(&["sysctl", "--system"]);
+        config.run(&[INSTALL_COMMAND, &version.minor_line(), &version.to_string()]);
+        config
+    }
+
+    fn file(&mut self, path: &str, permissions: &str, content: &str) {
+        write!(
+            self.write_files,
+            "  - path: {path}\n    permissions: \"{permissions}\"\n    content: |\n"
+        )
+        .expect("writing to a String cannot fail");
+        for line in content.trim_end().lines() {
+            if !line.is_empty() {
+                self.write_files.push_str("      ");
+                self.write_files.push_str(line);
+            }
+            self.write_files.push('\n');
+        }
+    }
+
+    /// A list of arguments in JSON, which YAML reads too, so that nothing in them is taken for syntax.
+    fn run(&mut self, arguments: &[&str]) {
+        let quoted: Vec<_> = arguments
+            .iter()
+            .map(|argument| serde_json::Value::from(*argument).to_string())
+            .collect();
+        writeln!(self.runcmd, "  - [{}]", quoted.join(", ")).expect("writing to a String cannot fail");
+    }
+
+    fn finish(mut self) -> Result<String, TooLarge> {
+        self.run(&["systemctl", "enable", "--now", "kubelet"]);
+        let text = format!(
+            "#cloud-config\nwrite_files:\n{}runcmd:\n{}",
+            self.write_files, self.runcmd
+        );
+        if text.len() > MAXIMUM_SIZE {
+            Err(TooLarge { size: text.len() })
+        } else {
+            Ok(text)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

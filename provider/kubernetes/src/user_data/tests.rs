@@ -1,0 +1,150 @@
+#![allow(clippy::unwrap_used)]
+
+use std::process::Command;
+
+use super::*;
+
+fn master() -> MasterUserData {
+    MasterUserData {
+        version: "1.34.1".parse().unwrap(),
+        kubeadm_configuration: "apiVersion: v1\nkind: Example\n".into(),
+        pki: PkiLocation {
+            secret_manager: SECRET_MANAGER.into(),
+            project: "project".into(),
+            secret: "demo-pki".into(),
+        },
+        endpoint_address: Some("203.0.113.10".parse().unwrap()),
+    }
+}
+
+fn worker() -> WorkerUserData {
+    WorkerUserData {
+        version: "1.34.1".parse().unwrap(),
+        kubeadm_configuration: "apiVersion: v1\nkind: Example\n".into(),
+    }
+}
+
+fn commands(user_data: &str) -> Vec<Vec<String>> {
+    let parsed: serde_json::Value = serde_saphyr::from_str(user_data).unwrap();
+    serde_json::from_value(parsed["runcmd"].clone()).unwrap()
+}
+
+fn available(command: &str) -> bool {
+    let found = Command::new("sh")
+        .args(["-c", &format!("command -v {command}")])
+        .output()
+        .unwrap()
+        .status
+        .success();
+    if !found {
+        println!("SKIPPED: {command} is not installed, so this check did not run");
+    }
+    found
+}
+
+#[test]
+fn user_data_of_a_master() {
+    insta::assert_snapshot!(master().render().unwrap());
+}
+
+#[test]
+fn user_data_of_a_worker() {
+    insta::assert_snapshot!(worker().render().unwrap());
+}
+
+#[test]
+fn rule_prerequisites_come_before_the_packages_and_these_before_kubeadm() {
+    let commands = commands(&master().render().unwrap());
+    let position = |start: &[&str]| {
+        commands
+            .iter()
+            .position(|command| command.starts_with(&start.iter().map(ToString::to_string).collect::<Vec<_>>()))
+    };
+    let order = [
+        position(&["swapoff", "-a"]),
+        position(&["modprobe", "br_netfilter"]),
+        position(&["sysctl", "--system"]),
+        position(&[INSTALL_COMMAND, "1.34", "1.34.1"]),
+        position(&[FETCH_PKI_COMMAND, "demo-pki"]),
+        position(&["ip", "address", "add", "203.0.113.10/32", "dev", "lo"]),
+        position(&["kubeadm", "init", "--config", KUBEADM_CONFIGURATION]),
+    ];
+    assert!(order.iter().all(Option::is_some) && order.is_sorted(), "{order:?}");
+}
+
+#[test]
+fn a_worker_fetches_no_authorities() {
+    let text = worker().render().unwrap();
+    assert!(!text.contains("fetch-pki") && !text.contains("secretmanager"), "{text}");
+    assert!(commands(&text).contains(&vec![
+        "kubeadm".into(),
+        "join".into(),
+        "--config".into(),
+        KUBEADM_CONFIGURATION.into()
+    ]));
+}
+
+#[test]
+fn files_are_written_byte_for_byte() {
+    let parsed: serde_json::Value = serde_saphyr::from_str(&master().render().unwrap()).unwrap();
+    let file = |path: &str| {
+        let files = parsed["write_files"].as_array().unwrap();
+        files.iter().find(|file| file["path"] == path).unwrap().clone()
+    };
+    assert_eq!(file(INSTALL_COMMAND)["content"], include_str!("install-kubernetes.sh"));
+    assert_eq!(file(KUBEADM_CONFIGURATION)["content"], master().kubeadm_configuration);
+    assert_eq!(file(KUBEADM_CONFIGURATION)["permissions"], "0600");
+}
+
+#[test]
+fn rule_user_data_is_under_16_kib() {
+    let mut user_data = worker();
+    assert!(
+        master().render().unwrap().len() < MAXIMUM_SIZE / 2,
+        "there is room for long settings"
+    );
+    user_data.kubeadm_configuration = "#".repeat(MAXIMUM_SIZE);
+    assert!(user_data.render().is_err());
+}
+
+#[test]
+fn cloud_init_accepts_the_user_data() {
+    if !available("cloud-init") {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    for (name, text) in [
+        ("master", master().render().unwrap()),
+        ("worker", worker().render().unwrap()),
+    ] {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        let output = Command::new("cloud-init")
+            .args(["schema", "--config-file"])
+            .arg(&path)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{name}: {output:?}");
+    }
+}
+
+#[test]
+fn shellcheck_accepts_the_scripts() {
+    if !available("shellcheck") {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    for (name, text) in [
+        ("install", include_str!("install-kubernetes.sh").to_owned()),
+        ("fetch", master().fetch_script()),
+    ] {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        let output = Command::new("shellcheck").arg(&path).output().unwrap();
+        assert!(
+            output.status.success(),
+            "{name}: {}",
+            String::from_utf8_lossy(&output.stdout)
+        );
+    }
+}
