@@ -10,9 +10,12 @@
 extern crate self as multizone_schema;
 
 pub mod attribute;
+pub mod codec;
 pub mod diagnostic;
 pub mod field;
+pub mod json;
 pub mod model;
+pub mod msgpack;
 pub mod number;
 pub mod path;
 pub mod planned;
@@ -21,6 +24,7 @@ pub mod types;
 pub mod value;
 
 pub use attribute::{Attribute, AttributeKind, Mode, Validator};
+pub use codec::{DecodeError, DecodeReason, EncodeError, EncodeReason};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use field::{Field, PlainField};
 pub use model::{Model, Nested, PlannedModel, PlannedOf};

@@ -1,0 +1,282 @@
+//! The codecs: what Terraform writes is read, what is written is read again, and hostile bytes are refused.
+
+use std::collections::BTreeMap;
+
+use multizone_schema::{DecodeReason, EncodeReason, Number, Type, Value};
+use proptest::prelude::*;
+
+fn type_() -> impl Strategy<Value = Type> {
+    let leaf = prop_oneof![
+        Just(Type::String),
+        Just(Type::Number),
+        Just(Type::Bool),
+        Just(Type::Dynamic)
+    ];
+    leaf.prop_recursive(4, 24, 4, |inner| {
+        prop_oneof![
+            inner.clone().prop_map(Type::list),
+            inner.clone().prop_map(Type::set),
+            inner.clone().prop_map(Type::map),
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Type::Tuple),
+            prop::collection::btree_map("[a-z]{1,5}", inner, 0..4).prop_map(Type::Object),
+        ]
+    })
+}
+
+fn number() -> impl Strategy<Value = Number> {
+    prop_oneof![
+        any::<i64>().prop_map(Number::from),
+        any::<u64>().prop_map(Number::from),
+        any::<f64>().prop_filter_map("finite", |value| Number::exact(value).filter(Number::is_finite)),
+        "-?[1-9][0-9]{0,60}(\\.[0-9]{1,60})?(e-?[0-9]{1,2})?".prop_map(|text| text.parse().unwrap()),
+    ]
+}
+
+/// A value of this type; `unknowns` says whether it may hold unknown values.
+fn value(type_: &Type, unknowns: bool) -> BoxedStrategy<Value> {
+    let known: BoxedStrategy<Value> = match type_ {
+        Type::String => any::<String>().prop_map(Value::from).boxed(),
+        Type::Number => number().prop_map(Value::from).boxed(),
+        Type::Bool => any::<bool>().prop_map(Value::from).boxed(),
+        Type::Dynamic => prop_oneof![
+            Just(Type::String),
+            Just(Type::list(Type::Number)),
+            Just(Type::map(Type::Dynamic))
+        ]
+        .prop_flat_map(move |type_| {
+            // A dynamic value inside a dynamic one, but not without end.
+            let inner = if matches!(type_, Type::Map(_)) {
+                Just(Value::Map(BTreeMap::from([("null".to_owned(), Value::Null)]))).boxed()
+            } else {
+                value(&type_, unknowns)
+            };
+            inner.prop_map(move |inner| Value::Dynamic(type_.clone(), Box::new(inner)))
+        })
+        .boxed(),
+        Type::List(element) => prop::collection::vec(value(element, unknowns), 0..5)
+            .prop_map(Value::List)
+            .boxed(),
+        Type::Set(element) => prop::collection::vec(value(element, unknowns), 0..5)
+            .prop_map(Value::set)
+            .boxed(),
+        Type::Map(element) => prop::collection::btree_map(any::<String>(), value(element, unknowns), 0..5)
+            .prop_map(Value::Map)
+            .boxed(),
+        Type::Tuple(types) => types
+            .iter()
+            .map(|type_| value(type_, unknowns))
+            .collect::<Vec<_>>()
+            .prop_map(Value::Tuple)
+            .boxed(),
+        Type::Object(types) => {
+            let names: Vec<String> = types.keys().cloned().collect();
+            let values: Vec<_> = types.values().map(|type_| value(type_, unknowns)).collect();
+            values
+                .prop_map(move |values| Value::Object(names.iter().cloned().zip(values).collect()))
+                .boxed()
+        }
+    };
+    let unknown = if unknowns { Value::Unknown } else { Value::Null };
+    prop_oneof![8 => known, 1 => Just(Value::Null), 1 => Just(unknown)].boxed()
+}
+
+fn typed(unknowns: bool) -> impl Strategy<Value = (Type, Value)> {
+    type_().prop_flat_map(move |type_| {
+        let values = value(&type_, unknowns);
+        (Just(type_), values)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn types_survive_json(type_ in type_()) {
+        prop_assert_eq!(Type::from_json(&type_.to_json_bytes()), Ok(type_));
+    }
+
+    #[test]
+    fn values_survive_msgpack((type_, value) in typed(true)) {
+        let bytes = value.to_msgpack(&type_).unwrap();
+        prop_assert_eq!(Value::from_msgpack(&bytes, &type_), Ok(value));
+    }
+
+    #[test]
+    fn known_values_survive_json((type_, value) in typed(false)) {
+        let bytes = value.to_json(&type_).unwrap();
+        prop_assert!(serde_json::from_slice::<serde_json::Value>(&bytes).is_ok_and(|json| json.is_null() == value.is_null() || type_ == Type::Dynamic));
+        prop_assert_eq!(Value::from_json(&bytes, &type_), Ok(value));
+    }
+
+    #[test]
+    fn states_are_wholly_known((type_, value) in typed(true)) {
+        prop_assert_eq!(value.to_state(&type_).is_ok(), value.is_wholly_known());
+        prop_assert_eq!(value.to_json(&type_).is_ok(), value.is_wholly_known());
+    }
+
+    #[test]
+    fn arbitrary_bytes_do_no_harm(type_ in type_(), bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = Value::from_msgpack(&bytes, &type_);
+        let _ = Value::from_json(&bytes, &type_);
+        let _ = Type::from_json(&bytes);
+    }
+
+    #[test]
+    fn cut_off_bytes_are_refused((type_, value) in typed(true), cut in any::<prop::sample::Index>()) {
+        let bytes = value.to_msgpack(&type_).unwrap();
+        let cut = cut.index(bytes.len());
+        prop_assert!(Value::from_msgpack(&bytes[..cut], &type_).is_err());
+    }
+}
+
+#[test]
+fn any_extension_is_unknown() {
+    for bytes in [
+        &[0xd4, 0, 0][..],             // what Terraform writes without refinements
+        &[0xc7, 3, 12, 0x81, 1, 0xc2], // refinements: not null
+        &[0xd5, 12, 1, 2],             // fixed, two bytes
+        &[0xc8, 0, 1, 99, 0],          // any other code
+        &[0xc9, 0, 0, 0, 1, 0, 0],     // 32-bit length
+    ] {
+        assert_eq!(
+            Value::from_msgpack(bytes, &Type::map(Type::Bool)),
+            Ok(Value::Unknown),
+            "{bytes:?}"
+        );
+    }
+    assert_eq!(Value::Unknown.to_msgpack(&Type::String).unwrap(), [0xd4, 0, 0]);
+}
+
+#[test]
+fn numbers_take_the_forms_terraform_takes() {
+    let encode = |text: &str| Value::Number(text.parse().unwrap()).to_msgpack(&Type::Number).unwrap();
+    assert_eq!(encode("5"), [5]);
+    assert_eq!(encode("-1"), [0xff]);
+    assert_eq!(encode("0.5"), [0xcb, 0x3f, 0xe0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(encode("0.1"), [0xa3, b'0', b'.', b'1']);
+    let decode = |bytes: &[u8]| Value::from_msgpack(bytes, &Type::Number).unwrap();
+    assert_eq!(
+        decode(&[0xcb, 0x3f, 0xe0, 0, 0, 0, 0, 0, 0]),
+        Value::Number("0.5".parse().unwrap())
+    );
+    assert_eq!(decode(&[0xca, 0x3f, 0, 0, 0]), Value::Number("0.5".parse().unwrap()));
+    assert_eq!(decode(&[0xd9, 4, b'1', b'2', b'.', b'0']), Value::from(12));
+    assert_eq!(
+        decode(&[0xcf, 255, 255, 255, 255, 255, 255, 255, 255]),
+        Value::Number(u64::MAX.into())
+    );
+    let nan = [&[0xcb][..], &f64::NAN.to_be_bytes()].concat();
+    assert!(Value::from_msgpack(&nan, &Type::Number).is_err());
+}
+
+#[test]
+fn a_dynamic_value_carries_its_type() {
+    let value = Value::Dynamic(Type::String, Box::new(Value::from("x")));
+    let bytes = value.to_msgpack(&Type::Dynamic).unwrap();
+    assert_eq!(bytes, [&[0x92, 0xc4, 8][..], br#""string""#, &[0xa1, b'x']].concat());
+    assert_eq!(
+        value.to_json(&Type::Dynamic).unwrap(),
+        br#"{"value":"x","type":"string"}"#
+    );
+    let json = br#" { "type" : ["list","bool"], "value" : [true , null] } "#;
+    let list = Value::Dynamic(
+        Type::list(Type::Bool),
+        Box::new(Value::list([Value::from(true), Value::Null])),
+    );
+    assert_eq!(Value::from_json(json, &Type::Dynamic), Ok(list));
+}
+
+#[test]
+fn errors_name_the_path() {
+    let type_ = Type::object([(
+        "replicas",
+        Type::map(Type::object([("ports", Type::list(Type::Number))])),
+    )]);
+    let json = br#"{"replicas":{"a":{"ports":[1,true]}}}"#;
+    let error = Value::from_json(json, &type_).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        r#"replicas["a"].ports[1]: number is required, but the value is a bool"#
+    );
+
+    let ports = |element| {
+        let replica = Value::object([("ports", Value::list([Value::from(1), element]))]);
+        Value::object([("replicas", Value::map([("a", replica)]))])
+    };
+    let error = ports(Value::from("x")).to_msgpack(&type_).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        r#"replicas["a"].ports[1]: number is required, but the value is a string"#
+    );
+    let error = ports(Value::Unknown).to_state(&type_).unwrap_err();
+    assert_eq!(
+        (error.path.to_string().as_str(), error.reason),
+        (r#"replicas["a"].ports[1]"#, EncodeReason::Unknown)
+    );
+}
+
+#[test]
+fn objects_are_exact_in_msgpack_and_state_json_may_lag_behind() {
+    let type_ = Type::object([("a", Type::String), ("b", Type::String)]);
+    let one = Value::object([("a", Value::from("x"))]);
+    assert!(matches!(one.to_msgpack(&type_).unwrap_err().reason, EncodeReason::MissingAttribute(name) if name == "b"));
+    let bytes = one.to_msgpack(&Type::object([("a", Type::String)])).unwrap();
+    assert!(matches!(
+        Value::from_msgpack(&bytes, &type_).unwrap_err().reason,
+        DecodeReason::MissingAttribute(name) if name == "b"
+    ));
+    let json = br#"{"a":"x","gone":[{"deep":1.5}]}"#;
+    assert!(matches!(
+        Value::from_json(json, &type_).unwrap_err().reason,
+        DecodeReason::UnknownAttribute(name) if name == "gone"
+    ));
+    let lenient = Value::from_state_json(json, &type_).unwrap();
+    assert_eq!(lenient, Value::object([("a", Value::from("x")), ("b", Value::Null)]));
+}
+
+#[test]
+fn hostile_lengths_and_depths_are_refused() {
+    let list = Type::list(Type::Bool);
+    let huge = [0xdd, 0xff, 0xff, 0xff, 0xff, 0xc2];
+    assert_eq!(
+        Value::from_msgpack(&huge, &list).unwrap_err().reason,
+        DecodeReason::CutOff
+    );
+    let text = [0xdb, 0xff, 0xff, 0xff, 0xff, b'x'];
+    assert_eq!(
+        Value::from_msgpack(&text, &Type::String).unwrap_err().reason,
+        DecodeReason::CutOff
+    );
+    assert_eq!(
+        Value::from_msgpack(&[0xc2, 0xc2], &Type::Bool).unwrap_err().reason,
+        DecodeReason::Trailing(1)
+    );
+    assert!(Value::from_json("[".repeat(100_000).as_bytes(), &Type::list(Type::list(Type::Bool))).is_err());
+
+    // A dynamic value in a dynamic value in a dynamic value …
+    let mut deep = Vec::new();
+    for _ in 0..100_000 {
+        deep.extend([0x92, 0xc4, 9]);
+        deep.extend(br#""dynamic""#);
+    }
+    assert_eq!(
+        Value::from_msgpack(&deep, &Type::Dynamic).unwrap_err().reason,
+        DecodeReason::TooDeep
+    );
+    let skipped = format!(r#"{{"gone":{}}}"#, "[".repeat(100_000));
+    let empty = Type::object::<&str>([]);
+    assert_eq!(
+        Value::from_state_json(skipped.as_bytes(), &empty).unwrap_err().reason,
+        DecodeReason::TooDeep
+    );
+}
+
+#[test]
+fn numbers_in_json_keep_their_digits() {
+    let digits = "0.1234567890123456789012345678901234567890";
+    let value = Value::from_json(digits.as_bytes(), &Type::Number).unwrap();
+    assert_eq!(
+        value.to_json(&Type::Number).unwrap(),
+        &digits.as_bytes()[..digits.len() - 1]
+    );
+}
