@@ -1,1 +1,42 @@
-//! todo
+//! Multizone on Compute Engine, and on anything that speaks its REST API, such as the sandbox region's face.
+//!
+//! Google's own Rust client carries the calls; Secret Manager is plain REST.  Every call is counted, retried within
+//! bounds when the cloud is busy or out of reach, and made so that a lost reply cannot make a second object: inserts
+//! carry a request ID, and a name that exists already is read and judged ([`CloudError::NotOurs`] when it is not this
+//! cluster's, [`CloudError::Differs`] when it is not what was asked for).
+//!
+//! # How objects are found again
+//!
+//! | object | name | known by |
+//! |---|---|---|
+//! | network and its regional subnet | `multizone-<cluster>-<region>` | a JSON document in `description` |
+//! | firewall rule | `multizone-<cluster>-<rule>-<hash>` | a JSON document in `description` |
+//! | address | `multizone-<cluster>-<address>-<hash>` | labels |
+//! | machine, disk, snapshot, secret | the caller's | labels |
+//!
+//! Compute Engine has no labels on networks, subnets and firewall rules.  The hash is over region, cluster and name, so
+//! that clusters of which one's name is a prefix of the other's cannot meet (domain-rules.md, kube-up's mistake 4).
+//!
+//! [`CloudError::NotOurs`]: multizone_cloud::CloudError::NotOurs
+//! [`CloudError::Differs`]: multizone_cloud::CloudError::Differs
+
+mod addresses;
+mod clients;
+mod cloud;
+mod disks;
+mod failure;
+mod firewall_rules;
+mod inventory;
+mod machines;
+mod names;
+mod networks;
+mod operations;
+mod ownership;
+mod requests;
+mod secret_manager;
+mod settings;
+mod snapshots;
+mod zones;
+
+pub use cloud::ComputeEngine;
+pub use settings::{Credentials, Retries, Settings, Timeouts};

@@ -1,0 +1,117 @@
+//! Google's clients, one for each kind of object, each made when it is first needed.
+
+use std::time::Duration;
+
+use google_cloud_auth::credentials::{self, Credentials as GoogleCredentials};
+use google_cloud_compute_v1::client;
+use google_cloud_gax::retry_policy::NeverRetry;
+use multizone_cloud::CloudError;
+use tokio::sync::OnceCell;
+
+use crate::{
+    Credentials,
+    failure::{Failure, Kind, chain},
+};
+
+macro_rules! clients {
+    ($($field:ident: $client:ident,)*) => {
+        /// Google's clients.  They do not retry: [`crate::requests`] does, and counts.
+        #[derive(Debug)]
+        pub(crate) struct Clients {
+            credentials: GoogleCredentials,
+            endpoint: Option<String>,
+            timeout: Duration,
+            $($field: OnceCell<client::$client>,)*
+        }
+
+        impl Clients {
+            pub(crate) fn new(credentials: GoogleCredentials, endpoint: Option<String>, timeout: Duration) -> Self {
+                Self { credentials, endpoint, timeout, $($field: OnceCell::new(),)* }
+            }
+
+            $(pub(crate) async fn $field(&self) -> Result<&client::$client, Failure> {
+                self.$field
+                    .get_or_try_init(|| async {
+                        let builder = client::$client::builder()
+                            .with_credentials(self.credentials.clone())
+                            .with_retry_policy(NeverRetry)
+                            .with_attempt_timeout(self.timeout);
+                        match &self.endpoint {
+                            Some(endpoint) => builder.with_endpoint(endpoint).build().await,
+                            None => builder.build().await,
+                        }
+                    })
+                    .await
+                    .map_err(|error| Failure::new(Kind::Unreadable, "client", chain(&error)))
+            })*
+        }
+    };
+}
+
+clients! {
+    addresses: Addresses,
+    disks: Disks,
+    firewalls: Firewalls,
+    global_operations: GlobalOperations,
+    instances: Instances,
+    machine_types: MachineTypes,
+    networks: Networks,
+    projects: Projects,
+    region_operations: RegionOperations,
+    snapshots: Snapshots,
+    subnetworks: Subnetworks,
+    zone_operations: ZoneOperations,
+    zones: Zones,
+}
+
+/// Google's credentials for what the settings say.
+pub(crate) fn credentials(wanted: &Credentials) -> Result<GoogleCredentials, CloudError> {
+    let refused = |code: &str, reason: String| CloudError::Refused {
+        object: "the credentials for Compute Engine".to_owned(),
+        code: code.to_owned(),
+        reason,
+    };
+    let built = match wanted {
+        Credentials::Anonymous => return Ok(credentials::anonymous::Builder::new().build()),
+        Credentials::ApplicationDefault => credentials::Builder::default().build(),
+        Credentials::Json(text) => {
+            // The parser's error may quote the content, which is secret: only its place is told.
+            let document: serde_json::Value = serde_json::from_str(text)
+                .map_err(|error| refused("not JSON", format!("line {}, column {}", error.line(), error.column())))?;
+            match document.get("type").and_then(serde_json::Value::as_str) {
+                Some("service_account") => credentials::service_account::Builder::new(document).build(),
+                Some("authorized_user") => credentials::user_account::Builder::new(document).build(),
+                Some("external_account") => credentials::external_account::Builder::new(document).build(),
+                Some("impersonated_service_account") => credentials::impersonated::Builder::new(document).build(),
+                other => {
+                    let kind = other.unwrap_or("none").to_owned();
+                    return Err(refused(
+                        "unknown type",
+                        format!("a credentials file of type {kind:?} is not supported"),
+                    ));
+                }
+            }
+        }
+    };
+    built.map_err(|error| refused("unusable", chain(&error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_that_cannot_be_read_are_refused_without_quoting_them() {
+        for (content, code) in [
+            ("{\"private_key\": abc}", "not JSON"),
+            ("{\"type\":\"x\"}", "unknown type"),
+        ] {
+            let error = credentials(&Credentials::Json(content.into())).unwrap_err();
+            assert!(
+                matches!(error, CloudError::Refused { code: ref c, .. } if c == code),
+                "{error}"
+            );
+            assert!(!error.to_string().contains("abc"));
+        }
+    }
+}

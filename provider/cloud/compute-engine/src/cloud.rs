@@ -1,0 +1,224 @@
+//! The trait, carried by Compute Engine.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use multizone_cloud::{
+    Address, AddressSpec, Capabilities, Cloud, ClusterName, Disk, DiskSpec, EndpointKind, FirewallRule, FirewallSpec,
+    Inventory, Labels, Machine, MachineSpec, MachineType, Network, NetworkSpec, Result, SecretSpec, Subnets, Timing,
+    Zone,
+};
+
+use crate::{
+    Settings,
+    clients::{Clients, credentials},
+    machines::machine_object,
+    requests::Requests,
+    secret_manager::SecretManager,
+};
+
+/// One region of one project.  Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct ComputeEngine {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    settings: Settings,
+    capabilities: Capabilities,
+    clients: Clients,
+    secret_manager: SecretManager,
+    requests: Requests,
+}
+
+impl ComputeEngine {
+    /// Prepares the connection: credentials are found and checked for their form, nothing is sent yet.
+    ///
+    /// TLS uses the process's default provider of cryptography; where none is installed, ring is.
+    ///
+    /// # Errors
+    /// [`CloudError::Refused`] when the credentials cannot be used.
+    #[allow(clippy::unused_async)]
+    pub async fn connect(settings: Settings) -> Result<Self> {
+        if rustls::crypto::CryptoProvider::get_default().is_none() {
+            // Another thread may have been quicker; then its choice stands.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        }
+        let credentials = credentials(&settings.credentials)?;
+        let secret_manager = SecretManager::new(&settings, credentials.clone())
+            .map_err(|failure| failure.into_error("the connection to Secret Manager"))?;
+        let clients = Clients::new(credentials, settings.endpoint.clone(), settings.timeouts.request);
+        let requests = Requests::new(settings.retries, rand::random());
+        Ok(Self {
+            inner: Arc::new(Inner {
+                capabilities: capabilities(),
+                settings,
+                clients,
+                secret_manager,
+                requests,
+            }),
+        })
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    pub(crate) fn clients(&self) -> &Clients {
+        &self.inner.clients
+    }
+
+    pub(crate) fn sender(&self) -> &Requests {
+        &self.inner.requests
+    }
+
+    pub(crate) fn secret_manager(&self) -> &SecretManager {
+        &self.inner.secret_manager
+    }
+}
+
+fn capabilities() -> Capabilities {
+    Capabilities {
+        subnets: Subnets::Regional,
+        endpoint: EndpointKind::Address,
+        timing: Timing {
+            create_machine: Duration::from_secs(30),
+            join: Duration::from_secs(120),
+            delete_machine: Duration::from_secs(60),
+            drain: Duration::from_secs(60),
+        },
+    }
+}
+
+#[async_trait]
+impl Cloud for ComputeEngine {
+    fn name(&self) -> &str {
+        "Compute Engine"
+    }
+
+    fn region(&self) -> &str {
+        &self.settings().region
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        &self.inner.capabilities
+    }
+
+    fn requests(&self) -> u64 {
+        self.inner.requests.sent()
+    }
+
+    async fn zones(&self) -> Result<Vec<Zone>> {
+        self.zones_on_offer().await
+    }
+
+    async fn machine_type(&self, zone: &str, name: &str) -> Result<Option<MachineType>> {
+        self.machine_type_in(zone, name).await
+    }
+
+    async fn inventory(&self, cluster: &ClusterName) -> Result<Inventory> {
+        self.inventory_of(cluster).await
+    }
+
+    async fn ensure_network(&self, spec: &NetworkSpec) -> Result<Network> {
+        self.ensure_network_and_subnet(spec).await
+    }
+
+    async fn delete_network(&self, cluster: &ClusterName) -> Result<()> {
+        self.delete_network_and_subnet(cluster).await
+    }
+
+    async fn ensure_firewall_rule(&self, spec: &FirewallSpec) -> Result<FirewallRule> {
+        self.ensure_firewall(spec).await
+    }
+
+    async fn delete_firewall_rule(&self, cluster: &ClusterName, name: &str) -> Result<()> {
+        self.delete_firewall_rule_named(cluster, name).await
+    }
+
+    async fn ensure_address(&self, spec: &AddressSpec) -> Result<Address> {
+        self.ensure_stable_address(spec).await
+    }
+
+    async fn delete_address(&self, cluster: &ClusterName, name: &str) -> Result<()> {
+        self.delete_stable_address(cluster, name).await
+    }
+
+    async fn ensure_machine(&self, spec: &MachineSpec) -> Result<Machine> {
+        self.ensure_machine_runs(spec).await
+    }
+
+    async fn start_machine(&self, zone: &str, name: &str) -> Result<()> {
+        self.run(zone, name, &machine_object(zone, name)).await.map(drop)
+    }
+
+    async fn delete_machine(&self, zone: &str, name: &str) -> Result<()> {
+        self.delete_instance(zone, name).await
+    }
+
+    async fn set_machine_labels(&self, zone: &str, name: &str, labels: &Labels) -> Result<()> {
+        self.label_instance(zone, name, labels).await
+    }
+
+    async fn ensure_disk(&self, spec: &DiskSpec) -> Result<Disk> {
+        self.ensure_zonal_disk(spec).await
+    }
+
+    async fn resize_disk(&self, zone: &str, name: &str, size_gb: i64) -> Result<()> {
+        self.grow_disk(zone, name, size_gb).await
+    }
+
+    async fn set_disk_labels(&self, zone: &str, name: &str, labels: &Labels) -> Result<()> {
+        self.label_disk(zone, name, labels).await
+    }
+
+    async fn delete_disk(&self, zone: &str, name: &str) -> Result<()> {
+        self.delete_zonal_disk(zone, name).await
+    }
+
+    async fn ensure_snapshot(&self, zone: &str, disk: &str, snapshot: &str, labels: &Labels) -> Result<()> {
+        self.ensure_snapshot_of(zone, disk, snapshot, labels).await
+    }
+
+    async fn delete_snapshot(&self, snapshot: &str) -> Result<()> {
+        self.delete_snapshot_named(snapshot).await
+    }
+
+    async fn secret(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        self.latest_secret(name).await
+    }
+
+    async fn ensure_secret(&self, spec: &SecretSpec) -> Result<Vec<u8>> {
+        self.ensure_stored(spec).await
+    }
+
+    async fn grant_secret(&self, name: &str, reader: &str) -> Result<()> {
+        self.grant_reader(name, reader).await
+    }
+
+    async fn delete_secret(&self, name: &str) -> Result<()> {
+        self.delete_stored(name).await
+    }
+
+    async fn default_machine_identity(&self) -> Result<String> {
+        self.default_service_account().await
+    }
+
+    fn provider_id(&self, zone: &str, machine: &str) -> String {
+        format!("gce://{}/{zone}/{machine}", self.settings().project)
+    }
+
+    fn volume(&self, zone: &str, disk: &str) -> (String, String) {
+        let handle = format!("projects/{}/zones/{zone}/disks/{disk}", self.settings().project);
+        ("pd.csi.storage.gke.io".to_owned(), handle)
+    }
+
+    fn secret_source(&self, name: &str) -> String {
+        format!(
+            "{}/v1/projects/{}/secrets/{name}",
+            self.settings().secret_manager_url(),
+            self.settings().project
+        )
+    }
+}

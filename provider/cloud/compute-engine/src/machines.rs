@@ -1,0 +1,427 @@
+//! Machines.
+
+use google_cloud_compute_v1::model::{
+    self, AccessConfig, AttachedDisk, AttachedDiskInitializeParams, Instance, Metadata, NetworkInterface,
+    ServiceAccount, ShieldedInstanceConfig, Tags, access_config, instance::Status, metadata::Items,
+};
+use multizone_cloud::{CloudError, Labels, Machine, MachineSpec, MachineState, Result, label};
+
+use crate::{
+    ComputeEngine,
+    failure::Failure,
+    names::{last_segment, region_of},
+    networks::{present, unless_absent},
+    ownership::{labelled, labels_for},
+};
+
+/// The one scope that lets IAM alone decide what a machine may do.
+const CLOUD_PLATFORM: &str = "https://www.googleapis.com/auth/cloud-platform";
+
+/// How often a change of labels is tried when others change the labels at the same time.
+pub(crate) const LABEL_ATTEMPTS: u32 = 5;
+
+impl ComputeEngine {
+    pub(crate) async fn ensure_machine_runs(&self, spec: &MachineSpec) -> Result<Machine> {
+        let object = machine_object(&spec.zone, &spec.name);
+        let found = self
+            .instance(&spec.zone, &spec.name)
+            .await
+            .map_err(|failure| failure.into_error(&object))?;
+        let instance = match found {
+            Some(instance) => instance,
+            None => self.insert_instance(spec, &object).await?,
+        };
+        if !labelled(&instance.labels, &spec.cluster) {
+            return Err(CloudError::NotOurs { object });
+        }
+        let machine_type = instance.machine_type.as_deref().map(last_segment).unwrap_or_default();
+        if machine_type != last_segment(&spec.machine_type) {
+            let difference = format!("its machine type is {machine_type}, not {}", spec.machine_type);
+            return Err(CloudError::Differs { object, difference });
+        }
+        self.run(&spec.zone, &spec.name, &object).await
+    }
+
+    async fn insert_instance(&self, spec: &MachineSpec, object: &str) -> Result<Instance> {
+        let address = match &spec.address {
+            Some(address) => Some(self.held_address(&spec.cluster, address).await?),
+            None => None,
+        };
+        let body = self.instance_body(spec, address.as_deref());
+        let client = self
+            .clients()
+            .instances()
+            .await
+            .map_err(|failure| failure.into_error(object))?;
+        let (project, zone) = (&self.settings().project, &spec.zone);
+        let inserted = self
+            .change("instances.insert", |token| {
+                let call = client.insert().set_project(project).set_zone(zone);
+                call.set_request_id(token).set_body(body.clone()).send()
+            })
+            .await;
+        // Something of that name exists: this machine, made by a request whose reply was lost or by somebody else, or
+        // the boot disk of an earlier one.  Reading tells which.
+        let exists = match inserted {
+            Ok(()) => None,
+            Err(failure) if failure.is_already_exists() => Some(failure),
+            Err(failure) => return Err(failure.into_create_error(object)),
+        };
+        let found = self
+            .instance(&spec.zone, &spec.name)
+            .await
+            .map_err(|failure| failure.into_error(object))?;
+        match (found, exists) {
+            (Some(instance), _) => Ok(instance),
+            (None, Some(failure)) => Err(failure.into_create_error(object)),
+            (None, None) => Err(CloudError::NotFound {
+                object: object.to_owned(),
+            }),
+        }
+    }
+
+    fn instance_body(&self, spec: &MachineSpec, address: Option<&str>) -> Instance {
+        let project = &self.settings().project;
+        let names = self.names(&spec.cluster);
+        let boot_labels = labels_for(
+            &spec.cluster,
+            &Labels::from([
+                (label::BOOT.to_owned(), "true".to_owned()),
+                (label::REGION.to_owned(), region_of(&spec.zone).to_owned()),
+                (label::ZONE.to_owned(), spec.zone.clone()),
+            ]),
+        );
+        let boot_disk = AttachedDisk::new()
+            .set_boot(true)
+            .set_auto_delete(true)
+            .set_initialize_params(
+                AttachedDiskInitializeParams::new()
+                    .set_source_image(image_path(spec.image.as_deref().unwrap_or(self.settings().image())))
+                    .set_disk_size_gb(spec.boot_disk_gb)
+                    .set_disk_type(format!("zones/{}/diskTypes/pd-balanced", spec.zone))
+                    .set_labels(boot_labels),
+            );
+        let nat = AccessConfig::new()
+            .set_name("External NAT")
+            .set_type(access_config::Type::OneToOneNat)
+            .set_or_clear_nat_ip(address);
+        let interface = NetworkInterface::new()
+            .set_subnetwork(format!(
+                "projects/{project}/regions/{}/subnetworks/{}",
+                self.settings().region,
+                names.network()
+            ))
+            .set_access_configs([nat]);
+        let service_accounts = spec
+            .identity
+            .iter()
+            .map(|identity| ServiceAccount::new().set_email(identity).set_scopes([CLOUD_PLATFORM]));
+        // An image of the user's own may not be signed: secure boot is for the image that is known to be.
+        let shielded = ShieldedInstanceConfig::new()
+            .set_enable_secure_boot(spec.image.is_none())
+            .set_enable_vtpm(true)
+            .set_enable_integrity_monitoring(true);
+        Instance::new()
+            .set_name(&spec.name)
+            .set_machine_type(format!("zones/{}/machineTypes/{}", spec.zone, spec.machine_type))
+            .set_labels(labels_for(&spec.cluster, &spec.labels))
+            .set_tags(Tags::new().set_items([names.tag(spec.role)]))
+            // Pod networks that route, rather than tunnel, send packets from pod addresses.
+            .set_can_ip_forward(true)
+            .set_disks([boot_disk])
+            .set_network_interfaces([interface])
+            .set_service_accounts(service_accounts)
+            .set_shielded_instance_config(shielded)
+            .set_metadata(Metadata::new().set_items([
+                Items::new().set_key("user-data").set_value(&spec.user_data),
+                Items::new().set_key("block-project-ssh-keys").set_value("true"),
+            ]))
+    }
+
+    /// Waits until a machine runs, and starts it if it is halted.
+    pub(crate) async fn run(&self, zone: &str, name: &str, object: &str) -> Result<Machine> {
+        let machine = self
+            .poll(&format!("{object} to run"), || async {
+                let Some(instance) = self.instance(zone, name).await? else {
+                    return Ok(Some(None));
+                };
+                match state(&instance) {
+                    MachineState::Running => Ok(Some(Some(instance))),
+                    MachineState::Halted => {
+                        self.start_instance(zone, name).await?;
+                        self.instance(zone, name).await.map(|found| match found {
+                            Some(instance) if state(&instance) != MachineState::Running => None,
+                            found => Some(found),
+                        })
+                    }
+                    MachineState::Starting | MachineState::Stopping => Ok(None),
+                }
+            })
+            .await
+            .map_err(|failure| failure.into_error(object))?;
+        match machine {
+            Some(instance) => Ok(machine_facts(&instance)),
+            None => Err(CloudError::NotFound {
+                object: object.to_owned(),
+            }),
+        }
+    }
+
+    async fn start_instance(&self, zone: &str, name: &str) -> std::result::Result<(), Failure> {
+        let client = self.clients().instances().await?;
+        let project = &self.settings().project;
+        self.change("instances.start", |token| {
+            client
+                .start()
+                .set_project(project)
+                .set_zone(zone)
+                .set_instance(name)
+                .set_request_id(token)
+                .send()
+        })
+        .await
+    }
+
+    /// Deletes a machine that carries some cluster's label.  Its boot disk goes with it and its other disks stay,
+    /// whatever somebody has set meanwhile.
+    pub(crate) async fn delete_instance(&self, zone: &str, name: &str) -> Result<()> {
+        let object = machine_object(zone, name);
+        let Some(instance) = self
+            .instance(zone, name)
+            .await
+            .map_err(|failure| failure.into_error(&object))?
+        else {
+            return Ok(());
+        };
+        if !instance.labels.contains_key(label::CLUSTER) {
+            return Err(CloudError::NotOurs { object });
+        }
+        self.delete_boot_disk_only(zone, name, &instance)
+            .await
+            .map_err(|failure| failure.into_error(&object))?;
+        let client = self
+            .clients()
+            .instances()
+            .await
+            .map_err(|failure| failure.into_error(&object))?;
+        let project = &self.settings().project;
+        self.change("instances.delete", |token| {
+            client
+                .delete()
+                .set_project(project)
+                .set_zone(zone)
+                .set_instance(name)
+                .set_request_id(token)
+                .send()
+        })
+        .await
+        .or_else(unless_absent)
+        .map_err(|failure| failure.into_error(&object))
+    }
+
+    async fn delete_boot_disk_only(
+        &self,
+        zone: &str,
+        name: &str,
+        instance: &Instance,
+    ) -> std::result::Result<(), Failure> {
+        let client = self.clients().instances().await?;
+        let project = &self.settings().project;
+        for disk in &instance.disks {
+            let (Some(device), Some(auto_delete)) = (&disk.device_name, disk.auto_delete) else {
+                continue;
+            };
+            let boot = disk.boot == Some(true);
+            if auto_delete == boot {
+                continue;
+            }
+            self.change("instances.setDiskAutoDelete", |token| {
+                let call = client
+                    .set_disk_auto_delete()
+                    .set_project(project)
+                    .set_zone(zone)
+                    .set_instance(name);
+                call.set_device_name(device)
+                    .set_auto_delete(boot)
+                    .set_request_id(token)
+                    .send()
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Replaces the labels; the label that names the owner stays in any case.
+    pub(crate) async fn label_instance(&self, zone: &str, name: &str, labels: &Labels) -> Result<()> {
+        let object = machine_object(zone, name);
+        let client = self
+            .clients()
+            .instances()
+            .await
+            .map_err(|failure| failure.into_error(&object))?;
+        let project = &self.settings().project;
+        let mut attempt = 1;
+        loop {
+            let found = self
+                .instance(zone, name)
+                .await
+                .map_err(|failure| failure.into_error(&object))?;
+            let instance = found.ok_or_else(|| CloudError::NotFound { object: object.clone() })?;
+            let Some(wanted) = relabelled(&instance.labels, labels) else {
+                return Err(CloudError::NotOurs { object });
+            };
+            if wanted
+                .iter()
+                .eq(instance.labels.iter().collect::<std::collections::BTreeMap<_, _>>())
+            {
+                return Ok(());
+            }
+            let body = model::InstancesSetLabelsRequest::new()
+                .set_labels(wanted)
+                .set_or_clear_label_fingerprint(instance.label_fingerprint);
+            let changed = self
+                .change("instances.setLabels", |token| {
+                    let call = client
+                        .set_labels()
+                        .set_project(project)
+                        .set_zone(zone)
+                        .set_instance(name);
+                    call.set_request_id(token).set_body(body.clone()).send()
+                })
+                .await;
+            match changed {
+                Err(failure) if failure.is_stale() && attempt < LABEL_ATTEMPTS => attempt += 1,
+                changed => return changed.map_err(|failure| failure.into_error(&object)),
+            }
+        }
+    }
+
+    pub(crate) async fn instance(&self, zone: &str, name: &str) -> std::result::Result<Option<Instance>, Failure> {
+        let client = self.clients().instances().await?;
+        let project = &self.settings().project;
+        let request = || {
+            client
+                .get()
+                .set_project(project)
+                .set_zone(zone)
+                .set_instance(name)
+                .send()
+        };
+        present(self.sender().send("instances.get", request).await)
+    }
+}
+
+/// The labels to set, with the owner's kept; `None` when the object has no owner.
+pub(crate) fn relabelled(now: &std::collections::HashMap<String, String>, wanted: &Labels) -> Option<Labels> {
+    let owner = now.get(label::CLUSTER)?;
+    let mut labels = wanted.clone();
+    labels.insert(label::CLUSTER.to_owned(), owner.clone());
+    Some(labels)
+}
+
+pub(crate) fn machine_object(zone: &str, name: &str) -> String {
+    format!("machine {name} in {zone}")
+}
+
+/// An image as the API takes it: a path stays, a bare name is an image of the caller's project.
+fn image_path(image: &str) -> String {
+    if image.contains('/') {
+        image.to_owned()
+    } else {
+        format!("global/images/{image}")
+    }
+}
+
+fn state(instance: &Instance) -> MachineState {
+    match &instance.status {
+        Some(Status::Running) => MachineState::Running,
+        Some(Status::Stopping | Status::PendingStop | Status::Suspending | Status::Deprovisioning) => {
+            MachineState::Stopping
+        }
+        Some(Status::Terminated | Status::Stopped | Status::Suspended) => MachineState::Halted,
+        _ => MachineState::Starting,
+    }
+}
+
+/// What the cloud says of a machine.
+pub(crate) fn machine_facts(instance: &Instance) -> Machine {
+    let interface = instance.network_interfaces.first();
+    let external = interface.and_then(|interface| interface.access_configs.first());
+    let mut disks: Vec<_> = instance
+        .disks
+        .iter()
+        .filter(|disk| disk.boot != Some(true))
+        .filter_map(|disk| disk.source.as_deref().map(|source| last_segment(source).to_owned()))
+        .collect();
+    disks.sort();
+    Machine {
+        id: instance.id.map(|id| id.to_string()).unwrap_or_default(),
+        name: instance.name.clone().unwrap_or_default(),
+        zone: instance
+            .zone
+            .as_deref()
+            .map(last_segment)
+            .unwrap_or_default()
+            .to_owned(),
+        state: state(instance),
+        machine_type: instance
+            .machine_type
+            .as_deref()
+            .map(last_segment)
+            .unwrap_or_default()
+            .to_owned(),
+        address: interface.and_then(|interface| interface.network_ip.as_deref()?.parse().ok()),
+        external_address: external.and_then(|config| config.nat_ip.as_deref()?.parse().ok()),
+        disks,
+        labels: instance.labels.clone().into_iter().collect(),
+        created: instance.creation_timestamp.clone().unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    #[test]
+    fn an_image_is_a_path_or_a_name() {
+        assert_eq!(
+            image_path("projects/p/global/images/family/f"),
+            "projects/p/global/images/family/f"
+        );
+        assert_eq!(image_path("mine"), "global/images/mine");
+    }
+
+    #[test]
+    fn the_owner_label_cannot_be_lost() {
+        let now = HashMap::from([(label::CLUSTER.to_owned(), "demo".to_owned())]);
+        let labels = relabelled(&now, &Labels::from([("a".into(), "b".into())])).unwrap();
+        assert_eq!(labels[label::CLUSTER], "demo");
+        assert_eq!(relabelled(&HashMap::new(), &labels), None);
+    }
+
+    #[test]
+    fn facts_leave_the_boot_disk_out() {
+        let instance = Instance::new()
+            .set_id(7_u64)
+            .set_name("m")
+            .set_zone("https://h/compute/v1/projects/p/zones/us-central1-a")
+            .set_machine_type("https://h/compute/v1/projects/p/zones/us-central1-a/machineTypes/n1-standard-1")
+            .set_status(Status::Terminated)
+            .set_disks([
+                AttachedDisk::new().set_boot(true).set_source("https://h/x/disks/m"),
+                AttachedDisk::new().set_source("https://h/x/disks/data"),
+            ])
+            .set_network_interfaces([NetworkInterface::new()
+                .set_network_ip("10.0.0.2")
+                .set_access_configs([AccessConfig::new().set_nat_ip("203.0.113.5")])]);
+        let machine = machine_facts(&instance);
+        assert_eq!((machine.id.as_str(), machine.zone.as_str()), ("7", "us-central1-a"));
+        assert_eq!(machine.machine_type, "n1-standard-1");
+        assert_eq!(machine.state, MachineState::Halted);
+        assert_eq!(machine.disks, ["data"]);
+        assert_eq!(machine.address.unwrap().to_string(), "10.0.0.2");
+        assert_eq!(machine.external_address.unwrap().to_string(), "203.0.113.5");
+    }
+}

@@ -1,0 +1,139 @@
+//! Sending requests: counted, retried within bounds, with tokens that make a repeated insert the same insert.
+
+use std::{
+    future::Future,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use crate::{Retries, failure::Failure};
+
+/// Counts and retries.
+#[derive(Debug)]
+pub(crate) struct Requests {
+    sent: AtomicU64,
+    tokens: AtomicU64,
+    /// Makes the tokens of this object unlike those of any other.
+    nonce: u64,
+    retries: Retries,
+}
+
+impl Requests {
+    pub(crate) fn new(retries: Retries, nonce: u64) -> Self {
+        Self {
+            sent: AtomicU64::new(0),
+            tokens: AtomicU64::new(0),
+            nonce,
+            retries,
+        }
+    }
+
+    /// How many requests were sent, retries included.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// A new request ID, a UUID: the same for every attempt at one request, another for the next request.  It may not be
+    /// derived from the object alone, since the cloud remembers it past the object's deletion.
+    pub(crate) fn token(&self) -> String {
+        let n = self.tokens.fetch_add(1, Ordering::Relaxed);
+        let [a, b, c, d] = [
+            self.nonce >> 32,
+            (self.nonce >> 16) & 0xffff,
+            self.nonce & 0x0fff,
+            n >> 48,
+        ];
+        format!(
+            "{a:08x}-{b:04x}-4{c:03x}-8{:03x}-{:012x}",
+            d & 0xfff,
+            n & 0xffff_ffff_ffff
+        )
+    }
+
+    /// Sends a request until it succeeds, fails for good, or has been tried often enough.
+    pub(crate) async fn send<T, E, F, R>(&self, what: &str, request: R) -> Result<T, Failure>
+    where
+        R: Fn() -> F,
+        F: Future<Output = Result<T, E>>,
+        E: Into<Failure>,
+    {
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            self.sent.fetch_add(1, Ordering::Relaxed);
+            tracing::debug!(target: "multizone::cloud", request = what, attempt = attempts, "request");
+            let mut failure = match request().await {
+                Ok(reply) => return Ok(reply),
+                Err(error) => error.into(),
+            };
+            failure.attempts = attempts;
+            if !failure.is_transient() || attempts >= self.retries.attempts {
+                return Err(failure);
+            }
+            let delay = self.delay(attempts, failure.retry_after, rand::random::<f64>());
+            tracing::info!(
+                target: "multizone::cloud",
+                request = what,
+                attempt = attempts,
+                reason = failure.reason,
+                message = failure.message,
+                delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
+                "trying again"
+            );
+            tokio::time::sleep(delay).await;
+        }
+    }
+
+    /// The delay after that many failures: doubled each time, between half of it and all of it, and never shorter than
+    /// the cloud asks for within the bound.
+    fn delay(&self, failures: u32, asked: Option<Duration>, chance: f64) -> Duration {
+        let full = self
+            .retries
+            .first_delay
+            .saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)))
+            .min(self.retries.longest_delay);
+        let jittered = full.mul_f64(0.5 + chance / 2.0);
+        jittered.max(asked.unwrap_or_default().min(self.retries.longest_delay))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn requests() -> Requests {
+        Requests::new(
+            Retries {
+                attempts: 3,
+                first_delay: Duration::from_millis(100),
+                longest_delay: Duration::from_millis(1000),
+            },
+            0x0123_4567_89ab_cdef,
+        )
+    }
+
+    #[test]
+    fn delays_double_up_to_their_bound_and_honour_the_cloud() {
+        let requests = requests();
+        assert_eq!(requests.delay(1, None, 1.0), Duration::from_millis(100));
+        assert_eq!(requests.delay(1, None, 0.0), Duration::from_millis(50));
+        assert_eq!(requests.delay(3, None, 1.0), Duration::from_millis(400));
+        assert_eq!(requests.delay(40, None, 1.0), Duration::from_millis(1000));
+        assert_eq!(
+            requests.delay(1, Some(Duration::from_millis(700)), 1.0),
+            Duration::from_millis(700)
+        );
+        assert_eq!(
+            requests.delay(1, Some(Duration::from_secs(3600)), 1.0),
+            Duration::from_millis(1000)
+        );
+    }
+
+    #[test]
+    fn tokens_are_uuids_and_differ() {
+        let requests = requests();
+        let (one, other) = (requests.token(), requests.token());
+        assert_eq!(one, "01234567-89ab-4def-8000-000000000000");
+        assert_eq!(other, "01234567-89ab-4def-8000-000000000001");
+    }
+}

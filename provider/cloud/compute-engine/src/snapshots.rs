@@ -1,0 +1,144 @@
+//! Snapshots of disks.
+
+use google_cloud_compute_v1::model::{self, snapshot::Status};
+use multizone_cloud::{CloudError, ClusterName, Labels, Result, label};
+
+use crate::{
+    ComputeEngine,
+    disks::disk_object,
+    failure::Failure,
+    networks::{present, unless_absent, unless_exists},
+    ownership::{filter, labelled},
+};
+
+impl ComputeEngine {
+    pub(crate) async fn ensure_snapshot_of(&self, zone: &str, disk: &str, name: &str, labels: &Labels) -> Result<()> {
+        let object = format!("snapshot {name}");
+        let (project, region) = (&self.settings().project, &self.settings().region);
+        let Some(cluster) = labels.get(label::CLUSTER).map(ClusterName::new) else {
+            let reason = format!("the labels name no cluster ({})", label::CLUSTER);
+            return Err(CloudError::Refused {
+                object,
+                code: "no owner".to_owned(),
+                reason,
+            });
+        };
+        if self
+            .snapshot(name)
+            .await
+            .map_err(|failure| failure.into_error(&object))?
+            .is_none()
+        {
+            self.own_disk(zone, disk, &disk_object(zone, disk)).await?;
+            let mut labels = labels.clone();
+            labels.insert(label::REGION.to_owned(), region.clone());
+            let body = model::Snapshot::new().set_name(name).set_labels(labels);
+            let client = self
+                .clients()
+                .disks()
+                .await
+                .map_err(|failure| failure.into_error(&object))?;
+            self.change("disks.createSnapshot", |token| {
+                let call = client
+                    .create_snapshot()
+                    .set_project(project)
+                    .set_zone(zone)
+                    .set_disk(disk);
+                call.set_request_id(token).set_body(body.clone()).send()
+            })
+            .await
+            .or_else(unless_exists)
+            .map_err(|failure| failure.into_create_error(&object))?;
+        }
+        let found = self
+            .poll(&format!("{object} to be ready"), || async {
+                Ok(match self.snapshot(name).await? {
+                    Some(found) if matches!(found.status, Some(Status::Creating | Status::Uploading)) => None,
+                    found => Some(found),
+                })
+            })
+            .await
+            .map_err(|failure| failure.into_error(&object))?;
+        let Some(found) = found else {
+            return Err(CloudError::NotFound { object });
+        };
+        if !labelled(&found.labels, &cluster) {
+            return Err(CloudError::NotOurs { object });
+        }
+        let source = found.source_disk.as_deref().unwrap_or_default();
+        if !source.ends_with(&format!("/zones/{zone}/disks/{disk}")) {
+            let difference = format!("it was taken of {source}, not of disk {disk} in {zone}");
+            return Err(CloudError::Differs { object, difference });
+        }
+        if found.status == Some(Status::Failed) {
+            let (code, reason) = ("FAILED".to_owned(), "the cloud could not take it; delete it".to_owned());
+            return Err(CloudError::Refused { object, code, reason });
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn delete_snapshot_named(&self, name: &str) -> Result<()> {
+        let object = format!("snapshot {name}");
+        match self
+            .snapshot(name)
+            .await
+            .map_err(|failure| failure.into_error(&object))?
+        {
+            None => return Ok(()),
+            Some(found) if !found.labels.contains_key(label::CLUSTER) => return Err(CloudError::NotOurs { object }),
+            Some(_) => {}
+        }
+        let client = self
+            .clients()
+            .snapshots()
+            .await
+            .map_err(|failure| failure.into_error(&object))?;
+        let project = &self.settings().project;
+        self.change("snapshots.delete", |token| {
+            client
+                .delete()
+                .set_project(project)
+                .set_snapshot(name)
+                .set_request_id(token)
+                .send()
+        })
+        .await
+        .or_else(unless_absent)
+        .map_err(|failure| failure.into_error(&object))
+    }
+
+    /// Names of the cluster's snapshots that were taken in this region.
+    pub(crate) async fn snapshots_of(&self, cluster: &ClusterName) -> std::result::Result<Vec<String>, Failure> {
+        let client = self.clients().snapshots().await?;
+        let (project, region) = (&self.settings().project, &self.settings().region);
+        let (mut names, mut page) = (Vec::new(), None);
+        loop {
+            let request = || {
+                let call = client.list().set_project(project).set_filter(filter(cluster));
+                call.set_max_results(500_u32)
+                    .set_or_clear_page_token(page.clone())
+                    .send()
+            };
+            let reply = self.sender().send("snapshots.list", request).await?;
+            names.extend(
+                reply
+                    .items
+                    .into_iter()
+                    .filter(|found| labelled(&found.labels, cluster) && found.labels.get(label::REGION) == Some(region))
+                    .filter_map(|found| found.name),
+            );
+            page = reply.next_page_token.filter(|token| !token.is_empty());
+            if page.is_none() {
+                names.sort();
+                return Ok(names);
+            }
+        }
+    }
+
+    async fn snapshot(&self, name: &str) -> std::result::Result<Option<model::Snapshot>, Failure> {
+        let client = self.clients().snapshots().await?;
+        let project = &self.settings().project;
+        let request = || client.get().set_project(project).set_snapshot(name).send();
+        present(self.sender().send("snapshots.get", request).await)
+    }
+}

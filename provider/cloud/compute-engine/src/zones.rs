@@ -1,0 +1,112 @@
+//! What the region offers: zones and machine types.
+
+use google_cloud_compute_v1::model::zone::Status;
+use multizone_cloud::{MachineType, Result, Zone};
+
+use crate::{
+    ComputeEngine,
+    failure::Failure,
+    names::{last_segment, region_of},
+    networks::present,
+};
+
+impl ComputeEngine {
+    pub(crate) async fn zones_on_offer(&self) -> Result<Vec<Zone>> {
+        let object = format!("the zones of {}", self.settings().region);
+        let (mut zones, mut page) = (Vec::new(), None);
+        loop {
+            let reply = self
+                .zone_page(page)
+                .await
+                .map_err(|failure| failure.into_error(&object))?;
+            for zone in reply.items {
+                let name = zone.name.unwrap_or_default();
+                let region = zone.region.as_deref().map_or_else(|| region_of(&name), last_segment);
+                if region == self.settings().region && zone.deprecated.is_none() {
+                    zones.push(Zone {
+                        name,
+                        up: zone.status == Some(Status::Up),
+                    });
+                }
+            }
+            page = reply.next_page_token.filter(|token| !token.is_empty());
+            if page.is_none() {
+                zones.sort_by(|a, b| a.name.cmp(&b.name));
+                return Ok(zones);
+            }
+        }
+    }
+
+    async fn zone_page(
+        &self,
+        page: Option<String>,
+    ) -> std::result::Result<google_cloud_compute_v1::model::ZoneList, Failure> {
+        let client = self.clients().zones().await?;
+        let project = &self.settings().project;
+        let request = || {
+            let call = client.list().set_project(project).set_max_results(500_u32);
+            call.set_or_clear_page_token(page.clone()).send()
+        };
+        self.sender().send("zones.list", request).await
+    }
+
+    pub(crate) async fn machine_type_in(&self, zone: &str, name: &str) -> Result<Option<MachineType>> {
+        let object = format!("machine type {name} in {zone}");
+        let found = self
+            .get_machine_type(zone, name)
+            .await
+            .map_err(|failure| failure.into_error(&object))?;
+        Ok(found.map(|found| MachineType {
+            name: found.name.unwrap_or_else(|| name.to_owned()),
+            cpus: found
+                .guest_cpus
+                .and_then(|cpus| u32::try_from(cpus).ok())
+                .unwrap_or_default(),
+            memory_mib: found
+                .memory_mb
+                .and_then(|memory| u64::try_from(memory).ok())
+                .unwrap_or_default(),
+        }))
+    }
+
+    async fn get_machine_type(
+        &self,
+        zone: &str,
+        name: &str,
+    ) -> std::result::Result<Option<google_cloud_compute_v1::model::MachineType>, Failure> {
+        let client = self.clients().machine_types().await?;
+        let project = &self.settings().project;
+        let request = || {
+            client
+                .get()
+                .set_project(project)
+                .set_zone(zone)
+                .set_machine_type(name)
+                .send()
+        };
+        present(self.sender().send("machineTypes.get", request).await)
+    }
+
+    pub(crate) async fn default_service_account(&self) -> Result<String> {
+        let object = format!("project {}", self.settings().project);
+        let found = self
+            .get_project()
+            .await
+            .map_err(|failure| failure.into_error(&object))?;
+        found
+            .default_service_account
+            .filter(|account| !account.is_empty())
+            .ok_or_else(|| multizone_cloud::CloudError::Refused {
+                object,
+                code: "no default service account".to_owned(),
+                reason: "the project has none: name a service account for the masters".to_owned(),
+            })
+    }
+
+    async fn get_project(&self) -> std::result::Result<google_cloud_compute_v1::model::Project, Failure> {
+        let client = self.clients().projects().await?;
+        let project = &self.settings().project;
+        let request = || client.get().set_project(project).send();
+        self.sender().send("projects.get", request).await
+    }
+}
