@@ -15,7 +15,7 @@ pub const NAME: &str = "multizone:node-groups";
 /// The Lease by which rollouts take turns.
 pub const ROLLOUT_LEASE: &str = "multizone-rollout";
 
-/// The roles and bindings, as a manifest for `Cluster::apply`.
+/// The roles and bindings, as a manifest for [`crate::cluster_access::Cluster::apply`].
 pub fn manifest() -> String {
     yaml::documents(&[
         object(
@@ -25,8 +25,6 @@ pub fn manifest() -> String {
                 rule("", &["nodes"], &["get", "list", "watch", "patch", "delete"]),
                 rule("", &["pods"], &["get", "list"]),
                 rule("", &["pods/eviction"], &["create"]),
-                rule("apps", &["daemonsets"], &["get"]),
-                rule("policy", &["poddisruptionbudgets"], &["get", "list"]),
             ] }),
         ),
         object("ClusterRoleBinding", None, binding("ClusterRole")),

@@ -137,7 +137,7 @@ pub fn join_configuration(settings: &JoinSettings) -> String {
         "nodeRegistration".to_owned(),
         registration(settings.version, &settings.node),
     );
-    yaml::document(&document)
+    yaml::document(&Value::from(document))
 }
 
 fn init_document(settings: &InitSettings) -> Value {
