@@ -162,3 +162,28 @@ impl Attribute {
         self.kind.type_()
     }
 }
+
+/// The attributes of an object that only the provider sets: whatever they are elsewhere, here all are computed.
+///
+/// So one struct can be configured in one place and reported in another.
+pub fn computed_only(attributes: Vec<Attribute>) -> Vec<Attribute> {
+    attributes
+        .into_iter()
+        .map(|attribute| Attribute {
+            kind: match attribute.kind {
+                AttributeKind::Plain(type_) => AttributeKind::Plain(type_),
+                AttributeKind::Single(inner) => AttributeKind::Single(computed_only(inner)),
+                AttributeKind::List(inner) => AttributeKind::List(computed_only(inner)),
+                AttributeKind::Set(inner) => AttributeKind::Set(computed_only(inner)),
+                AttributeKind::Map(inner) => AttributeKind::Map(computed_only(inner)),
+            },
+            mode: Mode::Computed,
+            write_only: false,
+            default: None,
+            requires_replace: false,
+            keep_prior: false,
+            validators: Vec::new(),
+            ..attribute
+        })
+        .collect()
+}

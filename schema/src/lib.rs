@@ -10,17 +10,22 @@
 extern crate self as multizone_schema;
 
 pub mod attribute;
+pub mod check;
 pub mod codec;
 pub mod diagnostic;
+pub mod docs;
 pub mod field;
 pub mod json;
 pub mod model;
 pub mod msgpack;
 pub mod number;
 pub mod path;
+pub mod plan;
 pub mod planned;
 pub mod schema;
 pub mod types;
+pub mod upgrade;
+pub mod validate;
 pub mod value;
 
 pub use attribute::{Attribute, AttributeKind, Mode, Validator};

@@ -208,7 +208,10 @@ fn attribute(field: &Field) -> TokenStream {
             Container::Map => quote!(Map),
         };
         let inner = &shape.inner;
-        let attributes = quote_spanned!(inner.span()=> <#inner as ::multizone_schema::Nested>::attributes());
+        let mut attributes = quote_spanned!(inner.span()=> <#inner as ::multizone_schema::Nested>::attributes());
+        if options.required.is_none() && options.optional.is_none() {
+            attributes = quote!(::multizone_schema::attribute::computed_only(#attributes));
+        }
         quote!(#container(#attributes))
     } else {
         let type_ = quote_spanned!(type_.span()=> <#type_ as ::multizone_schema::PlainField>::type_());

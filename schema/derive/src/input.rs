@@ -16,7 +16,7 @@ pub(crate) enum Role {
 }
 
 /// Names that Terraform keeps for itself at the top level of a block.
-const RESERVED: [&str; 8] = [
+const RESERVED: [&str; 7] = [
     "connection",
     "count",
     "depends_on",
@@ -24,7 +24,6 @@ const RESERVED: [&str; 8] = [
     "lifecycle",
     "provider",
     "provisioner",
-    "version",
 ];
 
 pub(crate) struct Input {

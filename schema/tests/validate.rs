@@ -1,0 +1,94 @@
+//! The validation runner.
+#![allow(missing_docs)]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use multizone_schema::validate::validate;
+use multizone_schema::{Diagnostics, Model, Nested, Path, Planned, PlannedModel, Value};
+
+fn short(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
+    if value.as_str().is_none_or(|text| text.len() > 3) {
+        diagnostics.error(path, "Too long", format!("{value:?}"));
+    }
+}
+
+fn few(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
+    if value.as_map().is_some_and(|elements| elements.len() > 2) {
+        diagnostics.warning(path, "Many", "");
+    }
+}
+
+/// A part.
+#[derive(Nested, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Part {
+    /// Its name.
+    #[attribute(required, validate = short)]
+    pub name: String,
+}
+
+/// A whole.
+#[derive(Model, Clone, Debug, PartialEq)]
+pub struct Whole {
+    /// Its name.
+    #[attribute(optional, validate = short)]
+    pub name: Option<String>,
+    /// One.
+    #[attribute(optional, nested)]
+    pub one: Option<Part>,
+    /// In order.
+    #[attribute(optional, nested)]
+    pub list: Option<Vec<Part>>,
+    /// By name.
+    #[attribute(optional, nested, validate = few)]
+    pub map: Option<BTreeMap<String, Part>>,
+    /// Without order.
+    #[attribute(optional, nested)]
+    pub set: Option<BTreeSet<Part>>,
+}
+
+fn part(name: &str) -> Planned<PartPlanned> {
+    PartPlanned { name: name.into() }.into()
+}
+
+fn paths(config: &WholePlanned) -> Vec<String> {
+    let diagnostics = validate(&Whole::schema(), &config.to_value());
+    diagnostics
+        .into_iter()
+        .map(|diagnostic| diagnostic.path.unwrap().to_string())
+        .collect()
+}
+
+#[test]
+fn null_and_unknown_values_are_not_judged() {
+    let unknown = WholePlanned {
+        name: Planned::Unknown,
+        list: vec![Planned::Unknown, PartPlanned { name: Planned::Unknown }.into()].into(),
+        map: Planned::Unknown,
+        ..WholePlanned::default()
+    };
+    assert_eq!(paths(&unknown), Vec::<String>::new());
+    assert_eq!(paths(&WholePlanned::default()), Vec::<String>::new());
+}
+
+#[test]
+fn every_known_value_is_judged_with_its_path() {
+    let config = WholePlanned {
+        name: "long name".into(),
+        one: part("long"),
+        list: vec![part("ok"), part("long")].into(),
+        map: BTreeMap::from([("a", "long"), ("b", "b"), ("c", "c")].map(|(key, name)| (key.to_owned(), part(name))))
+            .into(),
+        set: vec![part("longer"), part("ok")].into(),
+    };
+    assert_eq!(
+        paths(&config),
+        [
+            "name",
+            "one.name",
+            "list[1].name",
+            "map",
+            r#"map["a"].name"#,
+            "set.name"
+        ]
+    );
+}
