@@ -4,6 +4,38 @@
 //! fields are what state holds, and the derived `…Planned` struct is the same object where any value may be null or
 //! unknown. Everything else works on [`Schema`] and [`Value`]: the codecs ([`msgpack`], [`json`]), the plan
 //! ([`plan`]), validation ([`validate`]), state upgrades ([`upgrade`]) and the documentation pages ([`docs`]).
+//!
+//! ```
+//! use multizone_schema::{Model, PlannedModel, Planned};
+//!
+//! /// A zonal disk.
+//! #[derive(Model, Clone, Debug, PartialEq)]
+//! struct Disk {
+//!     /// Size in GiB.
+//!     #[attribute(required)]
+//!     size_gb: i64,
+//!     /// Identity of the disk.
+//!     #[attribute(computed, keep_prior)]
+//!     id: String,
+//! }
+//!
+//! let planned = DiskPlanned { size_gb: 5.into(), id: Planned::Unknown };
+//! let errors = planned.into_known().unwrap_err();
+//! assert_eq!(errors.iter().next().unwrap().path, Some("id".into()));
+//! ```
+//!
+//! What makes no sense does not compile:
+//!
+//! ```compile_fail
+//! # use multizone_schema::{Model, PlannedModel, Planned};
+//! /// A zonal disk.
+//! #[derive(Model, Clone, Debug, PartialEq)]
+//! struct Disk {
+//!     /// Size in GiB.
+//!     #[attribute(required, computed)]
+//!     size_gb: i64,
+//! }
+//! ```
 
 // The derives name this crate by its path, also inside its own tests.
 #[allow(unused_extern_crates)]
