@@ -22,7 +22,8 @@ pub trait DataSource<P: Send + Sync + 'static = Configured>: Send + Sync + 'stat
         Diagnostics::default()
     }
 
-    /// Reads. Terraform calls this only once every argument is known; defaults are filled in.
+    /// Reads. Terraform calls this only once every argument is known; defaults are filled in, and what is computed is
+    /// unknown.
     async fn read(
         &self,
         provider: &P,

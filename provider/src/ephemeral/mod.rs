@@ -24,7 +24,8 @@ pub trait EphemeralResource<P: Send + Sync + 'static = Configured>: Send + Sync 
         Diagnostics::default()
     }
 
-    /// Opens it. Terraform calls this only once every argument is known, in plan as well as in apply.
+    /// Opens it. Terraform calls this only once every argument is known, in plan as well as in apply; defaults are
+    /// filled in, and what is computed is unknown.
     async fn open(
         &self,
         provider: &P,

@@ -5,14 +5,13 @@
 //! values, upgrades, the null and unknown rules) is done for it by [`crate::protocol::served`].
 
 use async_trait::async_trait;
-use multizone_schema::upgrade::Upgrader;
+use multizone_schema::upgrade::Upgrade;
 use multizone_schema::{Diagnostics, Model, Path};
+
+pub use multizone_schema::PlannedOf;
 
 use crate::configuration::Configured;
 use crate::stop::Stop;
-
-/// The model of `M` in which any value may be null or unknown: configuration, proposal, plan.
-pub type PlannedOf<M> = <M as Model>::Planned;
 
 /// One resource type.
 ///
@@ -29,7 +28,7 @@ pub trait Resource<P: Send + Sync + 'static = Configured>: Send + Sync + 'static
     fn type_name(&self) -> &'static str;
 
     /// How state of earlier schema versions is brought to this one: entry `n` lifts version `n` to `n + 1`.
-    fn upgraders(&self) -> &'static [Upgrader] {
+    fn upgraders(&self) -> &'static [Upgrade] {
         &[]
     }
 
