@@ -73,36 +73,35 @@ pub(crate) fn region_of(zone: &str) -> &str {
 mod tests {
     use super::*;
 
-    fn names(cluster: &str) -> impl Fn(fn(&Names<'_>) -> String) -> String {
-        let cluster = ClusterName::new(cluster);
-        move |name| name(&Names::new(&cluster, "us-central1"))
+    fn names<T>(cluster: &str, name: impl Fn(&Names<'_>) -> T) -> T {
+        name(&Names::new(&ClusterName::new(cluster), "us-central1"))
     }
 
     #[test]
     fn names_say_what_they_are() {
-        assert_eq!(names("demo")(Names::network), "multizone-demo-us-central1");
-        assert!(names("demo")(|n| n.firewall_rule("api")).starts_with("multizone-demo-api-"));
-        assert!(names("demo")(|n| n.tag(Role::Master)).starts_with("multizone-demo-master-"));
+        assert_eq!(names("demo", |n| n.network()), "multizone-demo-us-central1");
+        assert!(names("demo", |n| n.firewall_rule("api")).starts_with("multizone-demo-api-"));
+        assert!(names("demo", |n| n.tag(Role::Master)).starts_with("multizone-demo-master-"));
     }
 
     #[test]
     fn a_cluster_whose_name_is_a_prefix_of_another_has_other_names() {
         assert_ne!(
-            names("a")(|n| n.firewall_rule("b-c")),
-            names("a-b")(|n| n.firewall_rule("c"))
+            names("a", |n| n.firewall_rule("b-c")),
+            names("a-b", |n| n.firewall_rule("c"))
         );
-        assert_ne!(names("a")(|n| n.address("b-c")), names("a-b")(|n| n.address("c")));
+        assert_ne!(names("a", |n| n.address("b-c")), names("a-b", |n| n.address("c")));
         assert_ne!(
-            names("a")(|n| n.firewall_rule("master")),
-            names("a")(|n| n.tag(Role::Master))
+            names("a", |n| n.firewall_rule("master")),
+            names("a", |n| n.tag(Role::Master))
         );
     }
 
     #[test]
     fn long_names_are_cut_and_stay_apart() {
         let (one, other) = ("x".repeat(60) + "1", "x".repeat(60) + "2");
-        for name in [Names::network, |n: &Names<'_>| n.address("api")] {
-            let (one, other) = (names(&one)(name), names(&other)(name));
+        for name in [|n: &Names<'_>| n.network(), |n: &Names<'_>| n.address("api")] {
+            let (one, other) = (names(&one, name), names(&other, name));
             assert!(one.len() <= 63 && other.len() <= 63, "{one} {other}");
             assert_ne!(one, other);
         }
