@@ -7,7 +7,7 @@ use rand::Rng;
 use rand::distr::Uniform;
 
 /// The longest life of a token: a join that takes longer has failed.
-pub const MAXIMUM_LIFETIME: Duration = Duration::from_secs(30 * 60);
+pub const MAXIMUM_LIFETIME: Duration = Duration::from_mins(30);
 
 /// A token as kubeadm reads it: `id.secret`.
 #[derive(Clone, PartialEq, Eq)]
@@ -23,6 +23,7 @@ pub struct MalformedToken;
 
 impl BootstrapToken {
     /// A random token: 6 characters of name and 16 of secret (82 bits).
+    #[allow(clippy::missing_panics_doc, reason = "the alphabet is not empty")]
     pub fn generate(random: &mut impl Rng) -> Self {
         const ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
         let positions = Uniform::new(0, ALPHABET.len()).expect("the alphabet is not empty");

@@ -162,6 +162,17 @@ impl fmt::Display for Taint {
     }
 }
 
+/// The taint that tells the cluster that a node's machine is off for good, so that its pods and volumes are let go.
+///
+/// Only for a machine that is confirmed to be off: a volume could be written from two machines otherwise.
+pub fn out_of_service() -> Taint {
+    Taint {
+        key: "node.kubernetes.io/out-of-service".to_owned(),
+        value: "nodeshutdown".to_owned(),
+        effect: TaintEffect::NoExecute,
+    }
+}
+
 /// Whether a user may give a node group this label: well-formed, allowed to the kubelet, and not given anyway.
 pub fn check_node_label(key: &str, value: &str) -> Result<(), LabelError> {
     check_key(key)?;

@@ -1,13 +1,13 @@
-//! The PersistentVolume of a zonal disk: usable only in its zone, and labelled so.
+//! The `PersistentVolume` of a zonal disk: usable only in its zone, and labelled so.
 
 use serde_json::{Map, Value, json};
 
 use crate::{labels, yaml};
 
-/// A disk as a PersistentVolume.
+/// A disk as a `PersistentVolume`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PersistentVolumeSettings {
-    /// The PersistentVolume's name.
+    /// The `PersistentVolume`'s name.
     pub name: String,
     /// The disk's size in GiB.
     pub size_gb: i64,
@@ -44,7 +44,7 @@ impl VolumeSource {
     }
 }
 
-/// The PersistentVolume as YAML that `kubectl apply -f -` accepts.
+/// The `PersistentVolume` as YAML that `kubectl apply -f -` accepts.
 ///
 /// It retains the disk when its claim goes: the disk's life is Terraform's.
 pub fn render(volume: &PersistentVolumeSettings) -> String {

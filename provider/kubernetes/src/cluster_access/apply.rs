@@ -68,7 +68,7 @@ pub enum ApplyError {
         /// The object.
         object: AppliedObject,
         /// The failure.
-        source: AccessError,
+        source: Box<AccessError>,
     },
     /// The deadline passed; what came before this object is applied.
     #[error("{object} was not applied in time: {last}")]
@@ -94,7 +94,7 @@ pub fn check_manifest(manifest: &str) -> Result<usize, ApplyError> {
 impl Cluster {
     /// Applies every object of the manifest as this provider's, and takes over fields that others had set.
     ///
-    /// Namespaces and CustomResourceDefinitions come first. What may pass is tried again until the deadline: an API
+    /// Namespaces and `CustomResourceDefinitions` come first. What may pass is tried again until the deadline: an API
     /// that does not answer, and a kind that the manifest itself defines and that is not served yet. Applying the same
     /// manifest again changes nothing.
     pub async fn apply(
@@ -140,7 +140,7 @@ impl Cluster {
         let mut name = object.name();
         let access = |name: &AppliedObject, error: &kube::Error| ApplyError::Access {
             object: name.clone(),
-            source: self.error(format!("apply {name}"), error),
+            source: Box::new(self.error(format!("apply {name}"), error)),
         };
         let key = (object.api_version.clone(), object.kind.clone());
         if !kinds.contains_key(&key) {

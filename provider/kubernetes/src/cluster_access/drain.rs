@@ -2,10 +2,10 @@
 //!
 //! # Flow
 //! 1. Cordon the node. A node that does not exist is drained.
-//! 2. List its pods. Pods of DaemonSets and mirror pods stay: they belong to the node. If any other pod would lose
+//! 2. List its pods. Pods of `DaemonSets` and mirror pods stay: they belong to the node. If any other pod would lose
 //!    what cannot come back (an `emptyDir`, or a pod that nobody recreates) and the options do not allow it, refuse
 //!    before anything is evicted.
-//! 3. Ask for each pod's eviction. A PodDisruptionBudget answers 429: ask again until the deadline.
+//! 3. Ask for each pod's eviction. A `PodDisruptionBudget` answers 429: ask again until the deadline.
 //! 4. Start over from 2 until no pod is left.
 //!
 //! # Guarantees
@@ -37,6 +37,8 @@ pub struct DrainOptions {
     pub delete_empty_dir_data: bool,
     /// Whether pods may go that no controller recreates elsewhere.
     pub force: bool,
+    /// Whether the machine is confirmed to be off: nobody is there to stop a pod, so one that is stopping counts as gone.
+    pub machine_is_off: bool,
     /// The pods' time to stop, in seconds; their own if unset.
     pub grace_period_seconds: Option<u32>,
 }
@@ -45,9 +47,10 @@ impl Default for DrainOptions {
     /// Ten minutes, losing nothing.
     fn default() -> Self {
         Self {
-            timeout: Duration::from_secs(600),
+            timeout: Duration::from_mins(10),
             delete_empty_dir_data: false,
             force: false,
+            machine_is_off: false,
             grace_period_seconds: None,
         }
     }
@@ -80,7 +83,7 @@ pub enum Obstacle {
     Unmanaged,
     /// It would lose the data in an `emptyDir` volume.
     LocalData,
-    /// A PodDisruptionBudget does not allow its eviction; the API server's words.
+    /// A `PodDisruptionBudget` does not allow its eviction; the API server's words.
     DisruptionBudget(String),
     /// Its eviction failed otherwise; the API server's words.
     Refused(String),
@@ -149,7 +152,7 @@ pub enum DrainError {
         /// The node.
         node: String,
         /// The failure.
-        source: AccessError,
+        source: Box<AccessError>,
     },
 }
 
@@ -157,7 +160,7 @@ fn listing(pods: &[PodInTheWay]) -> String {
     if pods.is_empty() {
         return " none was seen".to_owned();
     }
-    pods.iter().map(|pod| format!("\n  - {pod}")).collect()
+    pods.iter().fold(String::new(), |text, pod| text + &format!("\n  - {pod}"))
 }
 
 impl Cluster {
@@ -256,7 +259,7 @@ impl Drain<'_> {
         }
         Err(Failure::Drain(DrainError::Access {
             node: self.node.to_owned(),
-            source: error,
+            source: Box::new(error),
         }))
     }
 

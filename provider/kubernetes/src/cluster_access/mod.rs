@@ -36,8 +36,8 @@ use patience::Patience;
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a server may stay silent. Watches are asked to end before.
-const SILENCE: Duration = Duration::from_secs(60);
+/// How long a server may stay silent; longer than a watch lasts.
+const SILENCE: Duration = Duration::from_mins(1);
 
 /// How long to wait before something that failed is tried again.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
@@ -126,6 +126,7 @@ impl Cluster {
     }
 
     /// Whether the API server says that it is ready to serve (`/readyz`).
+    #[allow(clippy::missing_panics_doc, reason = "a constant path is a valid request")]
     pub async fn ready(&self) -> Result<bool, AccessError> {
         let request = http::Request::get("/readyz")
             .body(Vec::new())

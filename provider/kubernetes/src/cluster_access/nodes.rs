@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::time::Duration;
 
 use futures::{StreamExt, pin_mut};
 use k8s_openapi::api::core::v1::Node;
@@ -12,10 +11,13 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::patience::{Interrupted, Patience};
-use super::{AccessError, Cluster, NodeFacts, OwnedMetadata, RETRY_PAUSE, SILENCE, ownership};
+use super::{AccessError, Cluster, NodeFacts, OwnedMetadata, RETRY_PAUSE, ownership};
 
 /// How often a change is made again after somebody else changed the node in between.
 const CONFLICT_RETRIES: usize = 5;
+
+/// How long a watch lasts: it ends by itself before a silent connection counts as dead.
+const WATCH_SECONDS: u32 = 45;
 
 /// What is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +112,7 @@ impl Cluster {
             return Ok(Some(result));
         }
         let api = self.api();
-        let parameters = WatchParams::default().timeout(watch_seconds());
+        let parameters = WatchParams::default().timeout(WATCH_SECONDS);
         let failed = |error: kube::Error| self.error("watch nodes", &error);
         let events = patience
             .within(api.watch(&parameters, &version))
@@ -231,11 +233,6 @@ impl From<Interrupted> for Failure {
     fn from(interrupted: Interrupted) -> Self {
         Self::Interrupted(interrupted)
     }
-}
-
-/// Watches end by themselves before the connection counts as dead.
-fn watch_seconds() -> u32 {
-    u32::try_from((SILENCE - Duration::from_secs(15)).as_secs()).expect("less than a minute")
 }
 
 fn name(node: &Node) -> String {

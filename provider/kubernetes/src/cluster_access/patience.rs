@@ -66,10 +66,10 @@ mod tests {
             "a result that is there counts"
         );
         assert_eq!(
-            patience.pause(Duration::from_secs(3600)).await,
+            patience.pause(Duration::from_hours(1)).await,
             Err(Interrupted::Deadline)
         );
-        let mut patience = Patience::new(Instant::now() + Duration::from_secs(3600), std::future::ready(()));
+        let mut patience = Patience::new(Instant::now() + Duration::from_hours(1), std::future::ready(()));
         assert_eq!(patience.within(async { 1 }).await, Err(Interrupted::Stop));
         assert_eq!(
             patience.within(async { 1 }).await,

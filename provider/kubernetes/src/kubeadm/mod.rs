@@ -25,7 +25,7 @@ use crate::yaml;
 pub const CONTAINER_RUNTIME_SOCKET: &str = "unix:///run/containerd/containerd.sock";
 
 /// How long kubeadm waits for the API server's pod, or for the cluster it joins.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// How a machine registers as a node.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]

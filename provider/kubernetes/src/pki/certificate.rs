@@ -118,7 +118,7 @@ pub(super) fn set_validity(parameters: &mut CertificateParams, now: Timestamp, l
     parameters.not_after = epoch + now + lifetime;
 }
 
-/// The certificate's SubjectPublicKeyInfo, DER.
+/// The certificate's `SubjectPublicKeyInfo`, DER.
 pub(super) fn public_key_info(certificate_pem: &str) -> Result<Vec<u8>, PkiError> {
     let pem = parse_pem(certificate_pem)?;
     let certificate = pem.parse_x509().map_err(|error| unusable(&error))?;

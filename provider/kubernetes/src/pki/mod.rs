@@ -27,10 +27,10 @@ pub const SYSTEM_MASTERS: &str = "system:masters";
 pub const CLUSTER_ADMINS: &str = "kubeadm:cluster-admins";
 
 /// How long an authority is valid: ten years, as kubeadm's own.
-const AUTHORITY_LIFETIME: Duration = Duration::from_secs(3650 * 24 * 3600);
+const AUTHORITY_LIFETIME: Duration = Duration::from_hours(87600);
 
 /// Certificates are valid from this long before they are made, for machines whose clock is behind.
-const CLOCK_TOLERANCE: Duration = Duration::from_secs(600);
+const CLOCK_TOLERANCE: Duration = Duration::from_mins(10);
 
 /// Why certificates could not be made or read.
 #[derive(Debug, thiserror::Error)]
@@ -134,7 +134,7 @@ impl Authority {
         })
     }
 
-    /// `sha256:<hex>` over the certificate's SubjectPublicKeyInfo in DER: what a joining machine pins
+    /// `sha256:<hex>` over the certificate's `SubjectPublicKeyInfo` in DER: what a joining machine pins
     /// (`discovery.bootstrapToken.caCertHashes`).
     pub fn certificate_hash(&self) -> Result<String, PkiError> {
         certificate_hash(&self.certificate_pem)

@@ -7,7 +7,7 @@ fn now() -> Timestamp {
 }
 
 fn hour() -> Duration {
-    Duration::from_secs(3600)
+    Duration::from_hours(1)
 }
 
 #[test]

@@ -102,7 +102,7 @@ fn collect(document: Value, number: usize, objects: &mut Vec<Object>) -> Result<
     Ok(())
 }
 
-/// Group and kind of what the manifest's own CustomResourceDefinitions define.
+/// Group and kind of what the manifest's own `CustomResourceDefinitions` define.
 pub(super) fn defined_kinds(objects: &[Object]) -> BTreeSet<(String, String)> {
     objects
         .iter()

@@ -64,6 +64,9 @@ pub(super) fn sort(pods: &[Pod], options: &DrainOptions) -> Sorted {
             sorted.left.push(facts.to_string());
             continue;
         }
+        if facts.stopping && options.machine_is_off {
+            continue;
+        }
         match obstacle(pod, options) {
             // What is going already is not for the options to keep.
             Some(obstacle) if !facts.stopping => sorted.blocked.push(facts.in_the_way(obstacle)),
@@ -154,10 +157,10 @@ mod tests {
         let pods = [
             pod("web", |_| {}),
             pod("proxy", |pod| {
-                pod["metadata"]["ownerReferences"][0]["kind"] = "DaemonSet".into()
+                pod["metadata"]["ownerReferences"][0]["kind"] = "DaemonSet".into();
             }),
             pod("etcd", |pod| {
-                pod["metadata"]["annotations"] = json!({ MIRROR_ANNOTATION: "hash" })
+                pod["metadata"]["annotations"] = json!({ MIRROR_ANNOTATION: "hash" });
             }),
         ];
         let sorted = sort(&pods, &options());
@@ -203,6 +206,8 @@ mod tests {
         let sorted = sort(&pods, &options());
         assert_eq!((sorted.blocked.len(), sorted.to_evict.len()), (0, 2));
         assert!(sorted.to_evict[1].stopping);
+        let off = DrainOptions { machine_is_off: true, ..options() };
+        assert_eq!(sort(&pods, &off).to_evict.len(), 1, "nobody is there to stop it");
     }
 
     #[test]
