@@ -87,14 +87,14 @@ impl Connected for Connection {
 }
 
 impl Connection {
-    fn reader(&mut self) -> Pin<&mut (dyn AsyncRead + Send)> {
+    fn reader(&mut self) -> Pin<&mut (dyn AsyncRead + Send + Unpin)> {
         match &mut self.transport {
             Transport::Plain(stream) => Pin::new(stream),
             Transport::Tls(stream) => Pin::new(stream.as_mut()),
         }
     }
 
-    fn writer(&mut self) -> Pin<&mut (dyn AsyncWrite + Send)> {
+    fn writer(&mut self) -> Pin<&mut (dyn AsyncWrite + Send + Unpin)> {
         match &mut self.transport {
             Transport::Plain(stream) => Pin::new(stream),
             Transport::Tls(stream) => Pin::new(stream.as_mut()),
