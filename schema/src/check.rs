@@ -108,6 +108,10 @@ impl Check<'_> {
         if attribute.requires_replace && !configured {
             refuse("a computed attribute cannot be changed by the configuration");
         }
+        let provider_may_choose = attribute.mode == Mode::OptionalComputed && attribute.default.is_none();
+        if attribute.requires_replace && provider_may_choose && !attribute.keep_prior {
+            refuse("every update would be a replacement: keep the prior value");
+        }
         if attribute.requires_replace && self.inside_set {
             refuse("a change inside a set cannot be a reason for a new object: its elements have no address");
         }

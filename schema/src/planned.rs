@@ -71,6 +71,13 @@ impl<T> Planned<T> {
     }
 }
 
+impl Planned<String> {
+    /// The text, if it is known and set.
+    pub fn as_str(&self) -> Option<&str> {
+        self.known().map(String::as_str)
+    }
+}
+
 impl<T> From<T> for Planned<T> {
     fn from(value: T) -> Self {
         Self::Known(value)

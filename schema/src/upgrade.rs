@@ -116,6 +116,7 @@ mod tests {
         Ok(state)
     }
 
+    #[allow(clippy::unnecessary_wraps)] // The signature of every upgrade.
     fn same(state: Json) -> Result<Json, UpgradeError> {
         Ok(state)
     }

@@ -1,4 +1,5 @@
 //! The codecs: what Terraform writes is read, what is written is read again, and hostile bytes are refused.
+#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 
@@ -62,15 +63,15 @@ fn value(type_: &Type, unknowns: bool) -> BoxedStrategy<Value> {
         Type::Map(element) => prop::collection::btree_map(any::<String>(), value(element, unknowns), 0..5)
             .prop_map(Value::Map)
             .boxed(),
-        Type::Tuple(types) => types
+        Type::Tuple(members) => members
             .iter()
             .map(|type_| value(type_, unknowns))
             .collect::<Vec<_>>()
             .prop_map(Value::Tuple)
             .boxed(),
-        Type::Object(types) => {
-            let names: Vec<String> = types.keys().cloned().collect();
-            let values: Vec<_> = types.values().map(|type_| value(type_, unknowns)).collect();
+        Type::Object(members) => {
+            let names: Vec<String> = members.keys().cloned().collect();
+            let values: Vec<_> = members.values().map(|type_| value(type_, unknowns)).collect();
             values
                 .prop_map(move |values| Value::Object(names.iter().cloned().zip(values).collect()))
                 .boxed()

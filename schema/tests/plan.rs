@@ -1,5 +1,5 @@
 //! The plan algorithm, a test for each rule.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -348,14 +348,7 @@ fn set_elements_are_matched_by_what_is_configured_and_get_defaults() {
     let mut ids: Vec<_> = planned
         .iter()
         .map(|rule| rule.known().unwrap())
-        .map(|rule| {
-            (
-                rule.port.clone(),
-                rule.protocol.clone(),
-                rule.id.clone(),
-                rule.priority.clone(),
-            )
-        })
+        .map(|rule| (rule.port, rule.protocol.clone(), rule.id.clone(), rule.priority))
         .collect();
     ids.sort();
     assert_eq!(

@@ -221,20 +221,20 @@ fn attribute(field: &Field) -> TokenStream {
     let write_only = options.write_only.is_some();
     let requires_replace = options.requires_replace.is_some();
     let keep_prior = options.keep_prior.is_some();
-    let deprecated = match &options.deprecated {
-        Some((_, text)) => quote!(::core::option::Option::Some(::std::string::String::from(#text))),
-        None => quote!(::core::option::Option::None),
-    };
-    let default = match &options.default {
-        Some((_, value)) => {
+    let deprecated = options.deprecated.as_ref().map_or_else(
+        || quote!(::core::option::Option::None),
+        |(_, text)| quote!(::core::option::Option::Some(::std::string::String::from(#text))),
+    );
+    let default = options.default.as_ref().map_or_else(
+        || quote!(::core::option::Option::None),
+        |(_, value)| {
             let value = default(value);
             quote_spanned!(value.span()=> {
                 let default: #type_ = #value;
                 ::core::option::Option::Some(::multizone_schema::Field::encode(&default))
             })
-        }
-        None => quote!(::core::option::Option::None),
-    };
+        },
+    );
     let validators = options.validators.iter().map(|(_, validator)| {
         quote_spanned!(validator.span()=> { let validator: ::multizone_schema::Validator = #validator; validator })
     });

@@ -123,6 +123,8 @@ mod tests {
     fn what_the_provider_sets_is_not_configured() {
         refused!("cannot be changed by the configuration", #[attribute(computed, requires_replace)] name: String);
         refused!("nothing to `validate`", #[attribute(computed, validate = check)] name: String);
+        refused!("needs `keep_prior`", #[attribute(optional, computed, requires_replace)] name: String);
+        accepted!(#[attribute(optional, computed, keep_prior, requires_replace)] name: String);
         refused!("`keep_prior` is for `computed`", #[attribute(required, keep_prior)] name: String);
     }
 

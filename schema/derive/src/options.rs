@@ -81,113 +81,145 @@ impl Options {
 
     /// Refuses combinations that have no meaning, all of them at once.
     pub(crate) fn check(&self, shape: &Shape, field: Span) -> Result<()> {
-        let mut problems: Vec<Error> = Vec::new();
-        let mut refuse =
-            |place: Option<Span>, message: &str| problems.push(Error::new(place.unwrap_or(field), message));
+        let mut problems = Problems { field, first: None };
+        self.check_mode(shape, &mut problems);
+        self.check_default(shape, &mut problems);
+        self.check_write_only(shape, &mut problems);
+        self.check_computed(&mut problems);
+        problems.first.map_or(Ok(()), Err)
+    }
 
+    fn check_mode(&self, shape: &Shape, problems: &mut Problems) {
         if self.required.is_some() {
             if self.optional.is_some() {
-                refuse(self.optional, "an attribute is `required` or `optional`, not both");
+                problems.add(self.optional, "an attribute is `required` or `optional`, not both");
             }
             if self.computed.is_some() {
-                refuse(
+                problems.add(
                     self.computed,
                     "a `required` attribute comes from the configuration and cannot be `computed`",
                 );
             }
             if shape.optional && self.write_only.is_none() {
-                refuse(None, "a `required` attribute is never null: the field is no Option");
+                problems.add(None, "a `required` attribute is never null: the field is no Option");
             }
         } else if self.optional.is_none() && self.computed.is_none() {
-            refuse(
+            problems.add(
                 None,
                 "say whether the attribute is `required`, `optional`, `computed` or `optional, computed`",
             );
         }
         if self.optional.is_some() && self.computed.is_none() && self.default.is_none() && !shape.optional {
-            refuse(
+            problems.add(
                 self.optional,
                 "an `optional` attribute can be null: make the field an Option, give it a `default`, or add `computed`",
             );
         }
-        if let Some((place, _)) = self.default {
-            if self.optional.is_none() {
-                refuse(Some(place), "only an `optional` attribute can have a `default`");
-            }
-            if self.computed.is_some() {
-                refuse(
-                    self.computed,
-                    "an attribute with a `default` is computed for Terraform anyway: leave `computed` out",
-                );
-            }
-            if shape.optional {
-                refuse(
-                    Some(place),
-                    "an attribute with a `default` is never null: the field is no Option",
-                );
-            }
-            if self.nested.is_some() {
-                refuse(
-                    Some(place),
-                    "a `nested` attribute has no `default`; its own attributes may",
-                );
-            }
+    }
+
+    fn check_default(&self, shape: &Shape, problems: &mut Problems) {
+        let Some((place, _)) = self.default else { return };
+        if self.optional.is_none() {
+            problems.add(Some(place), "only an `optional` attribute can have a `default`");
         }
-        if self.write_only.is_some() {
-            if self.computed.is_some() {
-                refuse(
-                    self.write_only,
-                    "a `write_only` value comes from the configuration and cannot be `computed`",
-                );
-            }
-            if self.default.is_some() {
-                refuse(
-                    self.write_only,
-                    "a `write_only` attribute has no `default`: it never enters a plan",
-                );
-            }
-            if self.requires_replace.is_some() {
-                refuse(
-                    self.requires_replace,
-                    "a `write_only` value is in no state, so that no change of it can be seen",
-                );
-            }
-            if !shape.optional {
-                refuse(
-                    self.write_only,
-                    "a `write_only` attribute is null in every state: make the field an Option",
-                );
-            }
-            if self.nested.is_some() && shape.container == Container::Set {
-                refuse(self.write_only, "a set cannot hold `write_only` values");
-            }
+        if self.computed.is_some() {
+            problems.add(
+                self.computed,
+                "an attribute with a `default` is computed for Terraform anyway: leave `computed` out",
+            );
         }
-        if self.optional.is_none() && self.required.is_none() && self.computed.is_some() {
-            if self.requires_replace.is_some() {
-                refuse(
-                    self.requires_replace,
-                    "a `computed` attribute cannot be changed by the configuration",
-                );
-            }
-            for (place, _) in &self.validators {
-                refuse(
-                    Some(*place),
-                    "a `computed` attribute is in no configuration, so that there is nothing to `validate`",
-                );
-            }
+        if shape.optional {
+            problems.add(
+                Some(place),
+                "an attribute with a `default` is never null: the field is no Option",
+            );
         }
+        if self.nested.is_some() {
+            problems.add(
+                Some(place),
+                "a `nested` attribute has no `default`; its own attributes may",
+            );
+        }
+    }
+
+    fn check_write_only(&self, shape: &Shape, problems: &mut Problems) {
+        let Some(place) = self.write_only else { return };
+        if self.computed.is_some() {
+            problems.add(
+                Some(place),
+                "a `write_only` value comes from the configuration and cannot be `computed`",
+            );
+        }
+        if self.default.is_some() {
+            problems.add(
+                Some(place),
+                "a `write_only` attribute has no `default`: it never enters a plan",
+            );
+        }
+        if self.requires_replace.is_some() {
+            problems.add(
+                self.requires_replace,
+                "a `write_only` value is in no state, so that no change of it can be seen",
+            );
+        }
+        if !shape.optional {
+            problems.add(
+                Some(place),
+                "a `write_only` attribute is null in every state: make the field an Option",
+            );
+        }
+        if self.nested.is_some() && shape.container == Container::Set {
+            problems.add(Some(place), "a set cannot hold `write_only` values");
+        }
+    }
+
+    fn check_computed(&self, problems: &mut Problems) {
         if self.keep_prior.is_some() && self.computed.is_none() {
-            refuse(
+            problems.add(
                 self.keep_prior,
                 "`keep_prior` is for `computed` attributes; others come from the configuration",
             );
         }
-        problems
-            .into_iter()
-            .reduce(|mut all, next| {
-                all.combine(next);
-                all
-            })
-            .map_or(Ok(()), Err)
+        if self.optional.is_some() && self.computed.is_some() && self.keep_prior.is_none() {
+            // Left out, it would be unknown in every update, and so every update a replacement.
+            if let Some(place) = self.requires_replace {
+                problems.add(
+                    Some(place),
+                    "with `optional, computed`, `requires_replace` needs `keep_prior` too",
+                );
+            }
+        }
+        if self.optional.is_some() || self.required.is_some() || self.computed.is_none() {
+            return;
+        }
+        if self.requires_replace.is_some() {
+            problems.add(
+                self.requires_replace,
+                "a `computed` attribute cannot be changed by the configuration",
+            );
+        }
+        for (place, _) in &self.validators {
+            problems.add(
+                Some(*place),
+                "a `computed` attribute is in no configuration, so that there is nothing to `validate`",
+            );
+        }
+    }
+}
+
+/// The complaints about one field, as one error.
+struct Problems {
+    field: Span,
+    first: Option<Error>,
+}
+
+impl Problems {
+    /// Complains about the flag at `place`, or about the field.
+    fn add(&mut self, place: Option<Span>, message: &str) {
+        let error = Error::new(place.unwrap_or(self.field), message);
+        match &mut self.first {
+            Some(first) => first.combine(error),
+            None => self.first = Some(error),
+        }
     }
 }

@@ -51,9 +51,9 @@ fn generic(type_: &Type) -> Option<(String, Vec<Type>)> {
     let PathArguments::AngleBracketed(arguments) = &last.arguments else {
         return None;
     };
-    let types = arguments.args.iter().filter_map(|argument| match argument {
+    let inner = arguments.args.iter().filter_map(|argument| match argument {
         GenericArgument::Type(type_) => Some(type_.clone()),
         _ => None,
     });
-    Some((last.ident.to_string(), types.collect()))
+    Some((last.ident.to_string(), inner.collect()))
 }

@@ -76,13 +76,11 @@ pub fn page(kind: PageKind, name: &str, schema: &Schema, example: Option<&str>, 
 fn attributes(text: &mut String, attributes: &[Attribute], path: &str) {
     let mut sorted: Vec<&Attribute> = attributes.iter().collect();
     sorted.sort_by(|a, b| a.name.cmp(&b.name));
-    let groups: [(&str, fn(Mode) -> bool); 3] = [
-        ("Required", Mode::is_required),
-        ("Optional", Mode::is_optional),
-        ("Read-Only", |mode| mode == Mode::Computed),
-    ];
-    for (heading, belongs) in groups {
-        let members: Vec<&&Attribute> = sorted.iter().filter(|attribute| belongs(attribute.mode)).collect();
+    for heading in ["Required", "Optional", "Read-Only"] {
+        let members: Vec<&&Attribute> = sorted
+            .iter()
+            .filter(|attribute| group(attribute.mode) == heading)
+            .collect();
         if members.is_empty() {
             continue;
         }
@@ -109,6 +107,15 @@ fn attributes(text: &mut String, attributes: &[Attribute], path: &str) {
             );
             self::attributes(text, inner, &path);
         }
+    }
+}
+
+/// The heading that an attribute is under.
+fn group(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Required => "Required",
+        Mode::Optional | Mode::OptionalComputed => "Optional",
+        Mode::Computed => "Read-Only",
     }
 }
 

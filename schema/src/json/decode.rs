@@ -45,7 +45,7 @@ impl Decoder {
             (Type::Number, Token::String) => Ok(Value::Number(reader.string()?.parse().map_err(DecodeReason::Number)?)),
             (Type::List(element), Token::Array) => Ok(Value::List(self.elements(reader, element, depth)?)),
             (Type::Set(element), Token::Array) => Ok(Value::set(self.elements(reader, element, depth)?)),
-            (Type::Tuple(types), Token::Array) => self.tuple(reader, types, depth),
+            (Type::Tuple(members), Token::Array) => self.tuple(reader, members, depth),
             (Type::Map(element), Token::Object) => {
                 let mut elements = BTreeMap::new();
                 reader.object(|reader, key| {
@@ -55,7 +55,7 @@ impl Decoder {
                 })?;
                 Ok(Value::Map(elements))
             }
-            (Type::Object(types), Token::Object) => self.object(reader, types, depth),
+            (Type::Object(members), Token::Object) => self.object(reader, members, depth),
             (Type::Dynamic, Token::Object) => self.dynamic(reader, depth),
             _ => Err(DecodeReason::Mismatch {
                 wanted: type_.to_string(),
@@ -77,10 +77,10 @@ impl Decoder {
         Ok(elements)
     }
 
-    fn tuple(&self, reader: &mut Reader<'_>, types: &[Type], depth: usize) -> Result<Value, DecodeError> {
+    fn tuple(&self, reader: &mut Reader<'_>, members: &[Type], depth: usize) -> Result<Value, DecodeError> {
         let mut elements = Vec::new();
         reader.array(|reader, index| {
-            match types.get(index) {
+            match members.get(index) {
                 Some(type_) => {
                     elements.push(
                         self.value(reader, type_, depth)
@@ -89,7 +89,7 @@ impl Decoder {
                 }
                 None => {
                     return Err(DecodeReason::Length {
-                        wanted: types.len(),
+                        wanted: members.len(),
                         found: index + 1,
                     }
                     .into());
@@ -97,9 +97,9 @@ impl Decoder {
             }
             Ok(())
         })?;
-        if elements.len() < types.len() {
+        if elements.len() < members.len() {
             return Err(DecodeReason::Length {
-                wanted: types.len(),
+                wanted: members.len(),
                 found: elements.len(),
             }
             .into());
@@ -110,11 +110,11 @@ impl Decoder {
     fn object(
         &self,
         reader: &mut Reader<'_>,
-        types: &BTreeMap<String, Type>,
+        members: &BTreeMap<String, Type>,
         depth: usize,
     ) -> Result<Value, DecodeError> {
         let mut attributes = BTreeMap::new();
-        reader.object(|reader, name| match (types.get(&name), self.extra) {
+        reader.object(|reader, name| match (members.get(&name), self.extra) {
             (Some(type_), _) => {
                 let value = self.value(reader, type_, depth);
                 let value = value.map_err(|error| error.inside(PathStep::Attribute(name.clone())))?;
@@ -123,7 +123,7 @@ impl Decoder {
             (None, Extra::Ignored) => reader.skip(SKIP_DEPTH).map(drop),
             (None, Extra::Refused) => Err(DecodeReason::UnknownAttribute(name).into()),
         })?;
-        for name in types
+        for name in members
             .keys()
             .filter(|name| !attributes.contains_key(*name))
             .cloned()

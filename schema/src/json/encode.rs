@@ -36,15 +36,15 @@ fn write(output: &mut String, value: &Value, type_: &Type) -> Result<(), EncodeE
         (Type::List(element), Value::List(elements)) | (Type::Set(element), Value::Set(elements)) => {
             array(output, elements.iter().map(|value| (value, &**element)))?;
         }
-        (Type::Tuple(types), Value::Tuple(elements)) => {
-            if types.len() != elements.len() {
+        (Type::Tuple(members), Value::Tuple(elements)) => {
+            if members.len() != elements.len() {
                 return Err(EncodeReason::Length {
-                    wanted: types.len(),
+                    wanted: members.len(),
                     found: elements.len(),
                 }
                 .into());
             }
-            array(output, elements.iter().zip(types))?;
+            array(output, elements.iter().zip(members))?;
         }
         (Type::Map(element), Value::Map(elements)) => {
             object(
@@ -53,9 +53,9 @@ fn write(output: &mut String, value: &Value, type_: &Type) -> Result<(), EncodeE
                 PathStep::Key,
             )?;
         }
-        (Type::Object(types), Value::Object(attributes)) => {
-            let members = members(attributes, types)?;
-            object(output, members.into_iter(), PathStep::Attribute)?;
+        (Type::Object(members), Value::Object(attributes)) => {
+            let attributes = typed(attributes, members)?;
+            object(output, attributes.into_iter(), PathStep::Attribute)?;
         }
         _ => return Err(EncodeError::mismatch(type_, value)),
     }
@@ -63,14 +63,14 @@ fn write(output: &mut String, value: &Value, type_: &Type) -> Result<(), EncodeE
 }
 
 /// Each attribute of the type with its value.
-fn members<'a>(
+fn typed<'a>(
     attributes: &'a BTreeMap<String, Value>,
-    types: &'a BTreeMap<String, Type>,
+    members: &'a BTreeMap<String, Type>,
 ) -> Result<Vec<(&'a String, &'a Value, &'a Type)>, EncodeError> {
-    if let Some(extra) = attributes.keys().find(|name| !types.contains_key(*name)) {
+    if let Some(extra) = attributes.keys().find(|name| !members.contains_key(*name)) {
         return Err(EncodeReason::UnknownAttribute(extra.clone()).into());
     }
-    types
+    members
         .iter()
         .map(|(name, type_)| match attributes.get(name) {
             Some(value) => Ok((name, value, type_)),

@@ -64,16 +64,16 @@ impl<'a> Reader<'a> {
                 let length = self.array(marker)?.ok_or_else(mismatch)?;
                 Ok(Value::set(self.elements(length, element, depth)?))
             }
-            Type::Tuple(types) => {
+            Type::Tuple(members) => {
                 let length = self.array(marker)?.ok_or_else(mismatch)?;
-                if length != types.len() {
+                if length != members.len() {
                     return Err(DecodeReason::Length {
-                        wanted: types.len(),
+                        wanted: members.len(),
                         found: length,
                     }
                     .into());
                 }
-                let elements = types.iter().enumerate().map(|(index, type_)| {
+                let elements = members.iter().enumerate().map(|(index, type_)| {
                     self.value(type_, depth)
                         .map_err(|error| error.inside(index_step(index)))
                 });
@@ -93,18 +93,18 @@ impl<'a> Reader<'a> {
                 }
                 Ok(Value::Map(elements))
             }
-            Type::Object(types) => {
+            Type::Object(members) => {
                 let length = self.map(marker)?.ok_or_else(mismatch)?;
-                self.object(length, types, depth)
+                self.object(length, members, depth)
             }
         }
     }
 
-    fn object(&mut self, length: usize, types: &BTreeMap<String, Type>, depth: usize) -> Result<Value, DecodeError> {
+    fn object(&mut self, length: usize, members: &BTreeMap<String, Type>, depth: usize) -> Result<Value, DecodeError> {
         let mut attributes = BTreeMap::new();
         for _ in 0..length {
             let name = self.key()?;
-            let type_ = types
+            let type_ = members
                 .get(name)
                 .ok_or_else(|| DecodeReason::UnknownAttribute(name.to_owned()))?;
             let value = self
@@ -114,8 +114,8 @@ impl<'a> Reader<'a> {
                 return Err(DecodeReason::Duplicate(name.to_owned()).into());
             }
         }
-        if attributes.len() < types.len() {
-            let missing = types
+        if attributes.len() < members.len() {
+            let missing = members
                 .keys()
                 .find(|name| !attributes.contains_key(*name))
                 .cloned()

@@ -73,16 +73,16 @@ impl Writer {
                         .map_err(|error| error.inside(index_step(index)))?;
                 }
             }
-            (Type::Tuple(types), Value::Tuple(elements)) => {
-                if types.len() != elements.len() {
+            (Type::Tuple(members), Value::Tuple(elements)) => {
+                if members.len() != elements.len() {
                     return Err(EncodeReason::Length {
-                        wanted: types.len(),
+                        wanted: members.len(),
                         found: elements.len(),
                     }
                     .into());
                 }
                 write!(encode::write_array_len(&mut self.buffer, length(elements.len())));
-                for (index, (value, type_)) in elements.iter().zip(types).enumerate() {
+                for (index, (value, type_)) in elements.iter().zip(members).enumerate() {
                     self.value(value, type_)
                         .map_err(|error| error.inside(index_step(index)))?;
                 }
@@ -95,7 +95,7 @@ impl Writer {
                         .map_err(|error| error.inside(PathStep::Key(key.clone())))?;
                 }
             }
-            (Type::Object(types), Value::Object(attributes)) => self.object(attributes, types)?,
+            (Type::Object(members), Value::Object(attributes)) => self.object(attributes, members)?,
             _ => return Err(EncodeError::mismatch(type_, value)),
         }
         Ok(())
@@ -104,13 +104,13 @@ impl Writer {
     fn object(
         &mut self,
         attributes: &BTreeMap<String, Value>,
-        types: &BTreeMap<String, Type>,
+        members: &BTreeMap<String, Type>,
     ) -> Result<(), EncodeError> {
-        if let Some(extra) = attributes.keys().find(|name| !types.contains_key(*name)) {
+        if let Some(extra) = attributes.keys().find(|name| !members.contains_key(*name)) {
             return Err(EncodeReason::UnknownAttribute(extra.clone()).into());
         }
-        write!(encode::write_map_len(&mut self.buffer, length(types.len())));
-        for (name, type_) in types {
+        write!(encode::write_map_len(&mut self.buffer, length(members.len())));
+        for (name, type_) in members {
             let value = attributes
                 .get(name)
                 .ok_or_else(|| EncodeReason::MissingAttribute(name.clone()))?;
