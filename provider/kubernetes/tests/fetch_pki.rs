@@ -40,8 +40,11 @@ impl Server {
 }
 
 fn answer(stream: &TcpStream, secret: &[u8], refusals: &mut usize, seen: &Mutex<Vec<String>>) {
-    let head: Vec<String> =
-        BufReader::new(stream).lines().map(Result::unwrap).take_while(|line| !line.is_empty()).collect();
+    let head: Vec<String> = BufReader::new(stream)
+        .lines()
+        .map(Result::unwrap)
+        .take_while(|line| !line.is_empty())
+        .collect();
     let path = head[0].split(' ').nth(1).unwrap().to_owned();
     let has = |header: &str| head.iter().any(|line| line.eq_ignore_ascii_case(header));
     seen.lock().unwrap().push(path.clone());
@@ -58,7 +61,12 @@ fn answer(stream: &TcpStream, secret: &[u8], refusals: &mut usize, seen: &Mutex<
         _ => ("404 Not Found", "{}".to_owned()),
     };
     let mut stream = stream;
-    write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len()).unwrap();
+    write!(
+        stream,
+        "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
 }
 
 /// The script as the user data writes it.
@@ -98,7 +106,10 @@ fn tools_are_there() -> bool {
         .filter(|tool| Command::new(tool).arg("--version").output().is_err())
         .collect();
     if !missing.is_empty() {
-        println!("SKIPPED: {} is not installed, so the script did not run", missing.join(", "));
+        println!(
+            "SKIPPED: {} is not installed, so the script did not run",
+            missing.join(", ")
+        );
     }
     missing.is_empty()
 }
@@ -116,7 +127,11 @@ fn the_script_tries_until_it_may_read_the_secret_and_writes_each_file() {
     for (name, pem) in pki.files() {
         let path = directory.path().join("pki").join(name);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), pem, "{name}");
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o077, 0, "{name} is for root only");
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o077,
+            0,
+            "{name} is for root only"
+        );
     }
     assert_eq!(*server.requests.lock().unwrap(), [TOKEN_PATH, SECRET_PATH].repeat(3));
 }
@@ -131,5 +146,8 @@ fn rule_without_the_authorities_kubeadm_finds_something_it_refuses() {
     let output = run(&server, directory.path());
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let left = std::fs::read_to_string(directory.path().join("pki/ca.crt")).unwrap();
-    assert!(!left.contains("BEGIN"), "a file that is no certificate stops kubeadm from making an authority of its own");
+    assert!(
+        !left.contains("BEGIN"),
+        "a file that is no certificate stops kubeadm from making an authority of its own"
+    );
 }

@@ -160,7 +160,8 @@ fn listing(pods: &[PodInTheWay]) -> String {
     if pods.is_empty() {
         return " none was seen".to_owned();
     }
-    pods.iter().fold(String::new(), |text, pod| text + &format!("\n  - {pod}"))
+    pods.iter()
+        .fold(String::new(), |text, pod| text + &format!("\n  - {pod}"))
 }
 
 impl Cluster {

@@ -183,23 +183,18 @@ pub(super) fn chain(error: &dyn Error) -> String {
     text
 }
 
+/// Whether a TLS peer's certificate is at the bottom of the error.
 fn is_about_certificates(error: &(dyn Error + 'static)) -> bool {
-    let mut source = Some(error);
-    while let Some(cause) = source {
-        // An I/O error hides the TLS error inside, not behind `source`.
-        let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let tls = cause
-            .downcast_ref::<rustls::Error>()
-            .or_else(|| inner?.downcast_ref::<rustls::Error>());
-        if tls.is_some_and(|tls| {
-            matches!(
-                tls,
-                rustls::Error::InvalidCertificate(_) | rustls::Error::AlertReceived(_)
-            )
-        }) {
-            return true;
-        }
-        source = cause.source();
+    if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+        return matches!(
+            tls,
+            rustls::Error::InvalidCertificate(_) | rustls::Error::AlertReceived(_)
+        );
     }
-    false
+    // An I/O error holds the TLS error inside, not behind `source`.
+    let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    match inner {
+        Some(inner) => is_about_certificates(inner),
+        None => error.source().is_some_and(is_about_certificates),
+    }
 }

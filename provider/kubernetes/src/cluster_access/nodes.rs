@@ -37,12 +37,11 @@ impl Cluster {
 
     /// One node, if it exists.
     pub async fn node(&self, name: &str) -> Result<Option<NodeFacts>, AccessError> {
-        let node = self
-            .api()
-            .get_opt(name)
-            .await
-            .map_err(|error| self.error(format!("read node {name}"), &error))?;
-        Ok(node.as_ref().map(NodeFacts::new))
+        match self.api().get(name).await {
+            Ok(node) => Ok(Some(NodeFacts::new(&node))),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+            Err(error) => Err(self.error(format!("read node {name}"), &error)),
+        }
     }
 
     /// Waits until all the named nodes are in this state, and returns them in the order of the names.

@@ -206,7 +206,10 @@ mod tests {
         let sorted = sort(&pods, &options());
         assert_eq!((sorted.blocked.len(), sorted.to_evict.len()), (0, 2));
         assert!(sorted.to_evict[1].stopping);
-        let off = DrainOptions { machine_is_off: true, ..options() };
+        let off = DrainOptions {
+            machine_is_off: true,
+            ..options()
+        };
         assert_eq!(sort(&pods, &off).to_evict.len(), 1, "nobody is there to stop it");
     }
 
