@@ -5,7 +5,7 @@ use multizone_cloud::{Address, AddressSpec, CloudError, ClusterName, Labels, Res
 
 use crate::{
     ComputeEngine,
-    failure::Failure,
+    failure::{About as _, Failure},
     names::last_segment,
     networks::{present, unless_absent, unless_exists},
     ownership::{filter, labelled, labels_for},
@@ -16,45 +16,42 @@ impl ComputeEngine {
         let name = self.names(&spec.cluster).address(&spec.name);
         let object = self.address_object(&spec.name, &name);
         let (project, region) = (&self.settings().project, &self.settings().region);
-        if self
-            .address(&name)
-            .await
-            .map_err(|failure| failure.into_error(&object))?
-            .is_none()
-        {
+        let mut found = self.address(&name).await.about(&object)?;
+        if found.is_none() {
             let mut labels = labels_for(&spec.cluster, &spec.labels);
             labels.insert(label::ADDRESS.to_owned(), spec.name.clone());
             let body = model::Address::new()
                 .set_name(&name)
                 .set_address_type(AddressType::External)
                 .set_labels(labels);
-            let client = self
-                .clients()
-                .addresses()
-                .await
-                .map_err(|failure| failure.into_error(&object))?;
+            let client = self.clients().addresses().await.about(&object)?;
             self.change("addresses.insert", |token| {
                 let call = client.insert().set_project(project).set_region(region);
                 call.set_request_id(token).set_body(body.clone()).send()
             })
             .await
             .or_else(unless_exists)
-            .map_err(|failure| failure.into_create_error(&object))?;
+            .making(&object)?;
         }
         // The address itself is there once it is reserved.
-        let found = self
-            .poll(&format!("{object} to be reserved"), || async {
-                Ok(match self.address(&name).await? {
-                    Some(found) if found.address.as_deref().is_none_or(str::is_empty) => None,
-                    found => Some(found),
+        let making = |found: &model::Address| found.address.as_deref().is_none_or(str::is_empty);
+        if found.as_ref().is_none_or(making) {
+            found = self
+                .poll(&format!("{object} to be reserved"), || async {
+                    let found = self.address(&name).await?;
+                    Ok(if found.as_ref().is_some_and(making) {
+                        None
+                    } else {
+                        Some(found)
+                    })
                 })
-            })
-            .await
-            .map_err(|failure| failure.into_error(&object))?;
+                .await
+                .about(&object)?;
+        }
         let Some(found) = found else {
             return Err(CloudError::NotFound { object });
         };
-        match address_facts(&found, &spec.cluster).map_err(|failure| failure.into_error(&object))? {
+        match address_facts(&found, &spec.cluster).about(&object)? {
             Some(address) if address.name == spec.name => Ok(address),
             _ => Err(CloudError::NotOurs { object }),
         }
@@ -64,38 +61,27 @@ impl ComputeEngine {
         let name = self.names(cluster).address(address);
         let object = self.address_object(address, &name);
         let (project, region) = (&self.settings().project, &self.settings().region);
-        let Some(found) = self
-            .address(&name)
-            .await
-            .map_err(|failure| failure.into_error(&object))?
-        else {
+        let Some(found) = self.address(&name).await.about(&object)? else {
             return Ok(());
         };
         if !labelled(&found.labels, cluster) {
             return Err(CloudError::NotOurs { object });
         }
-        let client = self
-            .clients()
-            .addresses()
-            .await
-            .map_err(|failure| failure.into_error(&object))?;
+        let client = self.clients().addresses().await.about(&object)?;
         self.change("addresses.delete", |token| {
             let call = client.delete().set_project(project).set_region(region);
             call.set_address(&name).set_request_id(token).send()
         })
         .await
         .or_else(unless_absent)
-        .map_err(|failure| failure.into_error(&object))
+        .about(&object)
     }
 
     /// The address of that name within the cluster, as text for a machine's access configuration.
     pub(crate) async fn held_address(&self, cluster: &ClusterName, address: &str) -> Result<String> {
         let name = self.names(cluster).address(address);
         let object = self.address_object(address, &name);
-        let found = self
-            .address(&name)
-            .await
-            .map_err(|failure| failure.into_error(&object))?;
+        let found = self.address(&name).await.about(&object)?;
         match found {
             Some(found) if !labelled(&found.labels, cluster) => Err(CloudError::NotOurs { object }),
             Some(model::Address {

@@ -12,6 +12,7 @@ use multizone_cloud::{
 use crate::{
     Settings,
     clients::{Clients, credentials},
+    failure::About as _,
     machines::machine_object,
     requests::Requests,
     secret_manager::SecretManager,
@@ -46,8 +47,8 @@ impl ComputeEngine {
             let _ = rustls::crypto::ring::default_provider().install_default();
         }
         let credentials = credentials(&settings.credentials)?;
-        let secret_manager = SecretManager::new(&settings, credentials.clone())
-            .map_err(|failure| failure.into_error("the connection to Secret Manager"))?;
+        let secret_manager =
+            SecretManager::new(&settings, credentials.clone()).about("the connection to Secret Manager")?;
         let clients = Clients::new(credentials, settings.endpoint.clone(), settings.timeouts.request);
         let requests = Requests::new(settings.retries, rand::random());
         Ok(Self {

@@ -5,7 +5,7 @@ use multizone_cloud::{CloudError, Disk, DiskSpec, Labels, Result, label};
 
 use crate::{
     ComputeEngine,
-    failure::Failure,
+    failure::{About as _, Failure},
     machines::{LABEL_ATTEMPTS, relabelled},
     names::last_segment,
     networks::{present, unless_absent, unless_exists},
@@ -16,12 +16,8 @@ impl ComputeEngine {
     pub(crate) async fn ensure_zonal_disk(&self, spec: &DiskSpec) -> Result<Disk> {
         let object = disk_object(&spec.zone, &spec.name);
         let (project, zone) = (&self.settings().project, &spec.zone);
-        if self
-            .disk(zone, &spec.name)
-            .await
-            .map_err(|failure| failure.into_error(&object))?
-            .is_none()
-        {
+        let mut found = self.disk(zone, &spec.name).await.about(&object)?;
+        if found.is_none() {
             let body = model::Disk::new()
                 .set_name(&spec.name)
                 .set_size_gb(spec.size_gb)
@@ -32,28 +28,29 @@ impl ComputeEngine {
                         .as_ref()
                         .map(|snapshot| format!("projects/{project}/global/snapshots/{snapshot}")),
                 );
-            let client = self
-                .clients()
-                .disks()
-                .await
-                .map_err(|failure| failure.into_error(&object))?;
+            let client = self.clients().disks().await.about(&object)?;
             self.change("disks.insert", |token| {
                 let call = client.insert().set_project(project).set_zone(zone);
                 call.set_request_id(token).set_body(body.clone()).send()
             })
             .await
             .or_else(unless_exists)
-            .map_err(|failure| failure.into_create_error(&object))?;
+            .making(&object)?;
         }
-        let found = self
-            .poll(&format!("{object} to be ready"), || async {
-                Ok(match self.disk(zone, &spec.name).await? {
-                    Some(disk) if matches!(disk.status, Some(Status::Creating | Status::Restoring)) => None,
-                    found => Some(found),
+        let making = |disk: &model::Disk| matches!(disk.status, Some(Status::Creating | Status::Restoring));
+        if found.as_ref().is_none_or(making) {
+            found = self
+                .poll(&format!("{object} to be ready"), || async {
+                    let found = self.disk(zone, &spec.name).await?;
+                    Ok(if found.as_ref().is_some_and(making) {
+                        None
+                    } else {
+                        Some(found)
+                    })
                 })
-            })
-            .await
-            .map_err(|failure| failure.into_error(&object))?;
+                .await
+                .about(&object)?;
+        }
         let Some(found) = found else {
             return Err(CloudError::NotFound { object });
         };
@@ -82,11 +79,7 @@ impl ComputeEngine {
             let difference = format!("it holds {now} GiB and cannot shrink to {size_gb} GiB");
             return Err(CloudError::Differs { object, difference });
         }
-        let client = self
-            .clients()
-            .disks()
-            .await
-            .map_err(|failure| failure.into_error(&object))?;
+        let client = self.clients().disks().await.about(&object)?;
         let project = &self.settings().project;
         self.change("disks.resize", |token| {
             let call = client
@@ -99,17 +92,13 @@ impl ComputeEngine {
                 .send()
         })
         .await
-        .map_err(|failure| failure.into_error(&object))
+        .about(&object)
     }
 
     /// Replaces the labels; the label that names the owner stays in any case.
     pub(crate) async fn label_disk(&self, zone: &str, name: &str, labels: &Labels) -> Result<()> {
         let object = disk_object(zone, name);
-        let client = self
-            .clients()
-            .disks()
-            .await
-            .map_err(|failure| failure.into_error(&object))?;
+        let client = self.clients().disks().await.about(&object)?;
         let project = &self.settings().project;
         let mut attempt = 1;
         loop {
@@ -135,7 +124,7 @@ impl ComputeEngine {
                 .await;
             match changed {
                 Err(failure) if failure.is_stale() && attempt < LABEL_ATTEMPTS => attempt += 1,
-                changed => return changed.map_err(|failure| failure.into_error(&object)),
+                changed => return changed.about(&object),
             }
         }
     }
@@ -159,11 +148,7 @@ impl ComputeEngine {
             Err(CloudError::NotFound { .. }) => return Ok(()),
             Err(error) => return Err(error),
         }
-        let client = self
-            .clients()
-            .disks()
-            .await
-            .map_err(|failure| failure.into_error(&object))?;
+        let client = self.clients().disks().await.about(&object)?;
         let project = &self.settings().project;
         self.change("disks.delete", |token| {
             client
@@ -176,16 +161,12 @@ impl ComputeEngine {
         })
         .await
         .or_else(unless_absent)
-        .map_err(|failure| failure.into_error(&object))
+        .about(&object)
     }
 
     /// A disk that exists and carries some cluster's label.
     pub(crate) async fn own_disk(&self, zone: &str, name: &str, object: &str) -> Result<model::Disk> {
-        match self
-            .disk(zone, name)
-            .await
-            .map_err(|failure| failure.into_error(object))?
-        {
+        match self.disk(zone, name).await.about(object)? {
             None => Err(CloudError::NotFound {
                 object: object.to_owned(),
             }),

@@ -219,6 +219,24 @@ impl Failure {
     }
 }
 
+/// Turns a failure into the error of a call about an object.
+pub(crate) trait About<T> {
+    /// See [`Failure::into_error`].
+    fn about(self, object: &str) -> multizone_cloud::Result<T>;
+    /// See [`Failure::into_create_error`].
+    fn making(self, object: &str) -> multizone_cloud::Result<T>;
+}
+
+impl<T> About<T> for Result<T, Failure> {
+    fn about(self, object: &str) -> multizone_cloud::Result<T> {
+        self.map_err(|failure| failure.into_error(object))
+    }
+
+    fn making(self, object: &str) -> multizone_cloud::Result<T> {
+        self.map_err(|failure| failure.into_create_error(object))
+    }
+}
+
 impl From<GoogleError> for Failure {
     fn from(error: GoogleError) -> Self {
         if let Some(status) = error.http_status_code() {

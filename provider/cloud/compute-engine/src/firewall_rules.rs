@@ -10,7 +10,7 @@ use multizone_cloud::{CloudError, ClusterName, FirewallRule, FirewallSpec, Resul
 
 use crate::{
     ComputeEngine,
-    failure::Failure,
+    failure::{About as _, Failure},
     names::last_segment,
     networks::{present, unless_absent, unless_exists},
     ownership::Owner,
@@ -40,17 +40,10 @@ impl ComputeEngine {
             spec: sorted(spec.clone()),
             unexpected: None,
         };
-        let client = self
-            .clients()
-            .firewalls()
-            .await
-            .map_err(|failure| failure.into_error(&object))?;
+        let client = self.clients().firewalls().await.about(&object)?;
         let project = &self.settings().project;
         let body = self.rule_body(spec, &name);
-        let mut found = self
-            .firewall(&name)
-            .await
-            .map_err(|failure| failure.into_error(&object))?;
+        let mut found = self.firewall(&name).await.about(&object)?;
         if found.is_none() {
             self.change("firewalls.insert", |token| {
                 client
@@ -62,11 +55,8 @@ impl ComputeEngine {
             })
             .await
             .or_else(unless_exists)
-            .map_err(|failure| failure.into_create_error(&object))?;
-            found = self
-                .firewall(&name)
-                .await
-                .map_err(|failure| failure.into_error(&object))?;
+            .making(&object)?;
+            found = self.firewall(&name).await.about(&object)?;
         }
         let Some(existing) = found else {
             return Err(CloudError::NotFound { object });
@@ -88,28 +78,20 @@ impl ComputeEngine {
             call.set_request_id(token).set_body(body.clone()).send()
         })
         .await
-        .map_err(|failure| failure.into_error(&object))?;
+        .about(&object)?;
         Ok(wanted)
     }
 
     pub(crate) async fn delete_firewall_rule_named(&self, cluster: &ClusterName, rule: &str) -> Result<()> {
         let name = self.names(cluster).firewall_rule(rule);
         let object = format!("firewall rule {rule} ({name})");
-        let Some(existing) = self
-            .firewall(&name)
-            .await
-            .map_err(|failure| failure.into_error(&object))?
-        else {
+        let Some(existing) = self.firewall(&name).await.about(&object)? else {
             return Ok(());
         };
         if self.rule_facts(&existing, cluster).is_none() {
             return Err(CloudError::NotOurs { object });
         }
-        let client = self
-            .clients()
-            .firewalls()
-            .await
-            .map_err(|failure| failure.into_error(&object))?;
+        let client = self.clients().firewalls().await.about(&object)?;
         let project = &self.settings().project;
         self.change("firewalls.delete", |token| {
             client
@@ -121,7 +103,7 @@ impl ComputeEngine {
         })
         .await
         .or_else(unless_absent)
-        .map_err(|failure| failure.into_error(&object))
+        .about(&object)
     }
 
     /// The cluster's rules, found by their descriptions.  Compute Engine cannot select by a description's meaning, so

@@ -11,7 +11,7 @@ use multizone_cloud::{ClusterName, Disk, Inventory, Result, label};
 use crate::{
     ComputeEngine,
     disks::disk_facts,
-    failure::{Failure, Kind},
+    failure::{About as _, Failure, Kind},
     machines::machine_facts,
     names::{last_segment, region_of},
     ownership::{filter, labelled},
@@ -30,9 +30,8 @@ impl ComputeEngine {
                 self.secrets_of(cluster),
             )
         };
-        let (network, firewall_rules, addresses, instances, disks, snapshots, secrets) = read
-            .await
-            .map_err(|failure| failure.into_error(&format!("the inventory of cluster {cluster}")))?;
+        let (network, firewall_rules, addresses, instances, disks, snapshots, secrets) =
+            read.await.about(&format!("the inventory of cluster {cluster}"))?;
         let boot: HashSet<(String, &str)> = instances.iter().flat_map(boot_disks).collect();
         let disks = disks
             .into_iter()

@@ -8,7 +8,7 @@ use multizone_cloud::{CloudError, Labels, Machine, MachineSpec, MachineState, Re
 
 use crate::{
     ComputeEngine,
-    failure::Failure,
+    failure::{About as _, Failure},
     names::{last_segment, region_of},
     networks::{present, unless_absent},
     ownership::{labelled, labels_for},
@@ -23,10 +23,7 @@ pub(crate) const LABEL_ATTEMPTS: u32 = 5;
 impl ComputeEngine {
     pub(crate) async fn ensure_machine_runs(&self, spec: &MachineSpec) -> Result<Machine> {
         let object = machine_object(&spec.zone, &spec.name);
-        let found = self
-            .instance(&spec.zone, &spec.name)
-            .await
-            .map_err(|failure| failure.into_error(&object))?;
+        let found = self.instance(&spec.zone, &spec.name).await.about(&object)?;
         let instance = match found {
             Some(instance) => instance,
             None => self.insert_instance(spec, &object).await?,
@@ -39,6 +36,9 @@ impl ComputeEngine {
             let difference = format!("its machine type is {machine_type}, not {}", spec.machine_type);
             return Err(CloudError::Differs { object, difference });
         }
+        if state(&instance) == MachineState::Running {
+            return Ok(machine_facts(&instance));
+        }
         self.run(&spec.zone, &spec.name, &object).await
     }
 
@@ -48,11 +48,7 @@ impl ComputeEngine {
             None => None,
         };
         let body = self.instance_body(spec, address.as_deref());
-        let client = self
-            .clients()
-            .instances()
-            .await
-            .map_err(|failure| failure.into_error(object))?;
+        let client = self.clients().instances().await.about(object)?;
         let (project, zone) = (&self.settings().project, &spec.zone);
         let inserted = self
             .change("instances.insert", |token| {
@@ -67,10 +63,7 @@ impl ComputeEngine {
             Err(failure) if failure.is_already_exists() => Some(failure),
             Err(failure) => return Err(failure.into_create_error(object)),
         };
-        let found = self
-            .instance(&spec.zone, &spec.name)
-            .await
-            .map_err(|failure| failure.into_error(object))?;
+        let found = self.instance(&spec.zone, &spec.name).await.about(object)?;
         match (found, exists) {
             (Some(instance), _) => Ok(instance),
             (None, Some(failure)) => Err(failure.into_create_error(object)),
@@ -158,7 +151,7 @@ impl ComputeEngine {
                 }
             })
             .await
-            .map_err(|failure| failure.into_error(object))?;
+            .about(object)?;
         match machine {
             Some(instance) => Ok(machine_facts(&instance)),
             None => Err(CloudError::NotFound {
@@ -186,24 +179,14 @@ impl ComputeEngine {
     /// whatever somebody has set meanwhile.
     pub(crate) async fn delete_instance(&self, zone: &str, name: &str) -> Result<()> {
         let object = machine_object(zone, name);
-        let Some(instance) = self
-            .instance(zone, name)
-            .await
-            .map_err(|failure| failure.into_error(&object))?
-        else {
+        let Some(instance) = self.instance(zone, name).await.about(&object)? else {
             return Ok(());
         };
         if !instance.labels.contains_key(label::CLUSTER) {
             return Err(CloudError::NotOurs { object });
         }
-        self.delete_boot_disk_only(zone, name, &instance)
-            .await
-            .map_err(|failure| failure.into_error(&object))?;
-        let client = self
-            .clients()
-            .instances()
-            .await
-            .map_err(|failure| failure.into_error(&object))?;
+        self.delete_boot_disk_only(zone, name, &instance).await.about(&object)?;
+        let client = self.clients().instances().await.about(&object)?;
         let project = &self.settings().project;
         self.change("instances.delete", |token| {
             client
@@ -216,7 +199,7 @@ impl ComputeEngine {
         })
         .await
         .or_else(unless_absent)
-        .map_err(|failure| failure.into_error(&object))
+        .about(&object)
     }
 
     async fn delete_boot_disk_only(
@@ -254,18 +237,11 @@ impl ComputeEngine {
     /// Replaces the labels; the label that names the owner stays in any case.
     pub(crate) async fn label_instance(&self, zone: &str, name: &str, labels: &Labels) -> Result<()> {
         let object = machine_object(zone, name);
-        let client = self
-            .clients()
-            .instances()
-            .await
-            .map_err(|failure| failure.into_error(&object))?;
+        let client = self.clients().instances().await.about(&object)?;
         let project = &self.settings().project;
         let mut attempt = 1;
         loop {
-            let found = self
-                .instance(zone, name)
-                .await
-                .map_err(|failure| failure.into_error(&object))?;
+            let found = self.instance(zone, name).await.about(&object)?;
             let instance = found.ok_or_else(|| CloudError::NotFound { object: object.clone() })?;
             let Some(wanted) = relabelled(&instance.labels, labels) else {
                 return Err(CloudError::NotOurs { object });
@@ -291,7 +267,7 @@ impl ComputeEngine {
                 .await;
             match changed {
                 Err(failure) if failure.is_stale() && attempt < LABEL_ATTEMPTS => attempt += 1,
-                changed => return changed.map_err(|failure| failure.into_error(&object)),
+                changed => return changed.about(&object),
             }
         }
     }

@@ -4,7 +4,12 @@ use google_cloud_compute_v1::model::{self, network_routing_config::RoutingMode};
 use ipnet::Ipv4Net;
 use multizone_cloud::{CloudError, ClusterName, Network, NetworkSpec, Result, Subnet};
 
-use crate::{ComputeEngine, failure::Failure, names::Names, ownership::Owner};
+use crate::{
+    ComputeEngine,
+    failure::{About as _, Failure},
+    names::Names,
+    ownership::Owner,
+};
 
 impl ComputeEngine {
     pub(crate) async fn ensure_network_and_subnet(&self, spec: &NetworkSpec) -> Result<Network> {
@@ -20,22 +25,14 @@ impl ComputeEngine {
 
     async fn ensure_network_alone(&self, cluster: &ClusterName, name: &str) -> Result<()> {
         let object = format!("network {name}");
-        if self
-            .network(name)
-            .await
-            .map_err(|failure| failure.into_error(&object))?
-            .is_none()
-        {
+        let mut found = self.network(name).await.about(&object)?;
+        if found.is_none() {
             let body = model::Network::new()
                 .set_name(name)
                 .set_description(self.owner(cluster, None).description())
                 .set_auto_create_subnetworks(false)
                 .set_routing_config(model::NetworkRoutingConfig::new().set_routing_mode(RoutingMode::Regional));
-            let client = self
-                .clients()
-                .networks()
-                .await
-                .map_err(|failure| failure.into_error(&object))?;
+            let client = self.clients().networks().await.about(&object)?;
             let project = &self.settings().project;
             self.change("networks.insert", |token| {
                 client
@@ -47,13 +44,10 @@ impl ComputeEngine {
             })
             .await
             .or_else(unless_exists)
-            .map_err(|failure| failure.into_create_error(&object))?;
+            .making(&object)?;
+            found = self.network(name).await.about(&object)?;
         }
-        match self
-            .network(name)
-            .await
-            .map_err(|failure| failure.into_error(&object))?
-        {
+        match found {
             Some(network) if self.owns(network.description.as_deref(), cluster) => Ok(()),
             Some(_) => Err(CloudError::NotOurs { object }),
             None => Err(CloudError::NotFound { object }),
@@ -63,12 +57,8 @@ impl ComputeEngine {
     async fn ensure_subnet(&self, cluster: &ClusterName, name: &str, cidr: Ipv4Net) -> Result<Subnet> {
         let region = &self.settings().region;
         let object = format!("subnet {name} in {region}");
-        if self
-            .subnet(name)
-            .await
-            .map_err(|failure| failure.into_error(&object))?
-            .is_none()
-        {
+        let mut found = self.subnet(name).await.about(&object)?;
+        if found.is_none() {
             let body = model::Subnetwork::new()
                 .set_name(name)
                 .set_description(self.owner(cluster, None).description())
@@ -76,11 +66,7 @@ impl ComputeEngine {
                 .set_region(region)
                 .set_ip_cidr_range(cidr.to_string())
                 .set_private_ip_google_access(true);
-            let client = self
-                .clients()
-                .subnetworks()
-                .await
-                .map_err(|failure| failure.into_error(&object))?;
+            let client = self.clients().subnetworks().await.about(&object)?;
             let project = &self.settings().project;
             self.change("subnetworks.insert", |token| {
                 let call = client.insert().set_project(project).set_region(region);
@@ -88,14 +74,14 @@ impl ComputeEngine {
             })
             .await
             .or_else(unless_exists)
-            .map_err(|failure| failure.into_create_error(&object))?;
+            .making(&object)?;
+            found = self.subnet(name).await.about(&object)?;
         }
-        let found = self.subnet(name).await.map_err(|failure| failure.into_error(&object))?;
         let found = found.ok_or_else(|| CloudError::NotFound { object: object.clone() })?;
         if !self.owns(found.description.as_deref(), cluster) {
             return Err(CloudError::NotOurs { object });
         }
-        let subnet = subnet_facts(&found).map_err(|failure| failure.into_error(&object))?;
+        let subnet = subnet_facts(&found).about(&object)?;
         if subnet.cidr != cidr {
             let difference = format!("its range is {}, not {cidr}", subnet.cidr);
             return Err(CloudError::Differs { object, difference });
@@ -107,29 +93,18 @@ impl ComputeEngine {
     pub(crate) async fn delete_network_and_subnet(&self, cluster: &ClusterName) -> Result<()> {
         let name = self.names(cluster).network();
         let object = format!("network {name}");
-        let Some(network) = self
-            .network(&name)
-            .await
-            .map_err(|failure| failure.into_error(&object))?
-        else {
+        let Some(network) = self.network(&name).await.about(&object)? else {
             return Ok(());
         };
         if !self.owns(network.description.as_deref(), cluster) {
             return Err(CloudError::NotOurs { object });
         }
         self.delete_subnet(cluster, &name).await?;
-        let rules = self
-            .firewall_rules_of(cluster)
-            .await
-            .map_err(|failure| failure.into_error(&object))?;
+        let rules = self.firewall_rules_of(cluster).await.about(&object)?;
         for rule in rules {
             self.delete_firewall_rule_named(cluster, &rule.name).await?;
         }
-        let client = self
-            .clients()
-            .networks()
-            .await
-            .map_err(|failure| failure.into_error(&object))?;
+        let client = self.clients().networks().await.about(&object)?;
         let project = &self.settings().project;
         self.change("networks.delete", |token| {
             client
@@ -141,30 +116,26 @@ impl ComputeEngine {
         })
         .await
         .or_else(unless_absent)
-        .map_err(|failure| failure.into_error(&object))
+        .about(&object)
     }
 
     async fn delete_subnet(&self, cluster: &ClusterName, name: &str) -> Result<()> {
         let (project, region) = (&self.settings().project, &self.settings().region);
         let object = format!("subnet {name} in {region}");
-        let Some(subnet) = self.subnet(name).await.map_err(|failure| failure.into_error(&object))? else {
+        let Some(subnet) = self.subnet(name).await.about(&object)? else {
             return Ok(());
         };
         if !self.owns(subnet.description.as_deref(), cluster) {
             return Err(CloudError::NotOurs { object });
         }
-        let client = self
-            .clients()
-            .subnetworks()
-            .await
-            .map_err(|failure| failure.into_error(&object))?;
+        let client = self.clients().subnetworks().await.about(&object)?;
         self.change("subnetworks.delete", |token| {
             let call = client.delete().set_project(project).set_region(region);
             call.set_subnetwork(name).set_request_id(token).send()
         })
         .await
         .or_else(unless_absent)
-        .map_err(|failure| failure.into_error(&object))
+        .about(&object)
     }
 
     /// The network with its subnet, if it exists and is the cluster's.

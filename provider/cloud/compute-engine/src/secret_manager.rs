@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     ComputeEngine, Settings,
-    failure::{Failure, Kind, chain},
+    failure::{About as _, Failure, Kind, chain},
     names::last_segment,
     networks::{present, unless_absent, unless_exists},
     ownership::{filter, labelled, labels_for},
@@ -81,7 +81,7 @@ impl ComputeEngine {
             self.secret_call(Method::GET, &path, None, "secrets.versions.access")
                 .await,
         )
-        .map_err(|failure| failure.into_error(&object))?;
+        .about(&object)?;
         let Some(reply) = reply else { return Ok(None) };
         let content = reply
             .pointer("/payload/data")
@@ -94,10 +94,7 @@ impl ComputeEngine {
     pub(crate) async fn ensure_stored(&self, spec: &SecretSpec) -> Result<Vec<u8>> {
         let object = secret_object(&spec.name);
         let path = self.secret_path(&spec.name);
-        let mut found = self
-            .read_secret(&path)
-            .await
-            .map_err(|failure| failure.into_error(&object))?;
+        let mut found = self.read_secret(&path).await.about(&object)?;
         if found.is_none() {
             let mut labels = labels_for(&spec.cluster, &spec.labels);
             labels.insert(label::REGION.to_owned(), self.settings().region.clone());
@@ -107,11 +104,8 @@ impl ComputeEngine {
                 .await
                 .map(drop)
                 .or_else(unless_exists)
-                .map_err(|failure| failure.into_create_error(&object))?;
-            found = self
-                .read_secret(&path)
-                .await
-                .map_err(|failure| failure.into_error(&object))?;
+                .making(&object)?;
+            found = self.read_secret(&path).await.about(&object)?;
         }
         let Some(found) = found else {
             return Err(CloudError::NotFound { object });
@@ -131,7 +125,7 @@ impl ComputeEngine {
             "secrets.addVersion",
         )
         .await
-        .map_err(|failure| failure.into_error(&object))?;
+        .about(&object)?;
         self.latest_secret(&spec.name)
             .await?
             .ok_or(CloudError::NotFound { object })
@@ -151,7 +145,7 @@ impl ComputeEngine {
                     "secrets.getIamPolicy",
                 )
                 .await
-                .map_err(|failure| failure.into_error(&object))?;
+                .about(&object)?;
             if !add_reader(&mut policy, &member) {
                 return Ok(());
             }
@@ -166,7 +160,7 @@ impl ComputeEngine {
                 .await;
             match set {
                 Err(failure) if failure.is_stale() && attempt < POLICY_ATTEMPTS => attempt += 1,
-                set => return set.map(drop).map_err(|failure| failure.into_error(&object)),
+                set => return set.map(drop).about(&object),
             }
         }
     }
@@ -174,11 +168,7 @@ impl ComputeEngine {
     pub(crate) async fn delete_stored(&self, name: &str) -> Result<()> {
         let object = secret_object(name);
         let path = self.secret_path(name);
-        match self
-            .read_secret(&path)
-            .await
-            .map_err(|failure| failure.into_error(&object))?
-        {
+        match self.read_secret(&path).await.about(&object)? {
             None => return Ok(()),
             Some(found) if string_at(&found, &["labels", label::CLUSTER]).is_none() => {
                 return Err(CloudError::NotOurs { object });
@@ -189,7 +179,7 @@ impl ComputeEngine {
             .await
             .map(drop)
             .or_else(unless_absent)
-            .map_err(|failure| failure.into_error(&object))
+            .about(&object)
     }
 
     /// Names of the secrets of a cluster of this region.

@@ -6,7 +6,7 @@ use multizone_cloud::{CloudError, ClusterName, Labels, Result, label};
 use crate::{
     ComputeEngine,
     disks::disk_object,
-    failure::Failure,
+    failure::{About as _, Failure},
     networks::{present, unless_absent, unless_exists},
     ownership::{filter, labelled},
 };
@@ -23,21 +23,13 @@ impl ComputeEngine {
                 reason,
             });
         };
-        if self
-            .snapshot(name)
-            .await
-            .map_err(|failure| failure.into_error(&object))?
-            .is_none()
-        {
+        let mut found = self.snapshot(name).await.about(&object)?;
+        if found.is_none() {
             self.own_disk(zone, disk, &disk_object(zone, disk)).await?;
             let mut labels = labels.clone();
             labels.insert(label::REGION.to_owned(), region.clone());
             let body = model::Snapshot::new().set_name(name).set_labels(labels);
-            let client = self
-                .clients()
-                .disks()
-                .await
-                .map_err(|failure| failure.into_error(&object))?;
+            let client = self.clients().disks().await.about(&object)?;
             self.change("disks.createSnapshot", |token| {
                 let call = client
                     .create_snapshot()
@@ -48,17 +40,22 @@ impl ComputeEngine {
             })
             .await
             .or_else(unless_exists)
-            .map_err(|failure| failure.into_create_error(&object))?;
+            .making(&object)?;
         }
-        let found = self
-            .poll(&format!("{object} to be ready"), || async {
-                Ok(match self.snapshot(name).await? {
-                    Some(found) if matches!(found.status, Some(Status::Creating | Status::Uploading)) => None,
-                    found => Some(found),
+        let making = |found: &model::Snapshot| matches!(found.status, Some(Status::Creating | Status::Uploading));
+        if found.as_ref().is_none_or(making) {
+            found = self
+                .poll(&format!("{object} to be ready"), || async {
+                    let found = self.snapshot(name).await?;
+                    Ok(if found.as_ref().is_some_and(making) {
+                        None
+                    } else {
+                        Some(found)
+                    })
                 })
-            })
-            .await
-            .map_err(|failure| failure.into_error(&object))?;
+                .await
+                .about(&object)?;
+        }
         let Some(found) = found else {
             return Err(CloudError::NotFound { object });
         };
@@ -79,20 +76,12 @@ impl ComputeEngine {
 
     pub(crate) async fn delete_snapshot_named(&self, name: &str) -> Result<()> {
         let object = format!("snapshot {name}");
-        match self
-            .snapshot(name)
-            .await
-            .map_err(|failure| failure.into_error(&object))?
-        {
+        match self.snapshot(name).await.about(&object)? {
             None => return Ok(()),
             Some(found) if !found.labels.contains_key(label::CLUSTER) => return Err(CloudError::NotOurs { object }),
             Some(_) => {}
         }
-        let client = self
-            .clients()
-            .snapshots()
-            .await
-            .map_err(|failure| failure.into_error(&object))?;
+        let client = self.clients().snapshots().await.about(&object)?;
         let project = &self.settings().project;
         self.change("snapshots.delete", |token| {
             client
@@ -104,7 +93,7 @@ impl ComputeEngine {
         })
         .await
         .or_else(unless_absent)
-        .map_err(|failure| failure.into_error(&object))
+        .about(&object)
     }
 
     /// Names of the cluster's snapshots that were taken in this region.

@@ -5,7 +5,7 @@ use multizone_cloud::{MachineType, Result, Zone};
 
 use crate::{
     ComputeEngine,
-    failure::Failure,
+    failure::{About as _, Failure},
     names::{last_segment, region_of},
     networks::present,
 };
@@ -15,10 +15,7 @@ impl ComputeEngine {
         let object = format!("the zones of {}", self.settings().region);
         let (mut zones, mut page) = (Vec::new(), None);
         loop {
-            let reply = self
-                .zone_page(page)
-                .await
-                .map_err(|failure| failure.into_error(&object))?;
+            let reply = self.zone_page(page).await.about(&object)?;
             for zone in reply.items {
                 let name = zone.name.unwrap_or_default();
                 let region = zone.region.as_deref().map_or_else(|| region_of(&name), last_segment);
@@ -52,10 +49,7 @@ impl ComputeEngine {
 
     pub(crate) async fn machine_type_in(&self, zone: &str, name: &str) -> Result<Option<MachineType>> {
         let object = format!("machine type {name} in {zone}");
-        let found = self
-            .get_machine_type(zone, name)
-            .await
-            .map_err(|failure| failure.into_error(&object))?;
+        let found = self.get_machine_type(zone, name).await.about(&object)?;
         Ok(found.map(|found| MachineType {
             name: found.name.unwrap_or_else(|| name.to_owned()),
             cpus: found
@@ -89,10 +83,7 @@ impl ComputeEngine {
 
     pub(crate) async fn default_service_account(&self) -> Result<String> {
         let object = format!("project {}", self.settings().project);
-        let found = self
-            .get_project()
-            .await
-            .map_err(|failure| failure.into_error(&object))?;
+        let found = self.get_project().await.about(&object)?;
         found
             .default_service_account
             .filter(|account| !account.is_empty())

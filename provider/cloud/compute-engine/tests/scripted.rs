@@ -213,11 +213,7 @@ async fn another_request_carries_another_token() {
 #[tokio::test]
 async fn an_object_of_another_cluster_is_not_adopted() {
     for owner in ["demo-2", "dem"] {
-        let server = Server::start(vec![
-            (DISK, disk(owner, "pd-balanced")),
-            (DISK, disk(owner, "pd-balanced")),
-        ])
-        .await;
+        let server = Server::start(vec![(DISK, disk(owner, "pd-balanced"))]).await;
         let error = server.cloud.ensure_disk(&disk_spec()).await.unwrap_err();
         assert!(matches!(error, CloudError::NotOurs { .. }), "{error}");
         server.finish();
@@ -226,7 +222,7 @@ async fn an_object_of_another_cluster_is_not_adopted() {
 
 #[tokio::test]
 async fn an_object_of_another_kind_is_not_taken_for_the_wanted_one() {
-    let server = Server::start(vec![(DISK, disk("demo", "pd-ssd")), (DISK, disk("demo", "pd-ssd"))]).await;
+    let server = Server::start(vec![(DISK, disk("demo", "pd-ssd"))]).await;
     let error = server.cloud.ensure_disk(&disk_spec()).await.unwrap_err();
     let expected =
         "disk data in us-central1-a exists and differs from what is wanted: its kind is pd-ssd, not pd-balanced";
