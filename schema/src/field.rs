@@ -39,7 +39,8 @@ pub trait Field: Sized + Clone + Send + Sync + 'static {
 /// A field whose type is a plain Terraform type, not a nested object.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a plain attribute type",
-    note = "a struct with #[derive(Nested)] needs #[attribute(…, nested)]"
+    note = "a struct with #[derive(Nested)] needs #[attribute(…, nested)]",
+    note = "the elements of a collection cannot be null, so that they are no Option"
 )]
 pub trait PlainField: Field {
     /// The Terraform type.
@@ -78,6 +79,16 @@ pub(crate) fn mismatch(wanted: &str, value: &Value) -> Diagnostics {
         )
         .into(),
     }
+}
+
+/// The error for a number that a 64-bit integer cannot hold: of all mismatches, this one comes from the configuration.
+fn not_whole(number: &Number) -> Diagnostics {
+    let shown: String = number.to_string().chars().take(40).collect();
+    Diagnostic::error(
+        "Not a whole number",
+        format!("The value is {shown}, but must be a whole number between -2^63 and 2^63-1."),
+    )
+    .into()
 }
 
 /// The error for a null where a value is needed.
@@ -188,9 +199,12 @@ scalar!(bool, Type::Bool, "a bool", |this| Value::Bool(*this), |value| value
 scalar!(
     i64,
     Type::Number,
-    "a 64-bit whole number",
+    "a whole number",
     |this| Value::from(*this),
-    |value| value.as_i64()
+    |value| match value.as_number() {
+        Some(number) => Some(number.as_i64().ok_or_else(|| not_whole(number))).transpose()?,
+        None => None,
+    }
 );
 scalar!(
     Number,
@@ -235,12 +249,6 @@ impl<T: Field> Field for Option<T> {
         } else {
             T::from_planned(planned).map(Some)
         }
-    }
-}
-
-impl<T: PlainField> PlainField for Option<T> {
-    fn type_() -> Type {
-        T::type_()
     }
 }
 

@@ -10,6 +10,8 @@ use crate::value::Value;
 
 /// Runs every validator on its attribute's value, nested ones included, where the value is neither null nor unknown.
 ///
+/// Also refuses null elements of collections, which Terraform lets pass and no model can hold.
+///
 /// Missing and superfluous attributes and wrong types are Terraform's to refuse, and it warns of deprecated ones.
 pub fn validate(schema: &Schema, config: &Value) -> Diagnostics {
     let mut diagnostics = Diagnostics::new();
@@ -31,6 +33,7 @@ fn object(attributes: &[Attribute], config: &BTreeMap<String, Value>, path: &Pat
         for validator in &schema.validators {
             validator(value, &path, diagnostics);
         }
+        null_elements(value, &path, diagnostics);
         let mut element = |attributes: &[Attribute], element: &Value, path: &Path| {
             if let Value::Object(element) = element {
                 object(attributes, element, path, diagnostics);
@@ -55,5 +58,39 @@ fn object(attributes: &[Attribute], config: &BTreeMap<String, Value>, path: &Pat
             }
             _ => {}
         }
+    }
+}
+
+/// Refuses the null elements of a list, set or map, and of those inside it.
+fn null_elements(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
+    let mut element = |element: &Value, path: &Path| {
+        if element.is_null() {
+            diagnostics.error(
+                path,
+                "Null element",
+                "An element cannot be null here. Leave it out, or give it a value.",
+            );
+        } else {
+            null_elements(element, path, diagnostics);
+        }
+    };
+    match value {
+        Value::List(elements) => {
+            for (index, value) in elements.iter().enumerate() {
+                element(value, &path.clone().index(index));
+            }
+        }
+        Value::Map(elements) => {
+            for (key, value) in elements {
+                element(value, &path.clone().key(key));
+            }
+        }
+        Value::Set(elements) => {
+            for value in elements {
+                element(value, path);
+            }
+        }
+        // An object's attributes are checked as attributes.
+        _ => {}
     }
 }

@@ -44,6 +44,12 @@ pub struct Whole {
     /// Without order.
     #[attribute(optional, nested)]
     pub set: Option<BTreeSet<Part>>,
+    /// Lists by name.
+    #[attribute(optional)]
+    pub lists: Option<BTreeMap<String, Vec<String>>>,
+    /// How many.
+    #[attribute(optional)]
+    pub size: Option<i64>,
 }
 
 fn part(name: &str) -> Planned<PartPlanned> {
@@ -79,6 +85,7 @@ fn every_known_value_is_judged_with_its_path() {
         map: BTreeMap::from([("a", "long"), ("b", "b"), ("c", "c")].map(|(key, name)| (key.to_owned(), part(name))))
             .into(),
         set: vec![part("longer"), part("ok")].into(),
+        ..WholePlanned::default()
     };
     assert_eq!(
         paths(&config),
@@ -91,4 +98,35 @@ fn every_known_value_is_judged_with_its_path() {
             "set.name"
         ]
     );
+}
+
+#[test]
+fn null_elements_are_refused_before_they_reach_a_model() {
+    let config = WholePlanned {
+        list: vec![Planned::Null, part("ok")].into(),
+        map: BTreeMap::from([("a".to_owned(), Planned::Null)]).into(),
+        set: vec![Planned::Null].into(),
+        lists: BTreeMap::from([("k".to_owned(), vec!["x".into(), Planned::Null].into())]).into(),
+        ..WholePlanned::default()
+    };
+    assert_eq!(paths(&config), ["list[0]", r#"map["a"]"#, "set", r#"lists["k"][1]"#]);
+}
+
+#[test]
+fn a_fraction_is_no_whole_number() {
+    let mut value = WholePlanned::default().to_value();
+    let Value::Object(attributes) = &mut value else {
+        unreachable!()
+    };
+    attributes.insert("size".into(), Value::Number("1.5".parse().unwrap()));
+    let error = WholePlanned::from_value(&value)
+        .unwrap_err()
+        .into_iter()
+        .next()
+        .unwrap();
+    assert_eq!(
+        (error.path, error.summary.as_str()),
+        (Some("size".into()), "Not a whole number")
+    );
+    assert!(error.detail.contains("The value is 1.5"), "{}", error.detail);
 }

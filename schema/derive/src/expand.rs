@@ -214,7 +214,8 @@ fn attribute(field: &Field) -> TokenStream {
         }
         quote!(#container(#attributes))
     } else {
-        let type_ = quote_spanned!(type_.span()=> <#type_ as ::multizone_schema::PlainField>::type_());
+        let whole = &shape.whole;
+        let type_ = quote_spanned!(whole.span()=> <#whole as ::multizone_schema::PlainField>::type_());
         quote!(Plain(#type_))
     };
     let sensitive = options.sensitive.is_some();

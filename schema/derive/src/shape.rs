@@ -15,7 +15,9 @@ pub(crate) enum Container {
 pub(crate) struct Shape {
     /// Whether the whole is an `Option`.
     pub(crate) optional: bool,
-    /// What is directly inside the `Option`, or the whole.
+    /// What is inside the `Option`, or the whole.
+    pub(crate) whole: Type,
+    /// The container that this is.
     pub(crate) container: Container,
     /// What the container holds.
     pub(crate) inner: Type,
@@ -27,6 +29,7 @@ impl Shape {
             Some((name, mut arguments)) if name == "Option" && arguments.len() == 1 => (true, arguments.remove(0)),
             _ => (false, type_.clone()),
         };
+        let whole = type_.clone();
         let (container, inner) = match generic(&type_) {
             Some((name, mut arguments)) => match (name.as_str(), arguments.len()) {
                 ("Vec", 1) => (Container::List, arguments.remove(0)),
@@ -38,6 +41,7 @@ impl Shape {
         };
         Self {
             optional,
+            whole,
             container,
             inner,
         }
