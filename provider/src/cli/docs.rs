@@ -42,7 +42,11 @@ pub(super) enum DocsError {
 }
 
 fn list(pages: &[PathBuf]) -> String {
-    pages.iter().map(|page| page.display().to_string()).collect::<Vec<_>>().join(", ")
+    pages
+        .iter()
+        .map(|page| page.display().to_string())
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 impl Docs {
@@ -56,8 +60,14 @@ impl Docs {
         for (page, content) in &pages {
             let path = self.directory.join(page);
             let parent = path.parent().unwrap_or(&self.directory);
-            fs::create_dir_all(parent).map_err(|error| DocsError::File { path: parent.to_owned(), error })?;
-            fs::write(&path, content).map_err(|error| DocsError::File { path: path.clone(), error })?;
+            fs::create_dir_all(parent).map_err(|error| DocsError::File {
+                path: parent.to_owned(),
+                error,
+            })?;
+            fs::write(&path, content).map_err(|error| DocsError::File {
+                path: path.clone(),
+                error,
+            })?;
         }
         for page in superfluous {
             let path = self.directory.join(page);
@@ -73,7 +83,11 @@ impl Docs {
         };
         let mut wrong: Vec<PathBuf> = pages.iter().filter(outdated).map(|(page, _)| page.clone()).collect();
         wrong.extend(superfluous);
-        if wrong.is_empty() { Ok(()) } else { Err(DocsError::Outdated { pages: wrong }) }
+        if wrong.is_empty() {
+            Ok(())
+        } else {
+            Err(DocsError::Outdated { pages: wrong })
+        }
     }
 
     /// Pages of objects that are not served any more.
@@ -87,7 +101,10 @@ impl Docs {
                 Err(error) => return Err(DocsError::File { path, error }),
             };
             for entry in entries {
-                let entry = entry.map_err(|error| DocsError::File { path: path.clone(), error })?;
+                let entry = entry.map_err(|error| DocsError::File {
+                    path: path.clone(),
+                    error,
+                })?;
                 let page = Path::new(directory).join(entry.file_name());
                 if page.extension().is_some_and(|extension| extension == "md") && !pages.contains_key(&page) {
                     found.push(page);
@@ -112,12 +129,27 @@ fn render<P: Send + Sync>(catalog: &Catalog<P>, examples: &Path) -> Result<BTree
         pages.insert(PathBuf::from(kind.path(name)), content);
         Ok::<(), DocsError>(())
     };
-    add(PageKind::Provider, PROVIDER, &catalog.provider.schema, "provider/provider.tf")?;
+    add(
+        PageKind::Provider,
+        PROVIDER,
+        &catalog.provider.schema,
+        "provider/provider.tf",
+    )?;
     for (name, entry) in &catalog.resources {
-        add(PageKind::Resource, name, &entry.schema, &format!("resources/{name}/resource.tf"))?;
+        add(
+            PageKind::Resource,
+            name,
+            &entry.schema,
+            &format!("resources/{name}/resource.tf"),
+        )?;
     }
     for (name, entry) in &catalog.data_sources {
-        add(PageKind::DataSource, name, &entry.schema, &format!("data-sources/{name}/data-source.tf"))?;
+        add(
+            PageKind::DataSource,
+            name,
+            &entry.schema,
+            &format!("data-sources/{name}/data-source.tf"),
+        )?;
     }
     for (name, entry) in &catalog.ephemeral_resources {
         let example = format!("ephemeral-resources/{name}/ephemeral-resource.tf");
@@ -157,6 +189,9 @@ fn read(path: &Path) -> Result<Option<String>, DocsError> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(DocsError::File { path: path.to_owned(), error }),
+        Err(error) => Err(DocsError::File {
+            path: path.to_owned(),
+            error,
+        }),
     }
 }

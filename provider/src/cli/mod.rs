@@ -62,7 +62,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = match Invitation::read(variable) {
         // Terraform passes no arguments; its environment may have been inherited by something that does.
         Ok(invitation) if arguments.len() <= 1 => serve_terraform(invitation),
-        Err(error @ (HandshakeError::Version { .. } | HandshakeError::ClientCertificate(_))) if arguments.len() <= 1 => {
+        Err(error @ (HandshakeError::Version { .. } | HandshakeError::ClientCertificate(_)))
+            if arguments.len() <= 1 =>
+        {
             Err(error.into())
         }
         _ => return by_hand(Arguments::parse_from(arguments)),
@@ -98,6 +100,7 @@ fn introduce() -> ExitCode {
 
 fn serve_terraform(invitation: Invitation) -> Result<(), CommandError> {
     logs::install(logs::filter(variable));
+    logs::report_panics();
     let runtime = multi_threaded()?;
     let served = runtime.block_on(plugin::run(invitation, Catalog::multizone(), std::env::temp_dir()));
     // An operation that did not stop in time does not keep the process.
@@ -107,6 +110,7 @@ fn serve_terraform(invitation: Invitation) -> Result<(), CommandError> {
 
 fn serve_by_hand() -> Result<(), CommandError> {
     logs::install(logs::filter(variable));
+    logs::report_panics();
     let runtime = multi_threaded()?;
     let served = runtime.block_on(debug::run(Catalog::multizone(), std::env::temp_dir()));
     runtime.shutdown_background();

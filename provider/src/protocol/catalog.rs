@@ -98,10 +98,11 @@ impl<P: Send + Sync + 'static> Catalog<P> {
     /// Serves these ephemeral resources as well.
     #[must_use]
     pub fn with_ephemeral_resources(mut self, ephemeral_resources: Vec<Box<dyn AnyEphemeral<P>>>) -> Self {
-        self.ephemeral_resources.extend(ephemeral_resources.into_iter().map(|ephemeral| {
-            let schema = ephemeral.schema();
-            (ephemeral.name(), Entry::new(ephemeral, schema))
-        }));
+        self.ephemeral_resources
+            .extend(ephemeral_resources.into_iter().map(|ephemeral| {
+                let schema = ephemeral.schema();
+                (ephemeral.name(), Entry::new(ephemeral, schema))
+            }));
         self
     }
 

@@ -46,7 +46,10 @@ fn written(bytes: Result<Vec<u8>, EncodeError>) -> Result<wire::DynamicValue, Di
             format!("{error}. This is an error in the provider."),
         )
     })?;
-    Ok(wire::DynamicValue { msgpack, json: Vec::new() })
+    Ok(wire::DynamicValue {
+        msgpack,
+        json: Vec::new(),
+    })
 }
 
 /// All of them, in order.
@@ -64,7 +67,10 @@ fn diagnostic(diagnostic: Diagnostic) -> wire::Diagnostic {
         summary: diagnostic.summary,
         detail: diagnostic.detail,
         // A path without steps would point at nothing.
-        attribute: diagnostic.path.filter(|path| !path.is_root()).map(|path| attribute_path(&path)),
+        attribute: diagnostic
+            .path
+            .filter(|path| !path.is_root())
+            .map(|path| attribute_path(&path)),
     }
 }
 
@@ -77,7 +83,15 @@ pub fn attribute_path(path: &Path) -> wire::AttributePath {
         PathStep::Key(key) => Selector::ElementKeyString(key.clone()),
         PathStep::Index(index) => Selector::ElementKeyInt(*index),
     };
-    wire::AttributePath { steps: path.steps().iter().map(|step| Step { selector: Some(selector(step)) }).collect() }
+    wire::AttributePath {
+        steps: path
+            .steps()
+            .iter()
+            .map(|step| Step {
+                selector: Some(selector(step)),
+            })
+            .collect(),
+    }
 }
 
 /// A schema as Terraform wants it: attributes sorted by name.
@@ -104,7 +118,10 @@ fn attributes(attributes: &[Attribute]) -> Vec<wire::schema::Attribute> {
 fn attribute(attribute: &Attribute) -> wire::schema::Attribute {
     use wire::schema::object::NestingMode;
     let nested = |inner: &[Attribute], nesting: NestingMode| {
-        Some(wire::schema::Object { attributes: attributes(inner), nesting: nesting.into() })
+        Some(wire::schema::Object {
+            attributes: attributes(inner),
+            nesting: nesting.into(),
+        })
     };
     let (type_, nested_type) = match &attribute.kind {
         AttributeKind::Plain(type_) => (type_.to_json_bytes(), None),
@@ -135,7 +152,9 @@ pub fn function(definition: &FunctionDefinition) -> wire::Function {
     wire::Function {
         parameters: definition.parameters.iter().map(parameter).collect(),
         variadic_parameter: definition.variadic.as_ref().map(parameter),
-        r#return: Some(wire::function::Return { r#type: definition.returns.to_json_bytes() }),
+        r#return: Some(wire::function::Return {
+            r#type: definition.returns.to_json_bytes(),
+        }),
         summary: definition.summary.clone(),
         description: definition.description.clone(),
         description_kind: wire::StringKind::Markdown.into(),
@@ -158,7 +177,11 @@ fn parameter(parameter: &Parameter) -> wire::function::Parameter {
 pub fn timestamp(timestamp: jiff::Timestamp) -> prost_types::Timestamp {
     // Protocol Buffers count the nanoseconds forwards, also before 1970.
     let nanos = timestamp.subsec_nanosecond();
-    let (seconds, nanos) = if nanos < 0 { (timestamp.as_second() - 1, nanos + 1_000_000_000) } else { (timestamp.as_second(), nanos) };
+    let (seconds, nanos) = if nanos < 0 {
+        (timestamp.as_second() - 1, nanos + 1_000_000_000)
+    } else {
+        (timestamp.as_second(), nanos)
+    };
     prost_types::Timestamp { seconds, nanos }
 }
 
@@ -180,9 +203,16 @@ mod tests {
         let zone = Attribute::plain("zone", Type::String, Mode::Required, "Zone.");
         let replicas = Attribute::new("replicas", AttributeKind::Map(vec![zone]), Mode::Required, "Replicas.");
         let name = Attribute::plain("name", Type::String, Mode::Required, "Name.");
-        let schema_ = Schema { version: 3, description: "A thing.".into(), attributes: vec![replicas, name] };
+        let schema_ = Schema {
+            version: 3,
+            description: "A thing.".into(),
+            attributes: vec![replicas, name],
+        };
         let block = schema(&schema_).block.unwrap();
-        assert_eq!(block.attributes.iter().map(|a| a.name.as_str()).collect::<Vec<_>>(), ["name", "replicas"]);
+        assert_eq!(
+            block.attributes.iter().map(|a| a.name.as_str()).collect::<Vec<_>>(),
+            ["name", "replicas"]
+        );
         assert!(block.attributes[1].r#type.is_empty());
         let nested = block.attributes[1].nested_type.as_ref().unwrap();
         assert_eq!(nested.nesting, i32::from(wire::schema::object::NestingMode::Map));
@@ -194,7 +224,14 @@ mod tests {
         let path = Path::root().attribute("replicas").key("a").attribute("zones").index(2);
         let wire = diagnostics(Diagnostic::error("Wrong zone", "Pick another.").at(path).into());
         use wire::attribute_path::step::Selector;
-        let steps: Vec<_> = wire[0].attribute.as_ref().unwrap().steps.iter().map(|s| s.selector.clone().unwrap()).collect();
+        let steps: Vec<_> = wire[0]
+            .attribute
+            .as_ref()
+            .unwrap()
+            .steps
+            .iter()
+            .map(|s| s.selector.clone().unwrap())
+            .collect();
         let expected = [
             Selector::AttributeName("replicas".into()),
             Selector::ElementKeyString("a".into()),
@@ -209,16 +246,31 @@ mod tests {
     #[test]
     fn times_before_1970_count_forwards() {
         let before = jiff::Timestamp::new(-1, -250_000_000).unwrap();
-        assert_eq!(timestamp(before), prost_types::Timestamp { seconds: -2, nanos: 750_000_000 });
+        assert_eq!(
+            timestamp(before),
+            prost_types::Timestamp {
+                seconds: -2,
+                nanos: 750_000_000
+            }
+        );
     }
 
     #[test]
     fn an_absent_value_is_null() {
         assert_eq!(decode(None, &Type::String), Ok(Value::Null));
-        assert_eq!(decode(Some(&wire::DynamicValue::default()), &Type::String), Ok(Value::Null));
-        let json = wire::DynamicValue { msgpack: Vec::new(), json: br#""a""#.to_vec() };
+        assert_eq!(
+            decode(Some(&wire::DynamicValue::default()), &Type::String),
+            Ok(Value::Null)
+        );
+        let json = wire::DynamicValue {
+            msgpack: Vec::new(),
+            json: br#""a""#.to_vec(),
+        };
         assert_eq!(decode(Some(&json), &Type::String), Ok(Value::from("a")));
-        let wrong = wire::DynamicValue { msgpack: vec![0xc3], json: Vec::new() };
+        let wrong = wire::DynamicValue {
+            msgpack: vec![0xc3],
+            json: Vec::new(),
+        };
         assert!(decode(Some(&wrong), &Type::String).unwrap_err().has_errors());
     }
 }

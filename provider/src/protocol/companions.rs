@@ -37,7 +37,10 @@ impl Companions {
     /// It matters that it stays open: it keeps the host's connection from being closed for idleness.
     fn silent<T: Send + 'static>(&self) -> MessageStream<T> {
         let lifecycle = self.lifecycle.clone();
-        async move { lifecycle.closing().await }.into_stream().filter_map(|()| ready(None)).boxed()
+        async move { lifecycle.closing().await }
+            .into_stream()
+            .filter_map(|()| ready(None))
+            .boxed()
     }
 }
 
@@ -71,7 +74,11 @@ impl GrpcBroker for Companions {
         &self,
         request: Request<Streaming<ConnInfo>>,
     ) -> Result<Response<Self::StartStreamStream>, Status> {
-        let host_closed = request.into_inner().for_each(|_| ready(())).map(|()| None).into_stream();
+        let host_closed = request
+            .into_inner()
+            .for_each(|_| ready(()))
+            .map(|()| None)
+            .into_stream();
         let ours = self.silent().map(Some);
         let both = stream::select(host_closed, ours).take_while(|message| ready(message.is_some()));
         Ok(Response::new(both.filter_map(ready).boxed()))
@@ -94,7 +101,9 @@ impl Health for Companions {
             "" | HEALTH_NAME => ServingStatus::Serving,
             _ => ServingStatus::ServiceUnknown,
         };
-        Ok(Response::new(stream::iter([Ok(health(status))]).chain(self.silent()).boxed()))
+        Ok(Response::new(
+            stream::iter([Ok(health(status))]).chain(self.silent()).boxed(),
+        ))
     }
 }
 

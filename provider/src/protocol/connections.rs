@@ -54,7 +54,10 @@ pub fn accept(
                     tokio::spawn(async move {
                         match secure(stream, tls.as_ref().as_ref()).await {
                             Ok(transport) => {
-                                let connection = Connection { transport, _counted: lifecycle.connected() };
+                                let connection = Connection {
+                                    transport,
+                                    _counted: lifecycle.connected(),
+                                };
                                 // Fails when the serving has ended meanwhile: the connection closes.
                                 let _ = connections.send(Ok(connection)).await;
                             }

@@ -48,7 +48,11 @@ pub async fn run<P: Clone + Send + Sync + 'static>(catalog: Catalog<P>, temporar
 fn announce(socket: &Path) -> io::Result<()> {
     let mut output = io::stdout().lock();
     writeln!(output, "Serving until interrupted. In another terminal:\n")?;
-    writeln!(output, "\texport TF_REATTACH_PROVIDERS='{}'\n", reattach(socket, std::process::id()))?;
+    writeln!(
+        output,
+        "\texport TF_REATTACH_PROVIDERS='{}'\n",
+        reattach(socket, std::process::id())
+    )?;
     output.flush()
 }
 

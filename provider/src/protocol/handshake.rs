@@ -34,7 +34,9 @@ pub enum HandshakeError {
     #[error("{MAGIC_COOKIE_KEY} is not what Terraform sets")]
     NotTerraform,
     /// The host speaks none of our versions.
-    #[error("Terraform offers the provider protocol versions {offered}; this provider speaks version {PROVIDER_PROTOCOL}: use Terraform 1.11 or later")]
+    #[error(
+        "Terraform offers the provider protocol versions {offered}; this provider speaks version {PROVIDER_PROTOCOL}: use Terraform 1.11 or later"
+    )]
     Version {
         /// As found in the environment.
         offered: String,
@@ -51,7 +53,9 @@ impl Invitation {
             return Err(HandshakeError::NotTerraform);
         }
         if let Some(offered) = variable("PLUGIN_PROTOCOL_VERSIONS")
-            && !offered.split(',').any(|version| version.trim().parse() == Ok(PROVIDER_PROTOCOL))
+            && !offered
+                .split(',')
+                .any(|version| version.trim().parse() == Ok(PROVIDER_PROTOCOL))
         {
             return Err(HandshakeError::Version { offered });
         }
@@ -62,16 +66,23 @@ impl Invitation {
             .map_err(|error| HandshakeError::ClientCertificate(error.to_string()))?;
         Ok(Self {
             client_certificate,
-            socket_directory: variable("PLUGIN_UNIX_SOCKET_DIR").filter(|directory| !directory.is_empty()).map(PathBuf::from),
+            socket_directory: variable("PLUGIN_UNIX_SOCKET_DIR")
+                .filter(|directory| !directory.is_empty())
+                .map(PathBuf::from),
             multiplexing: variable("PLUGIN_MULTIPLEX_GRPC").is_some_and(|value| !value.is_empty()),
         })
     }
 
     /// The line that goes to standard output, its newline included. Nothing may come before it.
     pub fn answer(&self, socket: &Path, server_certificate: Option<&CertificateDer<'_>>) -> String {
-        let certificate = server_certificate.map(|der| STANDARD_NO_PAD.encode(der)).unwrap_or_default();
+        let certificate = server_certificate
+            .map(|der| STANDARD_NO_PAD.encode(der))
+            .unwrap_or_default();
         let sharing = if self.multiplexing { "|false" } else { "" };
-        format!("{CORE_PROTOCOL}|{PROVIDER_PROTOCOL}|unix|{}|grpc|{certificate}{sharing}\n", socket.display())
+        format!(
+            "{CORE_PROTOCOL}|{PROVIDER_PROTOCOL}|unix|{}|grpc|{certificate}{sharing}\n",
+            socket.display()
+        )
     }
 }
 
@@ -80,7 +91,12 @@ mod tests {
     use super::*;
 
     fn environment(pairs: &'static [(&'static str, &'static str)]) -> impl Fn(&str) -> Option<String> {
-        move |name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        move |name| {
+            pairs
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| (*value).to_owned())
+        }
     }
 
     #[test]
@@ -92,26 +108,51 @@ mod tests {
 
     #[test]
     fn a_host_without_version_6_is_told_so() {
-        let old = environment(&[(MAGIC_COOKIE_KEY, MAGIC_COOKIE_VALUE), ("PLUGIN_PROTOCOL_VERSIONS", "4,5")]);
-        assert_eq!(Invitation::read(old), Err(HandshakeError::Version { offered: "4,5".into() }));
-        let new = environment(&[(MAGIC_COOKIE_KEY, MAGIC_COOKIE_VALUE), ("PLUGIN_PROTOCOL_VERSIONS", "5,6")]);
+        let old = environment(&[
+            (MAGIC_COOKIE_KEY, MAGIC_COOKIE_VALUE),
+            ("PLUGIN_PROTOCOL_VERSIONS", "4,5"),
+        ]);
+        assert_eq!(
+            Invitation::read(old),
+            Err(HandshakeError::Version { offered: "4,5".into() })
+        );
+        let new = environment(&[
+            (MAGIC_COOKIE_KEY, MAGIC_COOKIE_VALUE),
+            ("PLUGIN_PROTOCOL_VERSIONS", "5,6"),
+        ]);
         assert!(Invitation::read(new).is_ok());
     }
 
     #[test]
     fn an_unreadable_client_certificate_is_fatal() {
-        let garbage = environment(&[(MAGIC_COOKIE_KEY, MAGIC_COOKIE_VALUE), ("PLUGIN_CLIENT_CERT", "garbage")]);
-        assert!(matches!(Invitation::read(garbage), Err(HandshakeError::ClientCertificate(_))));
+        let garbage = environment(&[
+            (MAGIC_COOKIE_KEY, MAGIC_COOKIE_VALUE),
+            ("PLUGIN_CLIENT_CERT", "garbage"),
+        ]);
+        assert!(matches!(
+            Invitation::read(garbage),
+            Err(HandshakeError::ClientCertificate(_))
+        ));
     }
 
     #[test]
     fn the_answer_has_six_fields_and_a_seventh_on_demand() {
-        let mut invitation = Invitation { client_certificate: None, socket_directory: None, multiplexing: false };
+        let mut invitation = Invitation {
+            client_certificate: None,
+            socket_directory: None,
+            multiplexing: false,
+        };
         let certificate = CertificateDer::from(vec![0xff, 0xee]);
         let socket = Path::new("/tmp/x/plugin.sock");
-        assert_eq!(invitation.answer(socket, Some(&certificate)), "1|6|unix|/tmp/x/plugin.sock|grpc|/+4\n");
+        assert_eq!(
+            invitation.answer(socket, Some(&certificate)),
+            "1|6|unix|/tmp/x/plugin.sock|grpc|/+4\n"
+        );
         assert_eq!(invitation.answer(socket, None), "1|6|unix|/tmp/x/plugin.sock|grpc|\n");
         invitation.multiplexing = true;
-        assert_eq!(invitation.answer(socket, None), "1|6|unix|/tmp/x/plugin.sock|grpc||false\n");
+        assert_eq!(
+            invitation.answer(socket, None),
+            "1|6|unix|/tmp/x/plugin.sock|grpc||false\n"
+        );
     }
 }

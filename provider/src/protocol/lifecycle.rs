@@ -111,7 +111,10 @@ impl Lifecycle {
             counts.connections += 1;
             counts.ever_connected = true;
         });
-        Guard { shared: self.shared.clone(), counted: Counted::Connection }
+        Guard {
+            shared: self.shared.clone(),
+            counted: Counted::Connection,
+        }
     }
 
     /// Runs an operation to its end, even when nobody waits for it any more, and survives its panic.
@@ -120,7 +123,10 @@ impl Lifecycle {
         operation: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, Panicked> {
         self.shared.counts.send_modify(|counts| counts.operations += 1);
-        let guard = Guard { shared: self.shared.clone(), counted: Counted::Operation };
+        let guard = Guard {
+            shared: self.shared.clone(),
+            counted: Counted::Operation,
+        };
         let task = async move {
             let _guard = guard;
             operation.await
@@ -129,7 +135,9 @@ impl Lifecycle {
             Ok(value) => Ok(value),
             Err(error) => Err(match error.try_into_panic() {
                 Ok(payload) => Panicked::from_payload(payload.as_ref()),
-                Err(cancelled) => Panicked { message: cancelled.to_string() },
+                Err(cancelled) => Panicked {
+                    message: cancelled.to_string(),
+                },
             }),
         }
     }
@@ -137,19 +145,30 @@ impl Lifecycle {
     /// Completes when no operation runs.
     pub async fn idle(&self) {
         // An error means that the sender is gone; this value holds it.
-        let _ = self.shared.counts.subscribe().wait_for(|counts| counts.operations == 0).await;
+        let _ = self
+            .shared
+            .counts
+            .subscribe()
+            .wait_for(|counts| counts.operations == 0)
+            .await;
     }
 
     /// Completes when the host is gone: nobody connected within `first`, or all connections have been closed for
     /// `grace`.
     pub async fn deserted(&self, first: Duration, grace: Duration) {
         let mut counts = self.shared.counts.subscribe();
-        if tokio::time::timeout(first, counts.wait_for(|counts| counts.ever_connected)).await.is_err() {
+        if tokio::time::timeout(first, counts.wait_for(|counts| counts.ever_connected))
+            .await
+            .is_err()
+        {
             return;
         }
         loop {
             let _ = counts.wait_for(|counts| counts.connections == 0).await;
-            if tokio::time::timeout(grace, counts.wait_for(|counts| counts.connections > 0)).await.is_err() {
+            if tokio::time::timeout(grace, counts.wait_for(|counts| counts.connections > 0))
+                .await
+                .is_err()
+            {
                 return;
             }
         }
@@ -223,7 +242,12 @@ mod tests {
     async fn a_panic_is_an_answer() {
         let lifecycle = Lifecycle::new();
         let panicked = lifecycle.run(async { panic!("index {} is out of range", 3) }).await;
-        assert_eq!(panicked, Err::<(), _>(Panicked { message: "index 3 is out of range".into() }));
+        assert_eq!(
+            panicked,
+            Err::<(), _>(Panicked {
+                message: "index 3 is out of range".into()
+            })
+        );
         lifecycle.idle().await;
     }
 

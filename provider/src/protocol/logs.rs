@@ -1,5 +1,6 @@
 //! Logs as Terraform reads them: one JSON object per line on standard error.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::{Mutex, PoisonError};
@@ -24,7 +25,10 @@ const LEVEL_VARIABLES: [&str; 3] = ["TF_LOG_PROVIDER_MULTIZONE", "TF_LOG_PROVIDE
 /// Our own messages come at that level, those of the libraries below only when they warn, or when everything is asked
 /// for.
 pub fn filter(variable: impl Fn(&str) -> Option<String>) -> Targets {
-    let asked = LEVEL_VARIABLES.iter().filter_map(|name| variable(name)).find(|value| !value.is_empty());
+    let asked = LEVEL_VARIABLES
+        .iter()
+        .filter_map(|name| variable(name))
+        .find(|value| !value.is_empty());
     let level = match asked.as_deref().map(str::to_ascii_uppercase).as_deref() {
         Some("OFF") => LevelFilter::OFF,
         Some("ERROR") => LevelFilter::ERROR,
@@ -43,7 +47,23 @@ pub fn filter(variable: impl Fn(&str) -> Option<String>) -> Targets {
 /// Sends this process' events to standard error, as JSON lines at the levels of `filter`.
 pub fn install(filter: Targets) {
     // Fails when something is installed already; then that one stays.
-    let _ = tracing_subscriber::registry().with(JsonLines::new(io::stderr(), Timestamp::now).with_filter(filter)).try_init();
+    let _ = tracing_subscriber::registry()
+        .with(JsonLines::new(io::stderr(), Timestamp::now).with_filter(filter))
+        .try_init();
+}
+
+/// Makes panics log lines as well. Whoever runs the operation turns the panic into an answer.
+pub fn report_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let location = panic.location().map(ToString::to_string).unwrap_or_default();
+        let message = panic.payload_as_str().unwrap_or("no message");
+        let backtrace = Backtrace::capture();
+        if backtrace.status() == BacktraceStatus::Captured {
+            tracing::error!(location, %backtrace, "panic: {message}");
+        } else {
+            tracing::error!(location, "panic: {message}");
+        }
+    }));
 }
 
 /// Writes events as the JSON lines of Terraform's own log library.
@@ -55,7 +75,10 @@ pub struct JsonLines<W> {
 impl<W: Write + Send + 'static> JsonLines<W> {
     /// Lines to `output`, with the time that `now` tells.
     pub fn new(output: W, now: fn() -> Timestamp) -> Self {
-        Self { output: Mutex::new(output), now }
+        Self {
+            output: Mutex::new(output),
+            now,
+        }
     }
 }
 
@@ -93,7 +116,11 @@ where
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut line = Map::new();
-        for span in context.event_scope(event).into_iter().flat_map(tracing_subscriber::registry::Scope::from_root) {
+        for span in context
+            .event_scope(event)
+            .into_iter()
+            .flat_map(tracing_subscriber::registry::Scope::from_root)
+        {
             if let Some(SpanFields(fields)) = span.extensions().get() {
                 line.extend(fields.clone());
             }
@@ -106,11 +133,18 @@ where
         line.insert("@level".into(), json!(level_name(*metadata.level())));
         line.insert("@message".into(), message);
         line.insert("@module".into(), json!(metadata.target().replace("::", ".")));
-        line.insert("@timestamp".into(), json!((self.now)().strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()));
+        line.insert(
+            "@timestamp".into(),
+            json!((self.now)().strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()),
+        );
         let mut bytes = Value::Object(line).to_string().into_bytes();
         bytes.push(b'\n');
         // One write per line, so that lines of several threads stay whole. There is nowhere to report a failure to.
-        let _ = self.output.lock().unwrap_or_else(PoisonError::into_inner).write_all(&bytes);
+        let _ = self
+            .output
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .write_all(&bytes);
     }
 }
 
@@ -208,7 +242,12 @@ mod tests {
     #[test]
     fn the_most_specific_variable_decides() {
         let filter_of = |pairs: &[(&str, &str)]| {
-            filter(|name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+            filter(|name| {
+                pairs
+                    .iter()
+                    .find(|(key, _)| *key == name)
+                    .map(|(_, value)| (*value).to_owned())
+            })
         };
         let quiet = filter_of(&[]);
         assert!(quiet.would_enable("multizone_provider", &Level::WARN));

@@ -48,8 +48,15 @@ pub async fn run<P: Clone + Send + Sync + 'static>(
     let lifecycle = Lifecycle::new();
     // Before the handshake: Terraform may be interrupted as soon as it has read the line.
     handle_signals(&lifecycle)?;
-    let tls = invitation.client_certificate.clone().map(PluginTls::for_client).transpose()?;
-    let directory = SocketDirectory::create(invitation.socket_directory.as_ref().unwrap_or(&temporary), std::process::id())?;
+    let tls = invitation
+        .client_certificate
+        .clone()
+        .map(PluginTls::for_client)
+        .transpose()?;
+    let directory = SocketDirectory::create(
+        invitation.socket_directory.as_ref().unwrap_or(&temporary),
+        std::process::id(),
+    )?;
     let listener = UnixListener::bind(directory.socket())?;
     announce(&invitation.answer(directory.socket(), tls.as_ref().map(|tls| &tls.certificate)))?;
     leave_when_deserted(&lifecycle);

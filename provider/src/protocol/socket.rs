@@ -30,7 +30,12 @@ impl SocketDirectory {
             }
             // Fails when the name is taken, by whomever: nobody can have prepared the directory.
             match DirBuilder::new().mode(0o700).create(&directory) {
-                Ok(()) => return Ok(Self { socket: directory.join(SOCKET_NAME), directory }),
+                Ok(()) => {
+                    return Ok(Self {
+                        socket: directory.join(SOCKET_NAME),
+                        directory,
+                    });
+                }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists && attempt < 1000 => attempt += 1,
                 Err(error) => {
                     let message = format!("cannot make the socket directory {}: {error}", directory.display());

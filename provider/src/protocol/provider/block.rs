@@ -29,5 +29,7 @@ pub(super) async fn configure<P: Clone + Send + Sync>(
     let config = codec::decode(request.config.as_ref(), &provider.type_)?;
     let (configured, diagnostics) = provider.object.configure(&config, &request.terraform_version).await;
     *shared.configured.write().unwrap_or_else(PoisonError::into_inner) = configured;
-    Ok(wire::configure_provider::Response { diagnostics: codec::diagnostics(diagnostics) })
+    Ok(wire::configure_provider::Response {
+        diagnostics: codec::diagnostics(diagnostics),
+    })
 }

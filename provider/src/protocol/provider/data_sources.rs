@@ -9,7 +9,11 @@ use super::super::wire::tfplugin6 as wire;
 use super::{Shared, not_served};
 
 fn find<'a, P: Send + Sync>(shared: &'a Shared<P>, name: &str) -> Result<&'a Entry<dyn AnyDataSource<P>>, Diagnostics> {
-    shared.catalog.data_sources.get(name).ok_or_else(|| not_served("data source", name))
+    shared
+        .catalog
+        .data_sources
+        .get(name)
+        .ok_or_else(|| not_served("data source", name))
 }
 
 pub(super) fn validate<P: Clone + Send + Sync>(
@@ -28,7 +32,9 @@ pub(super) async fn read<P: Clone + Send + Sync>(
 ) -> Result<wire::read_data_source::Response, Diagnostics> {
     let entry = find(shared, &request.type_name)?;
     let provider = shared.configured();
-    let may_defer = request.client_capabilities.is_some_and(|capabilities| capabilities.deferral_allowed);
+    let may_defer = request
+        .client_capabilities
+        .is_some_and(|capabilities| capabilities.deferral_allowed);
     if provider.is_none() && may_defer {
         let reason = wire::deferred::Reason::ProviderConfigUnknown.into();
         return Ok(wire::read_data_source::Response {
@@ -39,7 +45,10 @@ pub(super) async fn read<P: Clone + Send + Sync>(
     }
     let config = codec::decode(request.config.as_ref(), &entry.type_)?;
     let stop = shared.lifecycle.stop();
-    let state = entry.object.read_data(&entry.schema, provider.as_ref(), config, &stop).await?;
+    let state = entry
+        .object
+        .read_data(&entry.schema, provider.as_ref(), config, &stop)
+        .await?;
     Ok(wire::read_data_source::Response {
         state: Some(codec::encode_state(&state, &entry.type_)?),
         diagnostics: Vec::new(),

@@ -9,7 +9,11 @@ use super::super::wire::tfplugin6 as wire;
 use super::{Shared, not_served};
 
 fn find<'a, P: Send + Sync>(shared: &'a Shared<P>, name: &str) -> Result<&'a Entry<dyn AnyEphemeral<P>>, Diagnostics> {
-    shared.catalog.ephemeral_resources.get(name).ok_or_else(|| not_served("ephemeral resource type", name))
+    shared
+        .catalog
+        .ephemeral_resources
+        .get(name)
+        .ok_or_else(|| not_served("ephemeral resource type", name))
 }
 
 pub(super) fn validate<P: Clone + Send + Sync>(
@@ -29,7 +33,10 @@ pub(super) async fn open<P: Clone + Send + Sync>(
     let entry = find(shared, &request.type_name)?;
     let config = codec::decode(request.config.as_ref(), &entry.type_)?;
     let (provider, stop) = (shared.configured(), shared.lifecycle.stop());
-    let opened = entry.object.open_any(&entry.schema, provider.as_ref(), config, &stop).await?;
+    let opened = entry
+        .object
+        .open_any(&entry.schema, provider.as_ref(), config, &stop)
+        .await?;
     Ok(wire::open_ephemeral_resource::Response {
         diagnostics: Vec::new(),
         renew_at: opened.renew_at.map(codec::timestamp),
@@ -60,5 +67,7 @@ pub(super) async fn close<P: Clone + Send + Sync>(
     let entry = find(shared, &request.type_name)?;
     let private = request.private.unwrap_or_default();
     let warnings = entry.object.close_any(shared.configured().as_ref(), private).await?;
-    Ok(wire::close_ephemeral_resource::Response { diagnostics: codec::diagnostics(warnings) })
+    Ok(wire::close_ephemeral_resource::Response {
+        diagnostics: codec::diagnostics(warnings),
+    })
 }

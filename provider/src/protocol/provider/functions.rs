@@ -13,13 +13,22 @@ pub(super) fn call<P: Send + Sync>(
 ) -> wire::call_function::Response {
     let result = match catalog.functions.get(request.name.as_str()) {
         Some(entry) => evaluate(entry, &request.arguments),
-        None => Err(FunctionError::new(format!("This version of the provider has no function {:?}.", request.name))),
+        None => Err(FunctionError::new(format!(
+            "This version of the provider has no function {:?}.",
+            request.name
+        ))),
     };
     match result {
-        Ok(result) => wire::call_function::Response { result: Some(result), error: None },
+        Ok(result) => wire::call_function::Response {
+            result: Some(result),
+            error: None,
+        },
         Err(FunctionError { text, argument }) => wire::call_function::Response {
             result: None,
-            error: Some(wire::FunctionError { text, function_argument: argument }),
+            error: Some(wire::FunctionError {
+                text,
+                function_argument: argument,
+            }),
         },
     }
 }
@@ -43,7 +52,15 @@ fn evaluate(entry: &FunctionEntry, arguments: &[wire::DynamicValue]) -> Result<w
 
 /// The answer where the call itself broke.
 pub(super) fn failure(diagnostics: &[wire::Diagnostic]) -> wire::call_function::Response {
-    let text = diagnostics.iter().map(|diagnostic| format!("{}: {}", diagnostic.summary, diagnostic.detail));
+    let text = diagnostics
+        .iter()
+        .map(|diagnostic| format!("{}: {}", diagnostic.summary, diagnostic.detail));
     let text = text.collect::<Vec<_>>().join("\n");
-    wire::call_function::Response { result: None, error: Some(wire::FunctionError { text, function_argument: None }) }
+    wire::call_function::Response {
+        result: None,
+        error: Some(wire::FunctionError {
+            text,
+            function_argument: None,
+        }),
+    }
 }

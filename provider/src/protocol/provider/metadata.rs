@@ -9,7 +9,11 @@ use wire::get_metadata::{DataSourceMetadata, EphemeralMetadata, FunctionMetadata
 
 /// Destroys are planned, the schema may be kept, and a move from a foreign type gets a clear answer.
 fn capabilities() -> wire::ServerCapabilities {
-    wire::ServerCapabilities { plan_destroy: true, get_provider_schema_optional: true, move_resource_state: true }
+    wire::ServerCapabilities {
+        plan_destroy: true,
+        get_provider_schema_optional: true,
+        move_resource_state: true,
+    }
 }
 
 pub(super) fn metadata<P: Send + Sync>(catalog: &Catalog<P>) -> wire::get_metadata::Response {
@@ -17,9 +21,21 @@ pub(super) fn metadata<P: Send + Sync>(catalog: &Catalog<P>) -> wire::get_metada
     wire::get_metadata::Response {
         server_capabilities: Some(capabilities()),
         diagnostics: Vec::new(),
-        data_sources: catalog.data_sources.keys().map(|key| DataSourceMetadata { type_name: name(key) }).collect(),
-        resources: catalog.resources.keys().map(|key| ResourceMetadata { type_name: name(key) }).collect(),
-        functions: catalog.functions.keys().map(|key| FunctionMetadata { name: name(key) }).collect(),
+        data_sources: catalog
+            .data_sources
+            .keys()
+            .map(|key| DataSourceMetadata { type_name: name(key) })
+            .collect(),
+        resources: catalog
+            .resources
+            .keys()
+            .map(|key| ResourceMetadata { type_name: name(key) })
+            .collect(),
+        functions: catalog
+            .functions
+            .keys()
+            .map(|key| FunctionMetadata { name: name(key) })
+            .collect(),
         ephemeral_resources: catalog
             .ephemeral_resources
             .keys()
@@ -42,7 +58,11 @@ pub(super) fn schemas<P: Send + Sync>(catalog: &Catalog<P>) -> wire::get_provide
 }
 
 pub(super) fn functions<P: Send + Sync>(catalog: &Catalog<P>) -> HashMap<String, wire::Function> {
-    catalog.functions.iter().map(|(name, entry)| ((*name).to_owned(), codec::function(&entry.definition))).collect()
+    catalog
+        .functions
+        .iter()
+        .map(|(name, entry)| ((*name).to_owned(), codec::function(&entry.definition)))
+        .collect()
 }
 
 fn named<T: ?Sized>((name, entry): (&&str, &Entry<T>)) -> (String, wire::Schema) {

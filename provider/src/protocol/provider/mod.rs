@@ -9,6 +9,8 @@ mod ephemeral;
 mod functions;
 mod metadata;
 mod resources;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::future::Future;
@@ -45,7 +47,14 @@ impl<P: Send + Sync + 'static> fmt::Debug for ProviderService<P> {
 impl<P: Clone + Send + Sync + 'static> ProviderService<P> {
     /// A provider that is not configured yet.
     pub fn new(catalog: Catalog<P>, lifecycle: Lifecycle) -> Self {
-        Self { shared: Arc::new(Shared { catalog, lifecycle, configured: RwLock::default(), outlives_terraform: false }) }
+        Self {
+            shared: Arc::new(Shared {
+                catalog,
+                lifecycle,
+                configured: RwLock::default(),
+                outlives_terraform: false,
+            }),
+        }
     }
 
     /// For a process that serves several runs of Terraform: a stop ends with the run that asked for it.
@@ -54,7 +63,9 @@ impl<P: Clone + Send + Sync + 'static> ProviderService<P> {
     /// When the service has been cloned already.
     #[must_use]
     pub fn outliving_terraform(mut self) -> Self {
-        Arc::get_mut(&mut self.shared).expect("the service is still being built").outlives_terraform = true;
+        Arc::get_mut(&mut self.shared)
+            .expect("the service is still being built")
+            .outlives_terraform = true;
         self
     }
 
@@ -130,7 +141,10 @@ impl<P: Clone + Send + Sync + 'static> Provider for ProviderService<P> {
         _request: Request<wire::get_functions::Request>,
     ) -> Result<Response<wire::get_functions::Response>, Status> {
         let functions = metadata::functions(&self.shared.catalog);
-        Ok(Response::new(wire::get_functions::Response { functions, diagnostics: Vec::new() }))
+        Ok(Response::new(wire::get_functions::Response {
+            functions,
+            diagnostics: Vec::new(),
+        }))
     }
 
     async fn validate_provider_config(
@@ -184,7 +198,10 @@ impl<P: Clone + Send + Sync + 'static> Provider for ProviderService<P> {
             "UpgradeResourceState",
             &request.type_name.clone(),
             move |shared| async move { resources::upgrade(&shared, &request) },
-            |diagnostics| wire::upgrade_resource_state::Response { upgraded_state: None, diagnostics },
+            |diagnostics| wire::upgrade_resource_state::Response {
+                upgraded_state: None,
+                diagnostics,
+            },
         )
         .await
     }
@@ -199,7 +216,12 @@ impl<P: Clone + Send + Sync + 'static> Provider for ProviderService<P> {
             "ReadResource",
             &request.type_name.clone(),
             move |shared| async move { resources::read(&shared, request).await },
-            |diagnostics| wire::read_resource::Response { new_state, diagnostics, private, deferred: None },
+            |diagnostics| wire::read_resource::Response {
+                new_state,
+                diagnostics,
+                private,
+                deferred: None,
+            },
         )
         .await
     }
@@ -235,7 +257,11 @@ impl<P: Clone + Send + Sync + 'static> Provider for ProviderService<P> {
             "ApplyResourceChange",
             &request.type_name.clone(),
             move |shared| async move { resources::apply(&shared, request).await },
-            |diagnostics| wire::apply_resource_change::Response { new_state, private, diagnostics },
+            |diagnostics| wire::apply_resource_change::Response {
+                new_state,
+                private,
+                diagnostics,
+            },
         )
         .await
     }
@@ -293,7 +319,11 @@ impl<P: Clone + Send + Sync + 'static> Provider for ProviderService<P> {
             "ReadDataSource",
             &request.type_name.clone(),
             move |shared| async move { data_sources::read(&shared, &request).await },
-            |diagnostics| wire::read_data_source::Response { state: None, diagnostics, deferred: None },
+            |diagnostics| wire::read_data_source::Response {
+                state: None,
+                diagnostics,
+                deferred: None,
+            },
         )
         .await
     }
@@ -321,7 +351,10 @@ impl<P: Clone + Send + Sync + 'static> Provider for ProviderService<P> {
             "OpenEphemeralResource",
             &request.type_name.clone(),
             move |shared| async move { ephemeral::open(&shared, &request).await },
-            |diagnostics| wire::open_ephemeral_resource::Response { diagnostics, ..Default::default() },
+            |diagnostics| wire::open_ephemeral_resource::Response {
+                diagnostics,
+                ..Default::default()
+            },
         )
         .await
     }
@@ -336,7 +369,11 @@ impl<P: Clone + Send + Sync + 'static> Provider for ProviderService<P> {
             "RenewEphemeralResource",
             &request.type_name.clone(),
             move |shared| async move { ephemeral::renew(&shared, request).await },
-            |diagnostics| wire::renew_ephemeral_resource::Response { diagnostics, renew_at: None, private },
+            |diagnostics| wire::renew_ephemeral_resource::Response {
+                diagnostics,
+                renew_at: None,
+                private,
+            },
         )
         .await
     }

@@ -9,7 +9,11 @@ use super::super::wire::tfplugin6 as wire;
 use super::{Shared, not_served};
 
 fn find<'a, P: Send + Sync>(shared: &'a Shared<P>, name: &str) -> Result<&'a Entry<dyn AnyResource<P>>, Diagnostics> {
-    shared.catalog.resources.get(name).ok_or_else(|| not_served("resource type", name))
+    shared
+        .catalog
+        .resources
+        .get(name)
+        .ok_or_else(|| not_served("resource type", name))
 }
 
 pub(super) fn validate<P: Clone + Send + Sync>(
@@ -27,7 +31,11 @@ pub(super) fn upgrade<P: Clone + Send + Sync>(
     request: &wire::upgrade_resource_state::Request,
 ) -> Result<wire::upgrade_resource_state::Response, Diagnostics> {
     let entry = find(shared, &request.type_name)?;
-    let state = request.raw_state.as_ref().map(|state| state.json.as_slice()).unwrap_or_default();
+    let state = request
+        .raw_state
+        .as_ref()
+        .map(|state| state.json.as_slice())
+        .unwrap_or_default();
     if state.is_empty() {
         return Err(Diagnostic::error(
             "The state is in a format that this provider cannot read",
@@ -53,7 +61,9 @@ pub(super) async fn read<P: Clone + Send + Sync>(
     let entry = find(shared, &request.type_name)?;
     let state = codec::decode(request.current_state.as_ref(), &entry.type_)?;
     let (provider, stop) = (shared.configured(), shared.lifecycle.stop());
-    let read = entry.object.read_object(&entry.schema, provider.as_ref(), state, request.private, &stop);
+    let read = entry
+        .object
+        .read_object(&entry.schema, provider.as_ref(), state, request.private, &stop);
     let (state, private) = read.await?;
     Ok(wire::read_resource::Response {
         new_state: Some(codec::encode_state(&state, &entry.type_)?),
@@ -74,7 +84,10 @@ pub(super) async fn plan<P: Clone + Send + Sync>(
         config: codec::decode(request.config.as_ref(), &entry.type_)?,
         private: request.prior_private,
     };
-    let plan = entry.object.plan_change(&entry.schema, shared.configured().as_ref(), change).await;
+    let plan = entry
+        .object
+        .plan_change(&entry.schema, shared.configured().as_ref(), change)
+        .await;
     Ok(wire::plan_resource_change::Response {
         planned_state: Some(codec::encode(&plan.planned, &entry.type_)?),
         requires_replace: plan.requires_replace.iter().map(codec::attribute_path).collect(),
@@ -96,7 +109,10 @@ pub(super) async fn apply<P: Clone + Send + Sync>(
         private: request.planned_private,
     };
     let (provider, stop) = (shared.configured(), shared.lifecycle.stop());
-    let applied = entry.object.apply_change(&entry.schema, provider.as_ref(), change, &stop).await;
+    let applied = entry
+        .object
+        .apply_change(&entry.schema, provider.as_ref(), change, &stop)
+        .await;
     Ok(wire::apply_resource_change::Response {
         new_state: Some(codec::encode_state(&applied.state, &entry.type_)?),
         private: applied.private,
@@ -109,7 +125,10 @@ pub(super) async fn import<P: Clone + Send + Sync>(
     request: wire::import_resource_state::Request,
 ) -> Result<wire::import_resource_state::Response, Diagnostics> {
     let entry = find(shared, &request.type_name)?;
-    let state = entry.object.import_object(&entry.schema, shared.configured().as_ref(), &request.id).await?;
+    let state = entry
+        .object
+        .import_object(&entry.schema, shared.configured().as_ref(), &request.id)
+        .await?;
     let imported = wire::import_resource_state::ImportedResource {
         state: Some(codec::encode_state(&state, &entry.type_)?),
         type_name: request.type_name,

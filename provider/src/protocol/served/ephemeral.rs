@@ -72,9 +72,17 @@ impl<P: Send + Sync + 'static, E: EphemeralResource<P>> AnyEphemeral<P> for E {
         let provider = provider.ok_or_else(|| not_configured("open the ephemeral resource"))?;
         let config = with_defaults(schema, &config);
         let config = PlannedOf::<E::Model>::from_value(&config)?;
-        let Opened { result, renew_at, private } = self.open(provider, config, stop).await?;
+        let Opened {
+            result,
+            renew_at,
+            private,
+        } = self.open(provider, config, stop).await?;
         let result = write_only::removed(&schema.attributes, result.to_value());
-        Ok(AnyOpened { result, renew_at, private })
+        Ok(AnyOpened {
+            result,
+            renew_at,
+            private,
+        })
     }
 
     async fn renew_any(&self, provider: Option<&P>, private: Vec<u8>) -> Result<Renewed, Diagnostics> {

@@ -108,7 +108,12 @@ impl<P: Send + Sync + 'static, R: Resource<P>> AnyResource<P> for R {
         };
         planned.unwrap_or_else(|diagnostics| {
             let (planned, private) = refusal;
-            Plan { planned, requires_replace: Vec::new(), private, diagnostics }
+            Plan {
+                planned,
+                requires_replace: Vec::new(),
+                private,
+                diagnostics,
+            }
         })
     }
 
@@ -136,12 +141,20 @@ impl<P: Send + Sync + 'static, R: Resource<P>> AnyResource<P> for R {
         let (prior, private) = (change.prior.clone(), change.private.clone());
         let applied = match (change.prior.is_null(), change.new.is_null(), provider) {
             (_, _, None) => Err(not_configured("apply the change")),
-            (true, true, _) => Ok(Applied { state: Value::Null, private: Vec::new(), diagnostics: Diagnostics::new() }),
+            (true, true, _) => Ok(Applied {
+                state: Value::Null,
+                private: Vec::new(),
+                diagnostics: Diagnostics::new(),
+            }),
             (true, false, Some(provider)) => create(self, schema, provider, change, stop).await,
             (false, true, Some(provider)) => delete(self, provider, change, stop).await,
             (false, false, Some(provider)) => update(self, schema, provider, change, stop).await,
         };
-        applied.unwrap_or_else(|diagnostics| Applied { state: prior, private, diagnostics })
+        applied.unwrap_or_else(|diagnostics| Applied {
+            state: prior,
+            private,
+            diagnostics,
+        })
     }
 
     async fn import_object(&self, schema: &Schema, provider: Option<&P>, id: &str) -> Result<Value, Diagnostics> {
@@ -163,7 +176,12 @@ async fn plan_existence<P: Send + Sync + 'static, R: Resource<P>>(
     provider: Option<&P>,
     change: Change,
 ) -> Result<Plan, Diagnostics> {
-    let Change { prior, new, config, private } = change;
+    let Change {
+        prior,
+        new,
+        config,
+        private,
+    } = change;
     let proposal = multizone_schema::plan::propose(schema, &config, &prior, &new);
     let planning = match provider {
         None => Planning {
@@ -174,7 +192,11 @@ async fn plan_existence<P: Send + Sync + 'static, R: Resource<P>>(
         },
         Some(provider) => {
             let config = PlannedOf::<R::Model>::from_value(&config)?;
-            let prior = if prior.is_null() { None } else { Some(R::Model::from_value(&prior)?) };
+            let prior = if prior.is_null() {
+                None
+            } else {
+                Some(R::Model::from_value(&prior)?)
+            };
             let request = PlanRequest {
                 config: &config,
                 prior: prior.as_ref(),
@@ -192,7 +214,12 @@ async fn plan_existence<P: Send + Sync + 'static, R: Resource<P>>(
         requires_replace.sort();
         requires_replace.dedup();
     }
-    Ok(Plan { planned, requires_replace, private: planning.private, diagnostics: planning.diagnostics })
+    Ok(Plan {
+        planned,
+        requires_replace,
+        private: planning.private,
+        diagnostics: planning.diagnostics,
+    })
 }
 
 /// The plan of a destroy is always null; what there is to say are warnings and refusals.
@@ -208,7 +235,12 @@ async fn plan_destroy<P: Send + Sync + 'static, R: Resource<P>>(
         }
         _ => Diagnostics::new(),
     };
-    Ok(Plan { planned: Value::Null, requires_replace: Vec::new(), private: change.private, diagnostics })
+    Ok(Plan {
+        planned: Value::Null,
+        requires_replace: Vec::new(),
+        private: change.private,
+        diagnostics,
+    })
 }
 
 async fn create<P: Send + Sync + 'static, R: Resource<P>>(
@@ -220,8 +252,16 @@ async fn create<P: Send + Sync + 'static, R: Resource<P>>(
 ) -> Result<Applied, Diagnostics> {
     let planned = write_only::filled_in(&schema.attributes, change.new, &change.config);
     let planned = PlannedOf::<R::Model>::from_value(&planned)?;
-    let Created { state, private, warnings } = resource.create(provider, planned, stop).await.map_err(as_errors)?;
-    Ok(Applied { state: state_of(schema, &state), private, diagnostics: warnings })
+    let Created {
+        state,
+        private,
+        warnings,
+    } = resource.create(provider, planned, stop).await.map_err(as_errors)?;
+    Ok(Applied {
+        state: state_of(schema, &state),
+        private,
+        diagnostics: warnings,
+    })
 }
 
 async fn update<P: Send + Sync + 'static, R: Resource<P>>(
@@ -235,10 +275,22 @@ async fn update<P: Send + Sync + 'static, R: Resource<P>>(
     let planned = PlannedOf::<R::Model>::from_value(&planned)?;
     let prior = R::Model::from_value(&change.prior)?;
     let (state, private, diagnostics) = match resource.update(provider, prior, planned, change.private, stop).await {
-        Ok(Updated { state, private, warnings }) => (state, private, warnings),
-        Err(Failed { state, private, diagnostics }) => (state, private, as_errors(diagnostics)),
+        Ok(Updated {
+            state,
+            private,
+            warnings,
+        }) => (state, private, warnings),
+        Err(Failed {
+            state,
+            private,
+            diagnostics,
+        }) => (state, private, as_errors(diagnostics)),
     };
-    Ok(Applied { state: state_of(schema, &state), private, diagnostics })
+    Ok(Applied {
+        state: state_of(schema, &state),
+        private,
+        diagnostics,
+    })
 }
 
 async fn delete<P: Send + Sync + 'static, R: Resource<P>>(
@@ -248,8 +300,15 @@ async fn delete<P: Send + Sync + 'static, R: Resource<P>>(
     stop: &Stop,
 ) -> Result<Applied, Diagnostics> {
     let prior = R::Model::from_value(&change.prior)?;
-    let diagnostics = resource.delete(provider, prior, change.private, stop).await.map_err(as_errors)?;
-    Ok(Applied { state: Value::Null, private: Vec::new(), diagnostics })
+    let diagnostics = resource
+        .delete(provider, prior, change.private, stop)
+        .await
+        .map_err(as_errors)?;
+    Ok(Applied {
+        state: Value::Null,
+        private: Vec::new(),
+        diagnostics,
+    })
 }
 
 /// A failure must say so: without an error Terraform would take what comes back for the planned result.

@@ -11,12 +11,20 @@ fn any(attributes: &[Attribute]) -> bool {
 
 /// The object with every write-only value null: what plan and state may hold.
 pub(super) fn removed(attributes: &[Attribute], value: Value) -> Value {
-    if any(attributes) { replace(attributes, value, None) } else { value }
+    if any(attributes) {
+        replace(attributes, value, None)
+    } else {
+        value
+    }
 }
 
 /// The object with the configuration's write-only values in their places: what an operation gets to see.
 pub(super) fn filled_in(attributes: &[Attribute], value: Value, config: &Value) -> Value {
-    if any(attributes) { replace(attributes, value, Some(config)) } else { value }
+    if any(attributes) {
+        replace(attributes, value, Some(config))
+    } else {
+        value
+    }
 }
 
 fn replace(attributes: &[Attribute], value: Value, config: Option<&Value>) -> Value {
@@ -39,13 +47,24 @@ fn replace(attributes: &[Attribute], value: Value, config: Option<&Value>) -> Va
             (AttributeKind::List(inner), Value::List(elements)) => {
                 let configured = configured.and_then(Value::as_elements).unwrap_or_default();
                 let replaced = elements.into_iter().enumerate();
-                Value::List(replaced.map(|(index, element)| replace(inner, element, configured.get(index))).collect())
+                Value::List(
+                    replaced
+                        .map(|(index, element)| replace(inner, element, configured.get(index)))
+                        .collect(),
+                )
             }
             (AttributeKind::Map(inner), Value::Map(elements)) => {
                 let configured = configured.and_then(Value::as_map);
                 let of = |key: &str| configured.and_then(|configured| configured.get(key));
                 let replaced = elements.into_iter();
-                Value::Map(replaced.map(|(key, element)| { let of = of(&key); (key, replace(inner, element, of)) }).collect())
+                Value::Map(
+                    replaced
+                        .map(|(key, element)| {
+                            let of = of(&key);
+                            (key, replace(inner, element, of))
+                        })
+                        .collect(),
+                )
             }
             // The elements of a set have no address; Terraform allows nothing write-only in there.
             (_, value) => value,
@@ -73,7 +92,11 @@ mod tests {
 
     fn object(token: Value, inner: Value) -> Value {
         let user = Value::object([("token", inner)]);
-        Value::object([("name", Value::from("a")), ("token", token), ("users", Value::map([("u", user)]))])
+        Value::object([
+            ("name", Value::from("a")),
+            ("token", token),
+            ("users", Value::map([("u", user)])),
+        ])
     }
 
     #[test]
