@@ -24,6 +24,7 @@ use multizone_kubernetes::pki::{ClientCredential, ClusterPki};
 use multizone_sandbox_kubernetes_api::{ApiServer, ApiServerConfig};
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::process::Command;
 use tokio::time::Instant;
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -183,6 +184,19 @@ async fn client(kubeconfig: &str) -> kube::Client {
         .await
         .unwrap();
     kube::Client::try_from(config).unwrap()
+}
+
+fn volume() -> String {
+    persistent_volume::render(&PersistentVolumeSettings {
+        name: "demo-data".into(),
+        size_gb: 5,
+        region: "us-central1".into(),
+        zone: "us-central1-a".into(),
+        source: VolumeSource::compute_engine("sandbox", "us-central1-a", "demo-data"),
+        filesystem: "ext4".into(),
+        storage_class: String::new(),
+        legacy_zone_labels: true,
+    })
 }
 
 fn soon() -> Instant {
@@ -354,16 +368,7 @@ async fn rule_the_node_credential_makes_tokens_and_reads_no_secret() {
 async fn a_manifest_is_applied_in_an_order_that_works_and_twice() {
     let sandbox = Sandbox::start().await;
     let cluster = sandbox.operator();
-    let volume = persistent_volume::render(&PersistentVolumeSettings {
-        name: "demo-data".into(),
-        size_gb: 5,
-        region: "us-central1".into(),
-        zone: "us-central1-a".into(),
-        source: VolumeSource::compute_engine("sandbox", "us-central1-a", "demo-data"),
-        filesystem: "ext4".into(),
-        storage_class: String::new(),
-        legacy_zone_labels: true,
-    });
+    let volume = volume();
     let manifest = format!(
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: settings, namespace: network}}\ndata: {{a: b}}\n---\n\
          apiVersion: v1\nkind: Namespace\nmetadata: {{name: network}}\n---\n{volume}"
@@ -386,4 +391,45 @@ async fn a_manifest_is_applied_in_an_order_that_works_and_twice() {
     let unknown = "{apiVersion: example.com/v1, kind: Pool, metadata: {name: x}}";
     let error = cluster.apply(unknown, soon(), pending()).await.unwrap_err();
     assert!(matches!(error, ApplyError::UnknownKind { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn kubectl_takes_the_kubeconfig_and_the_persistent_volume() {
+    if Command::new("kubectl")
+        .arg("version")
+        .arg("--client")
+        .output()
+        .await
+        .is_err()
+    {
+        println!("SKIPPED: kubectl is not installed, so this check did not run");
+        return;
+    }
+    let sandbox = Sandbox::start().await;
+    let files = tempfile::tempdir().unwrap();
+    let admin = sandbox.pki.admin_credential(Timestamp::now(), HOUR).unwrap();
+    let kubeconfig = kubeconfig::render("demo", &sandbox.endpoint, &sandbox.pki.ca.certificate_pem, &admin);
+    std::fs::write(files.path().join("kubeconfig"), kubeconfig).unwrap();
+    std::fs::write(files.path().join("volume.yaml"), volume()).unwrap();
+    let kubectl = async |arguments: &[&str]| {
+        let output = Command::new("kubectl")
+            .arg("--kubeconfig")
+            .arg(files.path().join("kubeconfig"))
+            .args(arguments)
+            .env("HOME", files.path())
+            .current_dir(files.path())
+            .output()
+            .await
+            .unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    kubectl(&["apply", "-f", "volume.yaml"]).await;
+    let shown = kubectl(&["get", "pv", "-L", labels::ZONE, "-L", labels::LEGACY_ZONE]).await;
+    assert_eq!(shown.matches("us-central1-a").count(), 2, "{shown}");
+    let described = kubectl(&["describe", "pv", "demo-data"]).await;
+    assert!(
+        described.contains("topology.kubernetes.io/zone in [us-central1-a]"),
+        "{described}"
+    );
 }

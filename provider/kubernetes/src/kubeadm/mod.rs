@@ -27,6 +27,10 @@ pub const CONTAINER_RUNTIME_SOCKET: &str = "unix:///run/containerd/containerd.so
 /// How long kubeadm waits for the API server's pod, or for the cluster it joins.
 const PATIENCE: Duration = Duration::from_mins(5);
 
+/// What a machine's pods get between the order to stop and the end, [`STATIC_POD_GRACE_PERIOD`] of it for static pods
+/// and others of its rank. Compute Engine allows 90 seconds.
+const SHUTDOWN_GRACE: Duration = Duration::from_mins(1);
+
 /// How a machine registers as a node.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct NodeRegistration {
@@ -104,6 +108,9 @@ pub fn init_configuration(settings: &InitSettings) -> Result<String, RefusedArgu
             "kind": "KubeletConfiguration",
             // The container runtime's is systemd as well: see the install script in `user_data`.
             "cgroupDriver": "systemd",
+            // A machine that the cloud stops lets its pods end, the API server's last: it needs its shutdown delay.
+            "shutdownGracePeriod": seconds(SHUTDOWN_GRACE),
+            "shutdownGracePeriodCriticalPods": seconds(STATIC_POD_GRACE_PERIOD),
         }),
         json!({
             "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
@@ -250,6 +257,11 @@ fn extra_arguments(version: KubernetesVersion, arguments: &BTreeMap<String, Stri
 
 fn uses_lists(version: KubernetesVersion) -> bool {
     version.kubeadm_api().ends_with("v1beta4")
+}
+
+/// A duration in seconds.
+fn seconds(duration: Duration) -> Value {
+    Value::from(format!("{}s", duration.as_secs()))
 }
 
 /// A duration as Go writes it.

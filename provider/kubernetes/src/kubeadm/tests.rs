@@ -136,6 +136,14 @@ fn rule_cgroup_driver_is_systemd() {
 }
 
 #[test]
+fn rule_a_stopping_machine_gives_the_api_server_its_shutdown_delay() {
+    assert!(SHUTDOWN_DELAY < STATIC_POD_GRACE_PERIOD && STATIC_POD_GRACE_PERIOD < SHUTDOWN_GRACE);
+    let kubelet = &parsed(&init_configuration(&init("1.34.1")).unwrap())[2];
+    assert_eq!(kubelet["shutdownGracePeriod"], "60s");
+    assert_eq!(kubelet["shutdownGracePeriodCriticalPods"], "30s");
+}
+
+#[test]
 fn a_control_plane_machine_without_taints_takes_ordinary_pods() {
     let mut settings = init("1.34.1");
     settings.node.taints = Some(Vec::new());
