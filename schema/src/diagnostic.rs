@@ -55,6 +55,26 @@ impl Diagnostic {
     }
 }
 
+impl Diagnostic {
+    /// The same diagnostic so that Terraform points at the right line, for the wire.
+    ///
+    /// Terraform finds an attribute and an element directly in it. For what is deeper it points at the whole block, and
+    /// it never shows the path itself. So the path is cut to what it finds, and the detail says where exactly.
+    #[must_use]
+    pub fn located(mut self) -> Self {
+        let Some(path) = &self.path else { return self };
+        let found = match path.steps() {
+            [_, PathStep::Attribute(_), ..] => 1,
+            steps => steps.len().min(2),
+        };
+        if found < path.steps().len() {
+            self.detail = format!("At {path}: {}", self.detail);
+            self.path = Some(path.steps()[..found].iter().cloned().collect());
+        }
+        self
+    }
+}
+
 impl From<&Path> for Path {
     fn from(path: &Path) -> Self {
         path.clone()
@@ -185,3 +205,53 @@ impl fmt::Display for Diagnostics {
 }
 
 impl std::error::Error for Diagnostics {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_terraform_cannot_find_is_said() {
+        let located = |path: Path| {
+            let diagnostic = Diagnostic::error("Bad", "Too small.").at(path).located();
+            (
+                diagnostic.path.map(|path| path.to_string()).unwrap_or_default(),
+                diagnostic.detail,
+            )
+        };
+        let replica = Path::from("replicas").key("a");
+        let single = Path::from("timeouts").attribute("create");
+        assert_eq!(located("size".into()), ("size".into(), "Too small.".into()));
+        assert_eq!(
+            located(replica.clone()),
+            (r#"replicas["a"]"#.into(), "Too small.".into())
+        );
+        assert_eq!(
+            located(replica.attribute("zone")),
+            (r#"replicas["a"]"#.into(), r#"At replicas["a"].zone: Too small."#.into())
+        );
+        assert_eq!(
+            located(single),
+            ("timeouts".into(), "At timeouts.create: Too small.".into())
+        );
+        assert_eq!(located(Path::root()), (String::new(), "Too small.".into()));
+    }
+
+    #[test]
+    fn inside_leads_the_path_outwards() {
+        let inner = Diagnostics::from(Diagnostic::error("Bad", ""));
+        let outer = inner
+            .inside(&PathStep::Key("a".into()))
+            .inside(&PathStep::Attribute("replicas".into()));
+        assert_eq!(outer.to_string(), r#"error: Bad (at replicas["a"])"#);
+    }
+
+    #[test]
+    fn only_errors_stop() {
+        let mut diagnostics = Diagnostics::new();
+        diagnostics.warning("a", "Careful", "");
+        assert_eq!(diagnostics.clone().into_result(1), Ok(1));
+        diagnostics.error("b", "Bad", "");
+        assert_eq!(diagnostics.clone().into_result(1), Err(diagnostics));
+    }
+}
