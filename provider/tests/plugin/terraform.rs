@@ -1,0 +1,83 @@
+//! The real terraform, where it is installed.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::host::BINARY;
+
+const PROVIDER: &str = "registry.terraform.io/multizone/multizone";
+
+/// A directory with a configuration that uses the built provider.
+struct Workspace(tempfile::TempDir);
+
+impl Workspace {
+    /// `None`, and a loud word, where there is no terraform.
+    #[allow(clippy::print_stderr)]
+    fn new(configuration: &str) -> Option<Self> {
+        if Command::new("terraform").arg("version").output().is_err() {
+            eprintln!("SKIPPED: the tests against terraform: it is not installed");
+            return None;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let binaries = Path::new(BINARY).parent().unwrap();
+        let overrides = format!(
+            "provider_installation {{\n  dev_overrides {{\n    \"multizone/multizone\" = {binaries:?}\n  }}\n  direct {{}}\n}}\n"
+        );
+        std::fs::write(directory.path().join("terraform.rc"), overrides).unwrap();
+        let required =
+            "terraform {\n  required_providers {\n    multizone = { source = \"multizone/multizone\" }\n  }\n}\n";
+        std::fs::write(directory.path().join("main.tf"), format!("{required}{configuration}")).unwrap();
+        Some(Self(directory))
+    }
+
+    fn terraform(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new("terraform");
+        for name in [
+            "TF_LOG",
+            "TF_LOG_PROVIDER",
+            "TF_REATTACH_PROVIDERS",
+            "TF_CLI_ARGS",
+            "TF_DATA_DIR",
+        ] {
+            command.env_remove(name);
+        }
+        command
+            .current_dir(self.0.path())
+            .env("TF_CLI_CONFIG_FILE", self.0.path().join("terraform.rc"))
+            .env("CHECKPOINT_DISABLE", "1")
+            .args(arguments)
+            .output()
+            .unwrap()
+    }
+}
+
+fn text(output: &Output) -> String {
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+#[test]
+fn terraform_reads_the_schemas() {
+    let Some(workspace) = Workspace::new("") else { return };
+    let output = workspace.terraform(&["providers", "schema", "-json"]);
+    assert!(output.status.success(), "{}", text(&output));
+    let schemas: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let provider = &schemas["provider_schemas"][PROVIDER];
+    assert!(provider["provider"]["block"]["attributes"].is_object());
+    for (name, schema) in provider["resource_schemas"].as_object().into_iter().flatten() {
+        assert!(name.starts_with("multizone_"));
+        assert_eq!(schema["block"]["description_kind"], "markdown", "{name}");
+    }
+}
+
+#[test]
+fn terraform_plans() {
+    let Some(workspace) = Workspace::new("output \"one\" {\n  value = 1\n}\n") else {
+        return;
+    };
+    let output = workspace.terraform(&["plan", "-no-color", "-input=false"]);
+    assert!(output.status.success(), "{}", text(&output));
+}
