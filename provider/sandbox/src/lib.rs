@@ -2,9 +2,20 @@
 //!
 //! - [`core`]: what exists, what may change, what is refused; persisted in `SQLite`; no HTTP.
 //! - [`face`]: the Compute Engine and Secret Manager REST APIs over the core, and the operator's API.
-//! - [`process`]: the running region: claims its addresses, drives time, data plane and guests; detached start.
+//! - [`region`] and [`machines`]: the core at work, with its time, its data plane and its guests.
+//! - [`process`]: the region's process: lock, addresses, detached start.
 //! - [`cli`]: the `sandbox` subcommands.
 
+pub mod cli;
+pub mod client;
 pub mod core;
 pub mod face;
+#[cfg(feature = "guests")]
+pub mod machines;
+#[cfg(not(feature = "guests"))]
+#[path = "no_machines.rs"]
+pub mod machines;
+pub mod process;
 pub mod region;
+
+pub use process::{RunningSandbox, SandboxError, SandboxSettings, ensure_running};

@@ -1,11 +1,13 @@
 //! The region at work: the core under a lock, its time, and everything that must hear of a change.
 
 use crate::core::operations::{Operation, OperationStatus};
+use crate::core::records::Disk;
 use crate::core::{Core, Refusal, Transaction, view};
+use crate::machines::Machines;
 use jiff::Timestamp;
 use multizone_sandbox_data_plane::Network;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -19,6 +21,8 @@ pub struct Report {
     pub phase: String,
     /// Whether its Kubernetes node is ready; `None` while it is none.
     pub node_ready: Option<bool>,
+    /// Version of its kubelet.
+    pub kubernetes_version: Option<String>,
     /// What is wrong with it, for example labels of another zone.
     pub warnings: Vec<String>,
 }
@@ -30,8 +34,9 @@ pub struct Region {
     network: Network,
     /// Counts changes; operations are waited for here.
     changes: watch::Sender<u64>,
-    /// The layout that the data plane has heard of.
+    /// The layout that data plane and guests have heard of.
     told: Mutex<u64>,
+    machines: OnceLock<Machines>,
 }
 
 impl Region {
@@ -44,6 +49,7 @@ impl Region {
             network,
             changes,
             told: Mutex::new(u64::MAX),
+            machines: OnceLock::new(),
         };
         region.tell(&region.lock());
         Arc::new(region)
@@ -52,6 +58,20 @@ impl Region {
     fn lock(&self) -> MutexGuard<'_, Core> {
         // A panic in a handler leaves the core as its last transaction left it; the region goes on.
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts guests into the machines.  Must be called within a Tokio runtime.
+    pub fn populate(&self, machines: Machines) {
+        let core = self.lock();
+        machines.reconcile(&core);
+        if self.machines.set(machines).is_err() {
+            tracing::error!("the machines have guests already");
+        }
+    }
+
+    /// The guests, if there are any.
+    pub fn machines(&self) -> Option<&Machines> {
+        self.machines.get()
     }
 
     /// Now.
@@ -101,12 +121,15 @@ impl Region {
         self.changes.send_modify(|count| *count += 1);
     }
 
-    /// Tells the data plane what it depends on, when that has changed.
+    /// Tells data plane and guests what they depend on, when that has changed.
     fn tell(&self, core: &Core) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if *told != core.state().layout() {
             *told = core.state().layout();
             self.network.reconcile(view::topology(core.state()));
+            if let Some(machines) = self.machines.get() {
+                machines.reconcile(core);
+            }
         }
     }
 
@@ -144,13 +167,20 @@ impl Region {
     }
 
     /// What the machine `key` (`ZONE/NAME`) has written to its serial console.
-    pub fn console(&self, _key: &str) -> String {
-        String::new()
+    pub fn console(&self, key: &str) -> String {
+        let disk = self.read(|core| {
+            let disk = &core.state().instances().get(key)?.boot_disk()?.disk;
+            core.state().disks().get(disk).map(Disk::directory)
+        });
+        match (disk, self.machines.get()) {
+            (Some(disk), Some(machines)) => machines.console(&disk),
+            _ => String::new(),
+        }
     }
 
     /// What the guests say of themselves, by machine.
     pub fn reports(&self) -> BTreeMap<String, Report> {
-        BTreeMap::new()
+        self.machines.get().map(Machines::reports).unwrap_or_default()
     }
 
     /// Waits until something changes, at most `limit`.

@@ -53,6 +53,11 @@ impl Block {
         self.net(240, 20)
     }
 
+    /// The part that is free for the subnetworks of clusters.
+    pub fn cluster_range(self) -> Ipv4Net {
+        self.net(64, 18)
+    }
+
     fn net(self, third: u8, prefix: u8) -> Ipv4Net {
         Ipv4Net::new_assert(Ipv4Addr::new(127, self.number, third, 0), prefix)
     }

@@ -46,10 +46,12 @@ impl Reference {
             segments.pop();
             reference.family = true;
         }
-        if let Some(last) = segments.pop()
-            && last != collection
-        {
-            return Err(refuse());
+        match segments.pop() {
+            None => {}
+            Some(last) if last == collection => {}
+            // gcloud's way to say "the newest image of this family for this zone".
+            Some("imageFamilyViews") if collection == "images" => reference.family = true,
+            Some(_) => return Err(refuse()),
         }
         let mut rest = segments.as_slice();
         if let ["projects", project, tail @ ..] = rest {

@@ -23,6 +23,9 @@ pub(super) async fn answer(region: &Region, call: &Call, project: &str, path: &[
     if let ["global", "images", rest @ ..] = path {
         return places::images(region, call, project, rest);
     }
+    if let ["zones", _, "imageFamilyViews", family] = path {
+        return places::image_family_view(region, call, project, family);
+    }
     check_project(region, project)?;
     match path {
         [] => places::project(region, call),
@@ -56,6 +59,7 @@ pub(super) async fn answer(region: &Region, call: &Call, project: &str, path: &[
         ["aggregated", "instances"] => instances::all_instances(region, call),
         ["zones", zone, "operations", rest @ ..] => operations::zonal(region, call, zone, rest).await,
         ["regions", place, "operations", rest @ ..] => operations::regional(region, call, place, rest).await,
+        ["aggregated", "operations"] => operations::all(region, call),
         ["global", "operations", rest @ ..] => operations::global(region, call, rest).await,
         _ => Err(call.unknown()),
     }

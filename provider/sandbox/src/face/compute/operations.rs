@@ -5,7 +5,7 @@ use super::{Answer, Call, scope};
 use crate::core::Refusal;
 use crate::core::operations::{Operation, OperationStatus, Scope};
 use crate::core::settings::Settings;
-use crate::face::lists::list;
+use crate::face::lists::{aggregated, list};
 use crate::face::references::link;
 use crate::region::Region;
 use serde_json::{Value, json};
@@ -26,6 +26,18 @@ pub(super) async fn regional(region: &Region, call: &Call, place: &str, rest: &[
 
 pub(super) async fn global(region: &Region, call: &Call, rest: &[&str]) -> Answer {
     answer(region, call, &Scope::Global, rest).await
+}
+
+/// The operations of all places.
+pub(super) fn all(region: &Region, call: &Call) -> Answer {
+    region.read(|core| {
+        let mut places = super::zone_scopes(core);
+        places.extend([format!("regions/{}", core.settings().region.name), "global".to_owned()]);
+        let operations = core.state().operations().iter();
+        let items = operations.map(|(key, it)| (place(&it.scope), key.clone(), render(core.settings(), it))).collect();
+        let path = scope(core, "aggregated/operations");
+        aggregated(call, "compute#operationAggregatedList", &path, "operations", &places, items)
+    })
 }
 
 async fn answer(region: &Region, call: &Call, of: &Scope, rest: &[&str]) -> Answer {

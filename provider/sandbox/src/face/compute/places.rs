@@ -255,3 +255,9 @@ pub(super) fn images(region: &Region, call: &Call, project: &str, rest: &[&str])
         _ => Err(call.unknown()),
     }
 }
+
+/// The newest image of a family, as seen from a zone.
+pub(super) fn image_family_view(region: &Region, call: &Call, project: &str, family: &str) -> Answer {
+    let image = images(region, call, project, &["family", family])?;
+    Ok(json!({ "image": image }))
+}

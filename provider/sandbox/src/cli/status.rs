@@ -1,0 +1,205 @@
+//! `sandbox status` as a table.
+
+use serde_json::Value;
+
+fn text<'v>(value: &'v Value, name: &str) -> &'v str {
+    value.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn list<'v>(value: &'v Value, name: &str) -> &'v [Value] {
+    value.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// Columns as wide as their widest cell.
+fn columns(heading: &[&str], rows: &[Vec<String>]) -> String {
+    let mut widths: Vec<usize> = heading.iter().map(|cell| cell.chars().count()).collect();
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let line = |cells: &mut dyn Iterator<Item = &str>| {
+        let padded: Vec<String> = cells
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:<width$}"))
+            .collect();
+        format!("  {}\n", padded.join("  ").trim_end())
+    };
+    let mut table = line(&mut heading.iter().copied());
+    for row in rows {
+        table.push_str(&line(&mut row.iter().map(String::as_str)));
+    }
+    table
+}
+
+fn or_dash(text: &str) -> String {
+    if text.is_empty() {
+        "-".to_owned()
+    } else {
+        text.to_owned()
+    }
+}
+
+/// The whole status for people.
+pub(super) fn table(status: &Value) -> String {
+    let speed = status.get("speed").and_then(Value::as_f64).unwrap_or(1.0);
+    let mut out = format!(
+        "region {} at {}, {speed}x real time, state in {}\n",
+        text(status, "region"),
+        text(status, "endpoint"),
+        text(status, "directory")
+    );
+    let zones: Vec<String> = list(status, "zones")
+        .iter()
+        .map(|it| format!("{} {}", text(it, "name"), text(it, "status").to_lowercase()))
+        .collect();
+    out.push_str(&format!("zones: {}\n", zones.join(", ")));
+    let running = status.get("operations_running").and_then(Value::as_u64).unwrap_or(0);
+    if running > 0 {
+        out.push_str(&format!("operations under way: {running}\n"));
+    }
+    let before = out.len();
+    section(
+        &mut out,
+        "machines",
+        &["ZONE", "NAME", "TYPE", "STATE", "ADDRESS", "EXTERNAL", "NODE", "PHASE"],
+        machines(status),
+    );
+    for machine in list(status, "machines") {
+        for warning in list(machine, "warnings").iter().filter_map(Value::as_str) {
+            out.push_str(&format!("  warning: {}: {warning}\n", text(machine, "name")));
+        }
+    }
+    let disks = list(status, "disks").iter().map(|it| {
+        let size = it.get("size_gb").and_then(Value::as_u64).unwrap_or(0);
+        let size = format!("{size} GB");
+        let name = |name: &str| text(it, name).to_owned();
+        vec![
+            name("zone"),
+            name("name"),
+            size,
+            name("type"),
+            name("status"),
+            or_dash(text(it, "machine")),
+        ]
+    });
+    section(
+        &mut out,
+        "disks",
+        &["ZONE", "NAME", "SIZE", "TYPE", "STATE", "MACHINE"],
+        disks.collect(),
+    );
+    let addresses = list(status, "addresses").iter().map(|it| {
+        vec![
+            text(it, "name").to_owned(),
+            text(it, "address").to_owned(),
+            or_dash(text(it, "machine")),
+        ]
+    });
+    section(
+        &mut out,
+        "addresses",
+        &["NAME", "ADDRESS", "MACHINE"],
+        addresses.collect(),
+    );
+    let networks = list(status, "networks").iter().map(|it| {
+        let ranges: Vec<String> = list(it, "subnetworks")
+            .iter()
+            .map(|it| format!("{} {}", text(it, "name"), text(it, "range")))
+            .collect();
+        let rules: Vec<&str> = list(it, "firewall_rules").iter().filter_map(Value::as_str).collect();
+        vec![
+            text(it, "name").to_owned(),
+            or_dash(&ranges.join(", ")),
+            or_dash(&rules.join(", ")),
+        ]
+    });
+    section(
+        &mut out,
+        "networks",
+        &["NAME", "SUBNETWORKS", "FIREWALL RULES"],
+        networks.collect(),
+    );
+    for (name, title) in [
+        ("snapshots", "snapshots"),
+        ("secrets", "secrets"),
+        ("service_accounts", "service accounts"),
+    ] {
+        let names: Vec<&str> = list(status, name).iter().filter_map(Value::as_str).collect();
+        if !names.is_empty() {
+            out.push_str(&format!("\n{title}: {}\n", names.join(", ")));
+        }
+    }
+    if out.len() == before {
+        out.push_str("nothing here\n");
+    }
+    out
+}
+
+fn section(out: &mut String, title: &str, heading: &[&str], rows: Vec<Vec<String>>) {
+    if !rows.is_empty() {
+        out.push_str(&format!("\n{title}\n{}", columns(heading, &rows)));
+    }
+}
+
+fn machines(status: &Value) -> Vec<Vec<String>> {
+    let out: Vec<&str> = list(status, "zones")
+        .iter()
+        .filter(|it| text(it, "status") == "OUT")
+        .map(|it| text(it, "name"))
+        .collect();
+    let row = |it: &Value| {
+        let node = match it.get("node_ready").and_then(Value::as_bool) {
+            Some(true) => "Ready",
+            Some(false) => "NotReady",
+            None => "-",
+        };
+        let cut = if out.contains(&text(it, "zone")) {
+            " (zone out)"
+        } else {
+            ""
+        };
+        vec![
+            text(it, "zone").to_owned(),
+            text(it, "name").to_owned(),
+            text(it, "type").to_owned(),
+            format!("{}{cut}", text(it, "status")),
+            text(it, "address").to_owned(),
+            or_dash(text(it, "external_address")),
+            node.to_owned(),
+            or_dash(text(it, "phase")),
+        ]
+    };
+    list(status, "machines").iter().map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::table;
+    use serde_json::json;
+
+    #[test]
+    fn an_empty_region_says_so() {
+        let status = json!({
+            "region": "us-central1", "endpoint": "http://127.9.0.1:1", "speed": 60.0, "directory": "/d",
+            "zones": [{ "name": "us-central1-a", "status": "UP" }],
+            "machines": [], "disks": [], "addresses": [], "networks": [], "secrets": [],
+        });
+        assert_eq!(
+            table(&status),
+            "region us-central1 at http://127.9.0.1:1, 60x real time, state in /d\nzones: us-central1-a up\nnothing here\n"
+        );
+    }
+
+    #[test]
+    fn machines_of_a_zone_that_is_out_are_marked() {
+        let status = json!({
+            "zones": [{ "name": "z", "status": "OUT" }],
+            "machines": [{ "zone": "z", "name": "m", "status": "RUNNING", "type": "t", "address": "127.9.16.2", "node_ready": false, "phase": "running" }],
+        });
+        let shown = table(&status);
+        assert!(shown.contains("RUNNING (zone out)"), "{shown}");
+        assert!(shown.contains("NotReady"), "{shown}");
+        assert!(!shown.contains("nothing here"), "{shown}");
+    }
+}
