@@ -1,6 +1,6 @@
 //! What came back from the cloud instead of a result, and what it means.
 
-use std::{error::Error as _, time::Duration};
+use std::time::Duration;
 
 use google_cloud_compute_v1::model::Operation;
 use google_cloud_gax::error::{Error as GoogleError, rpc::StatusDetails};
@@ -16,11 +16,8 @@ pub(crate) enum Kind {
     Operation,
     /// No answer: no connection, a reset, a timeout.
     Transport,
-    /// No credentials, or they could not be used.
-    Credentials {
-        /// Whether trying again may help.
-        transient: bool,
-    },
+    /// No credentials, or they could not be used: no token was had, and Google's client has tried often enough.
+    Credentials,
     /// An answer that is not what the API promises.
     Unreadable,
     /// Not done within the time allowed.
@@ -103,8 +100,7 @@ impl Failure {
         match self.kind {
             Kind::Http(408 | 429 | 500 | 502..=504) | Kind::Transport => true,
             Kind::Http(_) => self.is(&["rateLimitExceeded", "userRateLimitExceeded", "resourceNotReady"]),
-            Kind::Credentials { transient } => transient,
-            Kind::Operation | Kind::Unreadable | Kind::Deadline(_) => false,
+            Kind::Credentials | Kind::Operation | Kind::Unreadable | Kind::Deadline(_) => false,
         }
     }
 
@@ -122,13 +118,18 @@ impl Failure {
         matches!(self.kind, Kind::Http(409) | Kind::Operation) && self.is(&["alreadyExists", "RESOURCE_ALREADY_EXISTS"])
     }
 
-    /// Whether the fingerprint or the etag of the object was no longer the current one.
+    /// Whether the fingerprint or the etag of the object was no longer the current one.  A 409 says so too, to a change
+    /// that makes nothing.
     pub(crate) fn is_stale(&self) -> bool {
-        matches!(self.kind, Kind::Http(412)) || self.is(&["conditionNotMet"]) || self.is(&["ABORTED"])
+        matches!(self.kind, Kind::Http(409 | 412)) || self.is(&["conditionNotMet", "CONDITION_NOT_MET"])
     }
 
     fn is_in_use(&self) -> bool {
-        self.normal_reason().starts_with("resourceinuse")
+        let reason = self.normal_reason();
+        reason.starts_with("resourceinuse")
+            || reason.ends_with("inusebyanotherresource")
+            // An external address that another machine holds is merely `invalid`.
+            || (reason == "invalid" && self.message.contains("already in-use by"))
     }
 
     fn is_capacity(&self) -> bool {
@@ -141,7 +142,7 @@ impl Failure {
     }
 
     fn is_forbidden(&self) -> bool {
-        matches!(self.kind, Kind::Http(401 | 403) | Kind::Credentials { .. }) || self.is(&["PERMISSIONS_ERROR"])
+        matches!(self.kind, Kind::Http(401 | 403)) || self.is(&["PERMISSIONS_ERROR"])
     }
 
     /// Whether the reason is one of these, however it is spelled (`alreadyExists`, `ALREADY_EXISTS`).
@@ -197,6 +198,12 @@ impl Failure {
                 object,
                 attempts: self.attempts,
                 reason,
+            };
+        }
+        if self.kind == Kind::Credentials {
+            return CloudError::Forbidden {
+                object,
+                reason: format!("no usable credentials: {reason}"),
             };
         }
         if self.is_forbidden() {
@@ -262,11 +269,7 @@ impl From<GoogleError> for Failure {
             return failure;
         }
         let kind = if error.is_authentication() {
-            let transient = error
-                .source()
-                .and_then(|source| source.downcast_ref::<google_cloud_gax::error::CredentialsError>())
-                .is_some_and(google_cloud_gax::error::CredentialsError::is_transient);
-            Kind::Credentials { transient }
+            Kind::Credentials
         } else if error.is_timeout() || error.is_io() || error.is_connect() || error.is_transport() {
             Kind::Transport
         } else {
@@ -371,6 +374,13 @@ mod tests {
             matches!(in_use, CloudError::InUse { ref reason, .. } if reason.contains("used by x")),
             "{in_use}"
         );
+        let held = reply(
+            400,
+            "invalid",
+            "External IP address: 192.0.2.1 is already in-use by 'm'",
+        )
+        .into_error(object);
+        assert!(matches!(held, CloudError::InUse { .. }), "{held}");
         let stockout = operation("ZONE_RESOURCE_POOL_EXHAUSTED", "no n1 left").into_error(object);
         assert!(matches!(stockout, CloudError::Capacity { .. }), "{stockout}");
         let quota = reply(403, "quotaExceeded", "CPUS").into_error(object);
@@ -405,6 +415,13 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn missing_credentials_are_called_so() {
+        let error = Failure::new(Kind::Credentials, "", "run gcloud auth application-default login").into_error("x");
+        let expected = "x: not allowed: no usable credentials: run gcloud auth application-default login";
+        assert_eq!(error.to_string(), expected);
     }
 
     #[test]

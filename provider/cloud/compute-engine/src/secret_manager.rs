@@ -46,10 +46,7 @@ impl SecretManager {
         match self.credentials.headers(http::Extensions::new()).await {
             Ok(CacheableResource::New { data, .. }) => request = request.headers(data),
             Ok(CacheableResource::NotModified) => {}
-            Err(error) => {
-                let transient = error.is_transient();
-                return Err(Failure::new(Kind::Credentials { transient }, "", chain(&error)));
-            }
+            Err(error) => return Err(Failure::new(Kind::Credentials, "", chain(&error))),
         }
         if let Some(body) = body {
             request = request.json(body);
