@@ -1,0 +1,190 @@
+//! All machines of a region: switched on and off as the core says.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use multizone_sandbox_data_plane::{Network, Pace};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::console::Console;
+use crate::disk::Disk;
+use crate::machine::{Machine, Status};
+use crate::spec::{GuestReport, Host, MachineSpec};
+use crate::{cloud_init, kubelet, system};
+
+/// How long a real machine's firmware and kernel take.
+const KERNEL_BOOT: Duration = Duration::from_secs(8);
+
+/// The guests of a region. Dropping it cuts the power of every machine; [`Guests::stop`] also waits.
+pub struct Guests {
+    network: Network,
+    host: Arc<dyn Host>,
+    pace: Pace,
+    machines: Mutex<BTreeMap<String, Entry>>,
+}
+
+struct Entry {
+    running: bool,
+    power: CancellationToken,
+    task: Option<JoinHandle<()>>,
+    status: Arc<Status>,
+    console: Arc<Mutex<Option<Arc<Console>>>>,
+}
+
+impl Guests {
+    /// A region without machines.
+    pub fn new(network: Network, host: Arc<dyn Host>, pace: Pace) -> Self {
+        Self {
+            network,
+            host,
+            pace,
+            machines: Mutex::new(BTreeMap::new()),
+        }
+    }
+
+    /// Switches machines on and off until they are what `machines` says. A machine that is no longer listed
+    /// loses its power. Idempotent; must be called within a Tokio runtime, after the network knows the machines.
+    pub fn reconcile(&self, machines: Vec<MachineSpec>) {
+        let mut entries = self.lock();
+        let listed: BTreeMap<String, MachineSpec> =
+            machines.into_iter().map(|spec| (spec.name.clone(), spec)).collect();
+        entries.retain(|name, entry| {
+            let keep = listed.contains_key(name);
+            if !keep {
+                entry.power.cancel();
+            }
+            keep
+        });
+        for (name, spec) in listed {
+            let entry = entries.entry(name).or_insert_with(|| {
+                let status = Arc::new(Status::default());
+                status.phase("halted");
+                Entry {
+                    running: false,
+                    power: CancellationToken::new(),
+                    task: None,
+                    status,
+                    console: Arc::default(),
+                }
+            });
+            match (entry.running, spec.running) {
+                (false, true) => self.switch_on(entry, spec),
+                (true, false) => {
+                    entry.running = false;
+                    entry.power.cancel();
+                    entry.status.update(|progress| {
+                        progress.phase = "halted".to_owned();
+                        progress.node_ready = None;
+                    });
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn switch_on(&self, entry: &mut Entry, spec: MachineSpec) {
+        entry.running = true;
+        entry.power = CancellationToken::new();
+        entry.status.update(|progress| {
+            progress.phase = "booting".to_owned();
+            progress.warnings.clear();
+        });
+        let (network, host, pace) = (self.network.clone(), Arc::clone(&self.host), self.pace);
+        let (status, power, console) = (
+            Arc::clone(&entry.status),
+            entry.power.clone(),
+            Arc::clone(&entry.console),
+        );
+        let earlier = entry.task.take();
+        entry.task = Some(tokio::spawn(async move {
+            if let Some(earlier) = earlier {
+                let _ = earlier.await;
+            }
+            let disk = match Disk::open(&spec.boot_disk) {
+                Ok(disk) => disk,
+                Err(error) => {
+                    status.phase(format!("failed: no boot disk at {}: {error}", spec.boot_disk.display()));
+                    return;
+                }
+            };
+            let this_console = Arc::new(Console::open(disk.console(), pace));
+            *console.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&this_console));
+            run(Arc::new(Machine::new(
+                spec,
+                disk,
+                this_console,
+                status,
+                network,
+                host,
+                pace,
+                power,
+            )))
+            .await;
+        }));
+    }
+
+    /// What every machine is doing, by name.
+    pub fn report(&self) -> Vec<GuestReport> {
+        let entries = self.lock();
+        let report = entries.iter().map(|(machine, entry)| {
+            let progress = entry.status.get();
+            let console = entry.console.lock().unwrap_or_else(PoisonError::into_inner);
+            GuestReport {
+                machine: machine.clone(),
+                phase: progress.phase,
+                console_tail: console.as_ref().map(|console| console.tail()).unwrap_or_default(),
+                node_ready: progress.node_ready,
+                kubernetes_version: progress.kubernetes_version,
+                warnings: progress.warnings,
+            }
+        });
+        report.collect()
+    }
+
+    /// Cuts the power of every machine and waits until nothing of them runs any more.
+    pub async fn stop(&self) {
+        let entries = std::mem::take(&mut *self.lock());
+        for entry in entries.values() {
+            entry.power.cancel();
+        }
+        for task in entries.into_values().filter_map(|entry| entry.task) {
+            let _ = task.await;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
+        self.machines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Guests {
+    fn drop(&mut self) {
+        for entry in self.lock().values() {
+            entry.power.cancel();
+        }
+    }
+}
+
+/// From power-on to power-off.
+async fn run(machine: Arc<Machine>) {
+    // The API server is shut down in order, so that its files are free for the next boot; everything else
+    // just stops where it is.
+    let containers = tokio::spawn(kubelet::control_plane::run(Arc::clone(&machine)));
+    let software = async {
+        machine.takes(KERNEL_BOOT).await;
+        system::boot(&machine);
+        tokio::join!(cloud_init::run(&machine), kubelet::service(&machine));
+    };
+    tokio::select! {
+        () = machine.power.cancelled() => {}
+        () = software => machine.power.cancelled().await,
+    }
+    machine.console.say("acpi", "power off");
+    if let Err(error) = containers.await
+        && error.is_panic()
+    {
+        tracing::error!(machine = machine.spec.name, "the control plane's task panicked");
+    }
+}

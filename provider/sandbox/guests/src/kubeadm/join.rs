@@ -1,0 +1,302 @@
+//! `kubeadm join` of a worker.
+
+use std::time::Duration;
+
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
+
+use super::certificates::DIRECTORY as PKI;
+use super::documents::{JoinConfiguration, TokenDiscovery, read_join};
+use super::init::{node_name, write_kubelet_settings};
+use super::version::{Version, check_cluster};
+use super::{LEAST_PATIENCE, LEAST_POLL, POLL, PhaseFailed, go_duration, in_phase, objects, preflight, say};
+use crate::api::{Api, ApiError, Patch};
+use crate::kubeconfig::Credentials;
+use crate::kubelet;
+use crate::machine::Machine;
+
+const CLUSTER_INFO: &str = "/api/v1/namespaces/kube-public/configmaps/cluster-info";
+/// Looking at the machine and pulling what a worker needs.
+const PREPARE: Duration = Duration::from_secs(8);
+const START_KUBELET: Duration = Duration::from_secs(3);
+
+/// Runs every phase of a worker's join.
+pub(super) async fn run(machine: &Machine, path: &str) -> Result<(), PhaseFailed> {
+    machine.status.phase("kubeadm join: preflight");
+    let failed = in_phase("preflight");
+    let kubeadm = Version::installed(&machine.disk, "kubeadm").map_err(in_phase("preflight"))?;
+    let text = machine.disk.required_text(path).map_err(in_phase("preflight"))?;
+    let join = read_join(&text, kubeadm).map_err(|error| failed(format!("{path}: {error}")))?;
+    if join.control_plane.is_some() {
+        return Err(failed(
+            "this machine is to become a further master (controlPlane is set), which the sandbox's machines cannot \
+             do yet: only workers join"
+                .to_owned(),
+        ));
+    }
+    let token = match (&join.discovery.bootstrap_token, &join.discovery.file) {
+        (Some(token), None) => token,
+        _ => {
+            return Err(failed(
+                "the sandbox's kubeadm needs discovery.bootstrapToken, and nothing else".to_owned(),
+            ));
+        }
+    };
+    if !join.skip_phases.iter().any(|phase| phase == "preflight") {
+        say(machine, "[preflight] Running pre-flight checks");
+        machine.takes(PREPARE).await;
+        let mut findings = preflight::join_findings(machine);
+        findings.extend(preflight::machine_findings(machine, None));
+        preflight::judge(machine, findings, &join.node_registration.ignore_preflight_errors)
+            .map_err(in_phase("preflight"))?;
+    }
+
+    machine.status.phase("kubeadm join: waiting for the API");
+    let cluster = discover(machine, &join, token).await.map_err(in_phase("preflight"))?;
+    let bootstrap = Credentials {
+        token: Some(
+            join.discovery
+                .tls_bootstrap_token
+                .clone()
+                .unwrap_or_else(|| token.token.clone()),
+        ),
+        ..cluster
+    };
+    let api = Api::new(machine, &bootstrap).map_err(in_phase("preflight"))?;
+    machine
+        .status
+        .phase("kubeadm join: reading the cluster's configuration");
+    check_version(machine, &api, kubeadm)
+        .await
+        .map_err(in_phase("preflight"))?;
+
+    machine.status.phase("kubeadm join: starting the kubelet");
+    let failed = in_phase("kubelet-start");
+    let configuration = config_map(&api, "kubelet-config", "kubelet").await.map_err(&failed)?;
+    prepare_kubelet(machine, &join, &bootstrap, &configuration).map_err(&failed)?;
+    machine.takes(START_KUBELET).await;
+    say(machine, "[kubelet-start] Starting the kubelet");
+    machine.kubelet.restart();
+
+    machine.status.phase("kubeadm join: TLS bootstrap");
+    say(
+        machine,
+        "[kubelet-start] Waiting for the kubelet to perform the TLS Bootstrap",
+    );
+    let node = node_name(machine, &join.node_registration);
+    wait_for_node(machine, &join, &node).await.map_err(&failed)?;
+    machine
+        .disk
+        .remove(kubelet::BOOTSTRAP_KUBECONFIG)
+        .map_err(in_phase("kubelet-start"))?;
+    say(machine, "This node has joined the cluster:");
+    say(
+        machine,
+        "* Certificate signing request was sent to apiserver and a response was received.",
+    );
+    say(
+        machine,
+        "* The Kubelet was informed of the new secure connection details.",
+    );
+    Ok(())
+}
+
+/// Finds the cluster and makes sure that it is the pinned one.
+async fn discover(machine: &Machine, join: &JoinConfiguration, token: &TokenDiscovery) -> Result<Credentials, String> {
+    if token.ca_certificate_hashes.is_empty() && !token.skip_verification {
+        return Err(
+            "discovery.bootstrapToken.caCertHashes: Invalid value: \"\": using token-based discovery without \
+             caCertHashes can be unsafe. Set unsafeSkipCAVerification as true to continue"
+                .to_owned(),
+        );
+    }
+    if token
+        .token
+        .split_once('.')
+        .is_none_or(|(id, secret)| id.len() != 6 || secret.len() != 16)
+    {
+        return Err("the bootstrap token is not of the form \"[a-z0-9]{6}.[a-z0-9]{16}\"".to_owned());
+    }
+    let given = join.timeouts.discovery.as_deref().or(join.discovery.timeout.as_deref());
+    let patience = match given {
+        None => Duration::from_mins(5),
+        Some(text) => go_duration(text).ok_or_else(|| format!("timeout {text:?} is not a duration"))?,
+    };
+    let deadline = Instant::now() + machine.interval(patience, LEAST_PATIENCE);
+    let server = format!("https://{}", token.api_server_endpoint);
+    let anybody = Credentials {
+        server: server.clone(),
+        authority: None,
+        client: None,
+        token: None,
+    };
+    let unverified = Api::new(machine, &anybody).map_err(|error| error.to_string())?;
+    let kubeconfig = cluster_info(machine, &unverified, deadline).await?;
+    let published = Credentials::parse(&kubeconfig, &machine.disk).map_err(|error| format!("cluster-info: {error}"))?;
+    let authority = published
+        .authority
+        .clone()
+        .ok_or("cluster-info holds no certificate authority")?;
+    if !token.skip_verification {
+        verify_pin(&authority, &token.ca_certificate_hashes)?;
+    }
+    say(
+        machine,
+        "[discovery] Cluster info signature and contents are valid and the pinned CA matches",
+    );
+    // Ask again over a connection that only that authority's server can answer.
+    let verified = Credentials {
+        authority: Some(authority),
+        ..anybody
+    };
+    let api = Api::new(machine, &verified).map_err(|error| error.to_string())?;
+    if cluster_info(machine, &api, deadline).await? != kubeconfig {
+        return Err("the second kubeconfig from the cluster-info ConfigMap does not match the first".to_owned());
+    }
+    Ok(published)
+}
+
+async fn cluster_info(machine: &Machine, api: &Api, deadline: Instant) -> Result<String, String> {
+    let mut said = String::new();
+    loop {
+        let problem = match api.get(CLUSTER_INFO).await {
+            Ok(map) => match map["data"]["kubeconfig"].as_str() {
+                Some(text) => return Ok(text.to_owned()),
+                None => "there is no kubeconfig in the cluster-info ConfigMap".to_owned(),
+            },
+            Err(error) => error.to_string(),
+        };
+        let message = format!(
+            "couldn't validate the identity of the API Server: failed to request the cluster-info ConfigMap: {problem}"
+        );
+        if Instant::now() >= deadline {
+            return Err(message);
+        }
+        if said != message {
+            say(machine, format!("[discovery] {message}"));
+            said = message;
+        }
+        tokio::time::sleep(machine.interval(5 * POLL, LEAST_POLL)).await;
+    }
+}
+
+/// kubeadm's pin: the SHA-256 of the authority's public key info.
+fn verify_pin(authority: &str, hashes: &[String]) -> Result<(), String> {
+    let mut found = Vec::new();
+    for certificate in CertificateDer::pem_slice_iter(authority.as_bytes()) {
+        let certificate = certificate.map_err(|error| format!("cluster CA: {error}"))?;
+        let (_, parsed) =
+            x509_parser::parse_x509_certificate(&certificate).map_err(|error| format!("cluster CA: {error}"))?;
+        let digest = Sha256::digest(parsed.public_key().raw);
+        let hash: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        found.push(format!("sha256:{hash}"));
+    }
+    if found
+        .iter()
+        .any(|hash| hashes.iter().any(|pinned| pinned.eq_ignore_ascii_case(hash)))
+    {
+        return Ok(());
+    }
+    Err(format!(
+        "cluster CA found in cluster-info ConfigMap is invalid: none of the public keys {found:?} are pinned"
+    ))
+}
+
+async fn check_version(machine: &Machine, api: &Api, kubeadm: Version) -> Result<(), String> {
+    say(
+        machine,
+        "[preflight] Reading configuration from the \"kubeadm-config\" ConfigMap in namespace \"kube-system\"...",
+    );
+    let text = config_map(api, "kubeadm-config", "ClusterConfiguration").await?;
+    let cluster: Value = serde_saphyr::from_str(&text).map_err(|error| format!("kubeadm-config: {error}"))?;
+    let version: Version = cluster["kubernetesVersion"].as_str().unwrap_or_default().parse()?;
+    check_cluster(kubeadm, version)?;
+    let findings = preflight::machine_findings(machine, Some(version));
+    preflight::judge(machine, findings, &[])
+}
+
+async fn config_map(api: &Api, name: &str, key: &str) -> Result<String, String> {
+    let problem = |reason: String| format!("unable to fetch the {name} ConfigMap: failed to get config map: {reason}");
+    let map = api
+        .get(&format!("{}/configmaps/{name}", objects::KUBE_SYSTEM))
+        .await
+        .map_err(|error| problem(error.to_string()))?;
+    map["data"][key]
+        .as_str()
+        .map(str::to_owned)
+        .ok_or_else(|| problem(format!("it has no key {key}")))
+}
+
+fn prepare_kubelet(
+    machine: &Machine,
+    join: &JoinConfiguration,
+    bootstrap: &Credentials,
+    configuration: &str,
+) -> Result<(), String> {
+    let kubeconfig = bootstrap
+        .to_kubeconfig("kubernetes", "tls-bootstrap-token-user")
+        .map_err(|error| error.to_string())?;
+    let disk = &machine.disk;
+    disk.write(kubelet::BOOTSTRAP_KUBECONFIG, kubeconfig, 0o600)
+        .map_err(|error| error.to_string())?;
+    let default = format!("{PKI}/ca.crt");
+    let path = join.ca_certificate_path.as_ref().unwrap_or(&default);
+    disk.write(path, bootstrap.authority.as_deref().unwrap_or_default(), 0o644)
+        .map_err(|error| error.to_string())?;
+    write_kubelet_settings(machine, &join.node_registration, configuration, true)
+}
+
+/// Waits until the kubelet has its certificate and its Node exists, and notes the container runtime on it.
+async fn wait_for_node(machine: &Machine, join: &JoinConfiguration, node: &str) -> Result<(), String> {
+    let patience = match join.timeouts.tls_bootstrap.as_deref() {
+        None => Duration::from_mins(5),
+        Some(text) => go_duration(text).ok_or_else(|| format!("timeout {text:?} is not a duration"))?,
+    };
+    let deadline = Instant::now() + machine.interval(patience, LEAST_PATIENCE);
+    let patch = json!({"metadata": {"annotations": {
+        "kubeadm.alpha.kubernetes.io/cri-socket": "unix:///run/containerd/containerd.sock",
+    }}});
+    let mut problem = "the kubelet has not got a certificate".to_owned();
+    while Instant::now() < deadline {
+        if machine.disk.exists(kubelet::KUBECONFIG) {
+            match annotate(machine, node, &patch).await {
+                Ok(()) => return Ok(()),
+                Err(error) => problem = error,
+            }
+        }
+        tokio::time::sleep(machine.interval(POLL, LEAST_POLL)).await;
+    }
+    Err(format!(
+        "timed out waiting for the condition: {problem}. The HTTP call equal to 'journalctl -xeu kubelet' says: {}",
+        machine.kubelet_problem()
+    ))
+}
+
+async fn annotate(machine: &Machine, node: &str, patch: &Value) -> Result<(), String> {
+    let credentials = Credentials::load(&machine.disk, kubelet::KUBECONFIG).map_err(|error| error.to_string())?;
+    let api = Api::new(machine, &credentials).map_err(|error: ApiError| error.to_string())?;
+    let patched = api.patch(&format!("/api/v1/nodes/{node}"), Patch::Merge, patch).await;
+    patched.map(drop).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_pinned_authority_is_believed() {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = rcgen::CertificateParams::new(Vec::new())
+            .unwrap()
+            .self_signed(&key)
+            .unwrap();
+        let digest = Sha256::digest(rcgen::PublicKeyData::subject_public_key_info(&key));
+        let hash: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(verify_pin(&certificate.pem(), &[format!("sha256:{hash}")]), Ok(()));
+        let refused = verify_pin(&certificate.pem(), &["sha256:00".to_owned()]).unwrap_err();
+        assert!(refused.contains("none of the public keys"), "{refused}");
+    }
+}
