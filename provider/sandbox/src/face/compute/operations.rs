@@ -34,9 +34,18 @@ pub(super) fn all(region: &Region, call: &Call) -> Answer {
         let mut places = super::zone_scopes(core);
         places.extend([format!("regions/{}", core.settings().region.name), "global".to_owned()]);
         let operations = core.state().operations().iter();
-        let items = operations.map(|(key, it)| (place(&it.scope), key.clone(), render(core.settings(), it))).collect();
+        let items = operations
+            .map(|(key, it)| (place(&it.scope), key.clone(), render(core.settings(), it)))
+            .collect();
         let path = scope(core, "aggregated/operations");
-        aggregated(call, "compute#operationAggregatedList", &path, "operations", &places, items)
+        aggregated(
+            call,
+            "compute#operationAggregatedList",
+            &path,
+            "operations",
+            &places,
+            items,
+        )
     })
 }
 
