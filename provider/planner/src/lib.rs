@@ -11,11 +11,13 @@
 //! The rules are those of domain-rules.md; each is named where it is kept, and by a test.
 
 pub mod control_plane;
+mod fingerprint;
 pub mod node_group;
 mod timing;
 mod version;
 mod wording;
 
+pub use fingerprint::fingerprint;
 pub use timing::{Timing, approximately};
 pub use version::Version;
 pub use wording::{PreviewedStep, lines};

@@ -1,5 +1,7 @@
 //! The data sources, and what a data source is.
 
+pub mod zones;
+
 use async_trait::async_trait;
 use multizone_schema::{Diagnostics, Model};
 
@@ -24,10 +26,6 @@ pub trait DataSource<P: Send + Sync + 'static = Configured>: Send + Sync + 'stat
 
     /// Reads. Terraform calls this only once every argument is known; defaults are filled in, and what is computed is
     /// unknown.
-    async fn read(
-        &self,
-        provider: &P,
-        config: PlannedOf<Self::Model>,
-        stop: &Stop,
-    ) -> Result<Self::Model, Diagnostics>;
+    async fn read(&self, provider: &P, config: PlannedOf<Self::Model>, stop: &Stop)
+    -> Result<Self::Model, Diagnostics>;
 }

@@ -1,5 +1,7 @@
 //! The ephemeral resources, and what an ephemeral resource is.
 
+pub mod kubeconfig;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use multizone_schema::{Diagnostics, Model};
@@ -36,7 +38,10 @@ pub trait EphemeralResource<P: Send + Sync + 'static = Configured>: Send + Sync 
     /// Extends its life; called at the time that `open` or the last `renew` asked for.
     async fn renew(&self, provider: &P, private: Vec<u8>) -> Result<Renewed, Diagnostics> {
         let _ = provider;
-        Ok(Renewed { renew_at: None, private })
+        Ok(Renewed {
+            renew_at: None,
+            private,
+        })
     }
 
     /// Ends its life. The value is warnings.

@@ -1,5 +1,8 @@
 //! The functions, and what a function is.
 
+pub mod quorum_size;
+pub mod spread;
+
 use multizone_schema::{Type, Value};
 
 /// One function, called as `provider::multizone::<name>(...)`. Pure: the same arguments give the same result.
@@ -57,11 +60,17 @@ pub struct FunctionError {
 impl FunctionError {
     /// An error about the call as a whole.
     pub fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), argument: None }
+        Self {
+            text: text.into(),
+            argument: None,
+        }
     }
 
     /// An error about one argument, counted from 0.
     pub fn at(argument: i64, text: impl Into<String>) -> Self {
-        Self { text: text.into(), argument: Some(argument) }
+        Self {
+            text: text.into(),
+            argument: Some(argument),
+        }
     }
 }

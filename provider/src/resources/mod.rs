@@ -4,6 +4,16 @@
 //! (`PlannedOf<Model>`) do. Everything Terraform asks of every resource alike (schema, codec, defaults, computed
 //! values, upgrades, the null and unknown rules) is done for it by [`crate::protocol::served`].
 
+pub mod checks;
+pub mod cluster;
+pub mod control_plane;
+pub mod disk;
+pub mod identity;
+pub mod node_group;
+pub mod offers;
+pub mod timeouts;
+pub mod trouble;
+
 use async_trait::async_trait;
 use multizone_schema::upgrade::Upgrade;
 use multizone_schema::{Diagnostics, Model, Path};
@@ -153,7 +163,11 @@ pub struct Created<M> {
 impl<M> Created<M> {
     /// A created object without private bytes or warnings.
     pub fn new(state: M) -> Self {
-        Self { state, private: Vec::new(), warnings: Diagnostics::default() }
+        Self {
+            state,
+            private: Vec::new(),
+            warnings: Diagnostics::default(),
+        }
     }
 }
 
@@ -171,7 +185,11 @@ pub struct Updated<M> {
 impl<M> Updated<M> {
     /// An updated object without warnings.
     pub fn new(state: M, private: Vec<u8>) -> Self {
-        Self { state, private, warnings: Diagnostics::default() }
+        Self {
+            state,
+            private,
+            warnings: Diagnostics::default(),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Names of machines: short, stable, and told apart by what the machine is made from.
 
+use crate::fingerprint;
+
 /// Letters and digits that cannot be read as one another or form words.
 const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 /// Length of the suffix.
@@ -33,19 +35,6 @@ impl Names {
         }
         name
     }
-}
-
-/// FNV-1a with a final mix, over parts that are kept apart; stable over releases, since names depend on it.
-fn fingerprint(parts: &[&str]) -> u64 {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for part in parts {
-        for byte in part.bytes().chain([0]) {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    }
-    hash ^= hash >> 33;
-    hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
-    hash ^ (hash >> 33)
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ pub fn preview(observed: &Observed, desired: &Desired) -> Preview {
 }
 
 /// One step in words, with its gate and its usual duration.
-pub fn describe(step: &Step, desired: &Desired, timing: &Timing) -> PreviewedStep {
+fn describe(step: &Step, desired: &Desired, timing: &Timing) -> PreviewedStep {
     let zone = &desired.zone;
     let (text, gate, expected): (String, &'static str, Duration) = match step {
         Step::DeleteNodes(names) => (

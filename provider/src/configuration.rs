@@ -1,0 +1,374 @@
+//! The provider block, and what it turns into: one region of one cloud.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use multizone_cloud::{Cloud, CloudError, ClusterName, Inventory, MachineType, Zone};
+use multizone_cloud_compute_engine::{ComputeEngine, Credentials, Settings};
+use multizone_sandbox::SandboxSettings;
+use multizone_schema::{Diagnostic, Diagnostics, Model, Nested, Path, PlannedModel, PlannedOf};
+use tokio::sync::Mutex;
+
+use crate::resources::timeouts;
+
+/// Builds and looks after self-managed (kubeadm) Kubernetes clusters that span the zones of one region, on Compute
+/// Engine or on an embedded sandbox region that needs no cloud account.
+///
+/// Exactly one of `sandbox` and `compute_engine` says where.
+#[derive(Model, Clone, Debug, PartialEq)]
+pub struct ProviderConfiguration {
+    /// A simulated region on this machine. It is started when it does not run yet, outlives Terraform, and keeps its
+    /// state in a directory; `terraform-provider-multizone sandbox status` shows it.
+    #[attribute(optional, nested)]
+    pub sandbox: Option<SandboxConfiguration>,
+    /// A region of a Google Cloud project.
+    #[attribute(optional, nested)]
+    pub compute_engine: Option<ComputeEngineConfiguration>,
+    /// How resources are destroyed. A destroy reads a resource's own options from the state of the last apply; these
+    /// are current.
+    #[attribute(optional, nested)]
+    pub destroy: Option<DestroyOptions>,
+}
+
+/// The embedded sandbox region.
+#[derive(Nested, Clone, Debug, PartialEq)]
+pub struct SandboxConfiguration {
+    /// The region to simulate, for example `us-central1`.
+    #[attribute(required)]
+    pub region: String,
+    /// Directory that holds its state. Defaults to `$MULTIZONE_SANDBOX_DIRECTORY`, else a directory for the region
+    /// below the user's state directory.
+    #[attribute(optional)]
+    pub directory: Option<String>,
+    /// How many times faster than a real cloud operations are. Counts when the region is started.
+    #[attribute(optional, validate = positive)]
+    pub speed: Option<f64>,
+}
+
+/// A region of Compute Engine.
+#[derive(Nested, Clone, Debug, PartialEq)]
+pub struct ComputeEngineConfiguration {
+    /// Project ID.
+    #[attribute(required)]
+    pub project: String,
+    /// Region, for example `us-central1`.
+    #[attribute(required)]
+    pub region: String,
+    /// Base URL of the Compute Engine API, where it is not Google's own.
+    #[attribute(optional)]
+    pub endpoint: Option<String>,
+    /// Base URL of Secret Manager, where it is neither Google's own nor `endpoint`.
+    #[attribute(optional)]
+    pub secret_manager_endpoint: Option<String>,
+    /// Content of a credentials file (service account, user login or workload identity). Defaults to the application's
+    /// default credentials: the environment, gcloud's login, or the metadata server.
+    #[attribute(optional, sensitive)]
+    pub credentials: Option<String>,
+    /// Call without credentials: for endpoints that ask for none.
+    #[attribute(optional)]
+    pub anonymous: Option<bool>,
+}
+
+/// How resources are destroyed.
+#[derive(Nested, Clone, Debug, PartialEq)]
+pub struct DestroyOptions {
+    /// How long the drain of a node may take before the destroy gives up, for example `10m`; goes before the node
+    /// group's own `drain_timeout`.
+    #[attribute(optional, validate = timeouts::duration)]
+    pub drain_timeout: Option<String>,
+    /// Delete the machines of node groups that are destroyed without draining them, PodDisruptionBudgets or not.
+    #[attribute(optional)]
+    pub force: Option<bool>,
+}
+
+fn positive(value: &multizone_schema::Value, path: &Path, diagnostics: &mut Diagnostics) {
+    if value.as_number().is_some_and(|number| number.as_f64() <= 0.0) {
+        diagnostics.error(
+            path.clone(),
+            "Number out of range",
+            format!("{path} must be more than 0, for example 60."),
+        );
+    }
+}
+
+/// A configured provider: one region of one cloud, and what was learned about it in this process.
+#[derive(Clone, Debug)]
+pub struct Configured {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    cloud: Arc<dyn Cloud>,
+    destroy: Destroy,
+    zones: Mutex<Option<Vec<Zone>>>,
+    machine_types: Mutex<BTreeMap<(String, String), Option<MachineType>>>,
+    inventories: Mutex<BTreeMap<ClusterName, Inventory>>,
+}
+
+/// How resources are destroyed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Destroy {
+    /// How long a drain may take; goes before the resource's own option.
+    pub drain_timeout: Option<Duration>,
+    /// Without draining.
+    pub force: bool,
+}
+
+impl Configured {
+    /// A provider on this cloud.
+    pub fn new(cloud: Arc<dyn Cloud>, destroy: Destroy) -> Self {
+        let inner = Inner {
+            cloud,
+            destroy,
+            zones: Mutex::default(),
+            machine_types: Mutex::default(),
+            inventories: Mutex::default(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The region's cloud.
+    pub fn cloud(&self) -> &Arc<dyn Cloud> {
+        &self.inner.cloud
+    }
+
+    /// How resources are destroyed.
+    pub fn destroy(&self) -> Destroy {
+        self.inner.destroy
+    }
+
+    /// The time: for certificates, which is the only thing that needs one.
+    pub fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    /// The region's zones, asked for once.
+    pub async fn zones(&self) -> Result<Vec<Zone>, CloudError> {
+        let mut known = self.inner.zones.lock().await;
+        if let Some(zones) = &*known {
+            return Ok(zones.clone());
+        }
+        let zones = self.inner.cloud.zones().await?;
+        Ok(known.insert(zones).clone())
+    }
+
+    /// A machine type as a zone offers it, asked for once.
+    pub async fn machine_type(&self, zone: &str, name: &str) -> Result<Option<MachineType>, CloudError> {
+        let mut known = self.inner.machine_types.lock().await;
+        let key = (zone.to_owned(), name.to_owned());
+        if let Some(machine_type) = known.get(&key) {
+            return Ok(machine_type.clone());
+        }
+        let machine_type = self.inner.cloud.machine_type(zone, name).await?;
+        known.insert(key, machine_type.clone());
+        Ok(machine_type)
+    }
+
+    /// A cluster's inventory as it was when this process first looked, for refreshing state: never older than this
+    /// process's own changes.
+    pub async fn known_inventory(&self, cluster: &ClusterName) -> Result<Inventory, CloudError> {
+        let mut known = self.inner.inventories.lock().await;
+        if let Some(inventory) = known.get(cluster) {
+            return Ok(inventory.clone());
+        }
+        let inventory = self.inner.cloud.inventory(cluster).await?;
+        known.insert(cluster.clone(), inventory.clone());
+        Ok(inventory)
+    }
+
+    /// A cluster's inventory as it is now.
+    pub async fn inventory(&self, cluster: &ClusterName) -> Result<Inventory, CloudError> {
+        self.forget(cluster).await;
+        self.inner.cloud.inventory(cluster).await
+    }
+
+    /// Forgets what was known of a cluster: something of it changes.
+    pub async fn forget(&self, cluster: &ClusterName) {
+        self.inner.inventories.lock().await.remove(cluster);
+    }
+}
+
+/// Checks of the provider block that no validator of a single attribute can make.
+pub fn validate(config: &PlannedOf<ProviderConfiguration>) -> Diagnostics {
+    let given = |planned: bool, name: &'static str| planned.then_some(name);
+    let clouds: Vec<&str> = [
+        given(!config.sandbox.is_null(), "sandbox"),
+        given(!config.compute_engine.is_null(), "compute_engine"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    match clouds[..] {
+        [_] => Diagnostics::new(),
+        [] => Diagnostic::error(
+            "No cloud configured",
+            "The provider needs exactly one of sandbox and compute_engine. To try it on this machine, write: sandbox = { \
+             region = \"us-central1\" }",
+        )
+        .at("sandbox")
+        .into(),
+        _ => Diagnostic::error(
+            "Two clouds configured",
+            "The provider block has both sandbox and compute_engine; exactly one says where the clusters are. For a \
+             second cloud, write a second provider block with an alias.",
+        )
+        .at("compute_engine")
+        .into(),
+    }
+}
+
+/// Turns the provider block into a region that can be worked on. `None` when it is not wholly known yet, or wrong.
+pub async fn configure(
+    config: PlannedOf<ProviderConfiguration>,
+    _terraform_version: &str,
+) -> (Option<Configured>, Diagnostics) {
+    let diagnostics = validate(&config);
+    if diagnostics.has_errors() {
+        return (None, diagnostics);
+    }
+    let value = config.to_value();
+    if !value.is_wholly_known() {
+        return (None, diagnostics);
+    }
+    let config = match config.into_known() {
+        Ok(config) => config,
+        Err(errors) => return (None, errors),
+    };
+    match connect(&config).await {
+        Ok(cloud) => (
+            Some(Configured::new(cloud, destroy(config.destroy.as_ref()))),
+            diagnostics,
+        ),
+        Err(errors) => (None, errors),
+    }
+}
+
+fn destroy(options: Option<&DestroyOptions>) -> Destroy {
+    options.map_or_else(Destroy::default, |options| Destroy {
+        drain_timeout: options.drain_timeout.as_deref().and_then(timeouts::parse),
+        force: options.force.unwrap_or(false),
+    })
+}
+
+async fn connect(config: &ProviderConfiguration) -> Result<Arc<dyn Cloud>, Diagnostics> {
+    let settings = match (&config.sandbox, &config.compute_engine) {
+        (Some(sandbox), _) => sandbox_settings(sandbox).await?,
+        (None, Some(compute_engine)) => compute_engine_settings(compute_engine),
+        (None, None) => return Err(validate(&config.clone().into())),
+    };
+    let path = if config.sandbox.is_some() {
+        "sandbox"
+    } else {
+        "compute_engine"
+    };
+    match ComputeEngine::connect(settings).await {
+        Ok(cloud) => Ok(Arc::new(cloud)),
+        Err(error) => Err(
+            Diagnostic::error("Cannot use the cloud", format!("{error}.\n{}", error.advice()))
+                .at(path)
+                .into(),
+        ),
+    }
+}
+
+async fn sandbox_settings(sandbox: &SandboxConfiguration) -> Result<Settings, Diagnostics> {
+    let wanted = SandboxSettings {
+        region: sandbox.region.clone(),
+        directory: sandbox.directory.as_ref().map(PathBuf::from),
+        speed: sandbox.speed,
+    };
+    let running = multizone_sandbox::ensure_running(&wanted).await.map_err(|error| {
+        Diagnostic::error(
+            "The sandbox region does not run",
+            format!(
+                "{error}\nterraform-provider-multizone sandbox status shows what there is; sandbox start starts it by hand."
+            ),
+        )
+        .at(Path::from("sandbox").attribute("region"))
+    })?;
+    Ok(Settings {
+        endpoint: Some(running.endpoint),
+        credentials: Credentials::Anonymous,
+        default_network_cidr: Some(running.network_block),
+        timeouts: multizone_cloud_compute_engine::Timeouts {
+            poll_interval: Duration::from_millis(50),
+            ..multizone_cloud_compute_engine::Timeouts::default()
+        },
+        ..Settings::new(running.project, sandbox.region.clone())
+    })
+}
+
+fn compute_engine_settings(config: &ComputeEngineConfiguration) -> Settings {
+    let credentials = match (&config.credentials, config.anonymous) {
+        (Some(content), _) => Credentials::Json(content.clone()),
+        (None, Some(true)) => Credentials::Anonymous,
+        (None, _) => Credentials::ApplicationDefault,
+    };
+    Settings {
+        endpoint: config.endpoint.clone(),
+        secret_manager_endpoint: config.secret_manager_endpoint.clone(),
+        credentials,
+        ..Settings::new(config.project.clone(), config.region.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use multizone_schema::Planned;
+
+    fn sandbox() -> SandboxConfiguration {
+        SandboxConfiguration {
+            region: "us-central1".to_owned(),
+            directory: None,
+            speed: None,
+        }
+    }
+
+    fn compute_engine() -> ComputeEngineConfiguration {
+        ComputeEngineConfiguration {
+            project: "p".to_owned(),
+            region: "us-central1".to_owned(),
+            endpoint: None,
+            secret_manager_endpoint: None,
+            credentials: None,
+            anonymous: None,
+        }
+    }
+
+    fn said(config: ProviderConfiguration) -> String {
+        validate(&config.into()).to_string()
+    }
+
+    #[test]
+    fn exactly_one_cloud_is_configured() {
+        let none = ProviderConfiguration {
+            sandbox: None,
+            compute_engine: None,
+            destroy: None,
+        };
+        assert!(said(none.clone()).contains("at sandbox"));
+        let one = ProviderConfiguration {
+            sandbox: Some(sandbox()),
+            ..none.clone()
+        };
+        assert_eq!(said(one.clone()), "");
+        let two = ProviderConfiguration {
+            compute_engine: Some(compute_engine()),
+            ..one
+        };
+        assert!(said(two).contains("exactly one"));
+    }
+
+    #[test]
+    fn a_cloud_that_is_not_known_yet_is_no_error() {
+        let mut config = PlannedOf::<ProviderConfiguration>::from(ProviderConfiguration {
+            sandbox: None,
+            compute_engine: None,
+            destroy: None,
+        });
+        config.compute_engine = Planned::Unknown;
+        assert!(validate(&config).is_empty());
+    }
+}

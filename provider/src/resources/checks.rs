@@ -1,0 +1,366 @@
+//! What is wrong with a configuration by itself, without asking anybody: each with the path and what would be right.
+
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use multizone_kubernetes::{labels, version::KubernetesVersion};
+use multizone_schema::{Diagnostic, Diagnostics, Path, PathStep, Planned, Value};
+
+use super::identity::{LONGEST_CLUSTER_NAME, LONGEST_OBJECT_NAME};
+
+/// The newest minor version this release was tested with; a newer one is a warning.
+pub const NEWEST_KNOWN: (u16, u16) = (1, 35);
+
+/// A cluster's name: a label of DNS that starts with a letter, short enough for the names built from it.
+pub fn cluster_name(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
+    name(value, path, diagnostics, "cluster", LONGEST_CLUSTER_NAME);
+}
+
+/// The name of a node group or a disk.
+pub fn object_name(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
+    name(value, path, diagnostics, "object", LONGEST_OBJECT_NAME - 8);
+}
+
+fn name(value: &Value, path: &Path, diagnostics: &mut Diagnostics, what: &str, longest: usize) {
+    let Some(name) = value.as_str() else { return };
+    let problem = if name.is_empty() {
+        "it is empty".to_owned()
+    } else if name.len() > longest {
+        format!("it has {} characters, {longest} are the most", name.len())
+    } else if !name
+        .bytes()
+        .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+    {
+        "it may have lower-case letters, digits and hyphens only".to_owned()
+    } else if !name.starts_with(|c: char| c.is_ascii_lowercase()) {
+        "it must start with a lower-case letter".to_owned()
+    } else if name.ends_with('-') {
+        "it must not end with a hyphen".to_owned()
+    } else {
+        return;
+    };
+    diagnostics.error(
+        path.clone(),
+        "Name that the cloud refuses",
+        format!("{name:?} cannot be the name of a {what}: {problem}. For example: demo-1."),
+    );
+}
+
+/// The keys of `replicas`: they are part of the machines' names.
+pub fn replica_keys(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
+    let Some(replicas) = value.as_map() else { return };
+    for key in replicas.keys() {
+        let well_formed = !key.is_empty()
+            && key.len() <= 16
+            && key
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        if !well_formed {
+            diagnostics.error(
+                path.clone().key(key),
+                "Replica key that cannot name a machine",
+                format!(
+                    "{key:?} is part of the machine's name: use up to 16 lower-case letters and digits, for example a."
+                ),
+            );
+        }
+    }
+}
+
+/// An IPv4 range with its network's address, such as `10.244.0.0/16`.
+pub fn cidr(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
+    let Some(text) = value.as_str() else { return };
+    let problem = match text.parse::<Ipv4Net>() {
+        Ok(range) if range.addr() != range.network() => format!("the range it is in is {}", range.trunc()),
+        Ok(range) if range.prefix_len() < 8 => "it is larger than a /8".to_owned(),
+        Ok(range) if range.prefix_len() > 28 => "it is smaller than a /28".to_owned(),
+        Ok(_) => return,
+        Err(_) => match text.parse::<Ipv4Addr>() {
+            Ok(address) => format!("the length of the prefix is missing, as in {address}/16"),
+            Err(_) => "an IPv4 range is written as 10.244.0.0/16".to_owned(),
+        },
+    };
+    diagnostics.error(
+        path.clone(),
+        "Malformed CIDR",
+        format!("{text:?} is no range of addresses: {problem}."),
+    );
+}
+
+/// Refuses ranges of which one contains another; `ranges` are attributes and their values.
+pub fn overlaps(ranges: &[(Path, &Planned<String>)]) -> Diagnostics {
+    let known: Vec<(&Path, Ipv4Net)> = ranges
+        .iter()
+        .filter_map(|(path, range)| Some((path, range.known()?.parse::<Ipv4Net>().ok()?.trunc())))
+        .collect();
+    let mut diagnostics = Diagnostics::new();
+    for (index, (path, range)) in known.iter().enumerate() {
+        for (other_path, other) in &known[index + 1..] {
+            if range.contains(other) || other.contains(range) {
+                diagnostics.error(
+                    (*path).clone(),
+                    "Overlapping ranges",
+                    format!(
+                        "{path} = {range} and {other_path} = {other} overlap: an address must belong to one of them only. \
+                         Choose ranges that are apart, for example 10.244.0.0/16 and 10.96.0.0/12."
+                    ),
+                );
+            }
+        }
+    }
+    diagnostics
+}
+
+/// A Kubernetes version that this provider installs; a version newer than it knows is a warning.
+pub fn kubernetes_version(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
+    let Some(text) = value.as_str() else { return };
+    match KubernetesVersion::parse(text) {
+        Err(error) => {
+            let (major, minor) = NEWEST_KNOWN;
+            diagnostics.error(
+                path.clone(),
+                "Unsupported Kubernetes version",
+                format!("{error}. Supported are 1.29.0 to {major}.{minor}."),
+            );
+        }
+        Ok(version) if (version.major, version.minor) > NEWEST_KNOWN => {
+            let (major, minor) = NEWEST_KNOWN;
+            diagnostics.warning(
+                path.clone(),
+                "Kubernetes version newer than this provider",
+                format!(
+                    "{version} is newer than {major}.{minor}, the newest this release knows. It is installed as asked \
+                     for; if kubeadm of that version reads another configuration, the master's initialisation fails."
+                ),
+            );
+        }
+        Ok(_) => {}
+    }
+}
+
+/// At least 1.
+pub fn positive(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
+    at_least(1, value, path, diagnostics);
+}
+
+/// At least 0.
+pub fn not_negative(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
+    at_least(0, value, path, diagnostics);
+}
+
+/// At least 10: less than an operating system and container images need.
+pub fn boot_disk(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
+    at_least(10, value, path, diagnostics);
+}
+
+fn at_least(least: i64, value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
+    let Some(number) = value.as_number() else { return };
+    match number.as_i64() {
+        Some(number) if number >= least => {}
+        Some(number) => diagnostics.error(
+            path.clone(),
+            "Number out of range",
+            format!("{path} is {number}; it must be {least} or more."),
+        ),
+        None => diagnostics.error(
+            path.clone(),
+            "Number out of range",
+            format!("{path} must be a whole number."),
+        ),
+    }
+}
+
+/// More than nothing.
+pub fn not_empty(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
+    let empty = value.as_map().is_some_and(std::collections::BTreeMap::is_empty)
+        || value.as_elements().is_some_and(<[Value]>::is_empty)
+        || value.as_str().is_some_and(str::is_empty);
+    if empty {
+        diagnostics.error(
+            path.clone(),
+            "Nothing given",
+            format!("{path} needs at least one element."),
+        );
+    }
+}
+
+/// Labels that the kubelet may set and that nobody else sets.
+pub fn node_labels(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
+    for (key, value) in value.as_map().into_iter().flatten() {
+        let Some(value) = value.as_str() else { continue };
+        if let Err(error) = labels::check_node_label(key, value) {
+            diagnostics.error(
+                path.clone().key(key),
+                "Label that a node cannot have",
+                format!("{error}."),
+            );
+        }
+    }
+}
+
+/// Labels of a disk in the cloud, whose keys are not the provider's own.
+pub fn cloud_labels(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
+    let plain = |text: &str| {
+        text.len() <= 63
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_')
+    };
+    for (key, value) in value.as_map().into_iter().flatten() {
+        let Some(value) = value.as_str() else { continue };
+        let problem = if key.starts_with("multizone-") || key.starts_with("topology-") {
+            "its key is one that the provider sets itself"
+        } else if !key.starts_with(|c: char| c.is_ascii_lowercase()) || !plain(key) {
+            "a key has up to 63 lower-case letters, digits, hyphens and underscores, a letter first"
+        } else if !plain(value) {
+            "a value has up to 63 lower-case letters, digits, hyphens and underscores"
+        } else {
+            continue;
+        };
+        diagnostics.error(
+            path.clone().key(key),
+            "Label that the cloud refuses",
+            format!("The label {key:?} = {value:?} is refused: {problem}."),
+        );
+    }
+}
+
+/// What a taint does.
+pub fn taint_effect(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
+    if let Some(Err(error)) = value.as_str().map(str::parse::<labels::TaintEffect>) {
+        diagnostics.error(path.clone(), "Unknown taint effect", format!("{error}."));
+    }
+}
+
+/// The key of a taint.
+pub fn taint_key(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
+    if let Some(Err(error)) = value.as_str().map(labels::check_key) {
+        diagnostics.error(path.clone(), "Malformed taint key", format!("{error}."));
+    }
+}
+
+/// A diagnostic for a value that must stay as it was while the object exists.
+pub fn fixed(path: &str, was: &str, wanted: &str, why: &str) -> Diagnostic {
+    Diagnostic::error(
+        "Change that cannot be made in place",
+        format!("{path} is {was} and is to be {wanted}. {why}"),
+    )
+    .at(Path::root().step(PathStep::Attribute(path.to_owned())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use multizone_schema::{Severity, Validator};
+
+    fn said(check: Validator, value: impl Into<Value>) -> Vec<String> {
+        let mut diagnostics = Diagnostics::new();
+        check(&value.into(), &Path::from("x"), &mut diagnostics);
+        diagnostics.iter().map(|diagnostic| diagnostic.to_string()).collect()
+    }
+
+    fn map(entries: &[(&str, &str)]) -> Value {
+        Value::map(entries.iter().map(|(key, value)| (*key, Value::from(*value))))
+    }
+
+    #[test]
+    fn names_that_the_cloud_refuses_are_refused() {
+        assert!(said(cluster_name, "demo-1").is_empty());
+        for wrong in ["", "Demo_1", "-pool", "pool-", "1pool", &"x".repeat(33)] {
+            assert_eq!(said(cluster_name, wrong).len(), 1, "{wrong}");
+        }
+        assert!(said(cluster_name, "Demo_1")[0].contains("lower-case"));
+    }
+
+    #[test]
+    fn malformed_ranges_are_refused_with_what_would_be_right() {
+        assert!(said(cidr, "10.244.0.0/16").is_empty());
+        assert!(said(cidr, "10.244.0.0")[0].contains("10.244.0.0/16"));
+        assert!(said(cidr, "10.244.1.0/16")[0].contains("10.244.0.0/16"));
+        for wrong in [
+            "10.244.0.300/16",
+            "10.0.0.0/33",
+            "fd00::/64",
+            "0.0.0.0/0",
+            "10.0.0.0/30",
+        ] {
+            assert_eq!(said(cidr, wrong).len(), 1, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn overlapping_ranges_are_refused() {
+        let range = |text: &str| Planned::Known(text.to_owned());
+        let [a, b, c] = [range("10.96.0.0/16"), range("10.96.0.0/12"), range("10.244.0.0/16")];
+        let said = overlaps(&[
+            ("pod_cidr".into(), &a),
+            ("service_cidr".into(), &b),
+            ("network_cidr".into(), &c),
+        ]);
+        assert_eq!(said.len(), 1);
+        assert!(
+            said.to_string()
+                .contains("pod_cidr = 10.96.0.0/16 and service_cidr = 10.96.0.0/12 overlap")
+        );
+        assert!(overlaps(&[("pod_cidr".into(), &c), ("service_cidr".into(), &b)]).is_empty());
+        assert!(overlaps(&[("pod_cidr".into(), &Planned::Unknown), ("service_cidr".into(), &b)]).is_empty());
+    }
+
+    #[test]
+    fn versions_are_whole_supported_and_not_from_the_future() {
+        assert!(said(kubernetes_version, "1.34.1").is_empty());
+        assert!(said(kubernetes_version, "v1.34")[0].contains("1.34.1"));
+        assert!(said(kubernetes_version, "1.28.3")[0].contains("1.29"));
+        let mut diagnostics = Diagnostics::new();
+        kubernetes_version(&"1.99.0".into(), &Path::from("x"), &mut diagnostics);
+        assert_eq!(
+            diagnostics.iter().next().map(|one| one.severity),
+            Some(Severity::Warning)
+        );
+    }
+
+    #[test]
+    fn numbers_have_a_least() {
+        assert!(said(not_negative, Value::from(0)).is_empty());
+        assert!(said(not_negative, Value::from(-1))[0].contains("-1"));
+        assert!(said(positive, Value::from(0))[0].contains("1 or more"));
+    }
+
+    #[test]
+    fn labels_the_kubelet_may_not_set_are_refused() {
+        assert!(said(node_labels, map(&[("team", "web")])).is_empty());
+        for wrong in [
+            ("node-role.kubernetes.io/web", ""),
+            ("team", "a b"),
+            ("topology.kubernetes.io/zone", "z"),
+        ] {
+            let said = said(node_labels, map(&[wrong]));
+            assert!(said[0].contains(wrong.0), "{said:?}");
+        }
+    }
+
+    #[test]
+    fn the_providers_own_cloud_labels_cannot_be_given() {
+        assert!(said(cloud_labels, map(&[("team", "web")])).is_empty());
+        for wrong in [
+            ("multizone-cluster", "x"),
+            ("topology-zone", "x"),
+            ("Team", "x"),
+            ("team", "Web"),
+        ] {
+            assert_eq!(said(cloud_labels, map(&[wrong])).len(), 1, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn taints_have_one_of_three_effects() {
+        assert!(said(taint_effect, "NoSchedule").is_empty());
+        assert!(said(taint_effect, "noschedule")[0].contains("NoSchedule"));
+    }
+
+    #[test]
+    fn replica_keys_become_part_of_names() {
+        assert!(said(replica_keys, map(&[("a", "")])).is_empty());
+        assert_eq!(said(replica_keys, map(&[("A b", "")])).len(), 1);
+    }
+}

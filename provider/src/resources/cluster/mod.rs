@@ -1,0 +1,421 @@
+//! `multizone_cluster`: identity, network, endpoint and keys of a cluster.
+//!
+//! # Flow
+//! Create marks the cluster as unfinished (a secret named `…-creating`), makes the network, the firewall rules, the
+//! address, the keys and the settings, each idempotently, and takes the mark away.  A create that finds objects without
+//! the mark refuses to adopt them.  Update makes sure of the same objects again, which is also how drift is repaired.
+//! Delete is gated: nothing of the cluster may be left that is not this resource's own.
+
+mod objects;
+mod settings;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use async_trait::async_trait;
+use multizone_cloud::{ClusterName, Inventory};
+use multizone_schema::{Diagnostic, Diagnostics, Model, Nested, Path, Planned, PlannedModel};
+
+pub use settings::{ClusterFacts, ClusterSettings};
+
+use super::{
+    Created, Failed, PlanRequest, Planning, Resource, Updated, checks,
+    identity::{API_ADDRESS, ObjectId, SecretNames},
+    offers,
+    timeouts::{self, Timeouts},
+    trouble::{ADOPTED, CONTINUED, STILL_THERE, Situation, within},
+};
+use crate::{configuration::Configured, stop::Stop};
+
+/// The usual time for a cluster's objects, with much to spare.
+const TIMEOUT: Duration = Duration::from_secs(20 * 60);
+
+/// A cluster: its identity, its network, the zones it spans, the stable address of its API, and its keys.
+///
+/// The machines are those of `multizone_control_plane` and `multizone_node_group`. The keys are made once and kept in
+/// the cloud's secret store; none of them is in Terraform's state.
+#[derive(Model, Clone, Debug, PartialEq)]
+pub struct Cluster {
+    /// Name of the cluster, unique in its project and region: up to 32 lower-case letters, digits and hyphens.
+    #[attribute(required, requires_replace, validate = checks::cluster_name)]
+    pub name: String,
+    /// The zones it spans, by name. Adding one adds nothing but room for machines and disks; before one is removed,
+    /// what is in it must go. A zone that still holds something of the cluster is shown until it is empty.
+    #[attribute(required, nested, validate = checks::not_empty)]
+    pub zones: BTreeMap<String, Zone>,
+    /// Addresses of the pods.
+    #[attribute(optional, default = "10.244.0.0/16", requires_replace, validate = checks::cidr)]
+    pub pod_cidr: String,
+    /// Addresses of the services.
+    #[attribute(optional, default = "10.96.0.0/12", requires_replace, validate = checks::cidr)]
+    pub service_cidr: String,
+    /// Addresses of the machines. Defaults to a range of the cloud's.
+    #[attribute(optional, computed, keep_prior, requires_replace, validate = checks::cidr)]
+    pub network_cidr: String,
+    /// Refuse to destroy the cluster.
+    #[attribute(optional, default = false)]
+    pub deletion_protection: bool,
+    /// How long operations may take.
+    #[attribute(optional, nested)]
+    pub timeouts: Option<Timeouts>,
+    /// `REGION/NAME`; also what `terraform import` takes.
+    #[attribute(computed, keep_prior)]
+    pub id: String,
+    /// The region.
+    #[attribute(computed, keep_prior)]
+    pub region: String,
+    /// URL of the Kubernetes API: it never changes while the cluster lives.
+    #[attribute(computed, keep_prior)]
+    pub endpoint: String,
+    /// The stable address behind the endpoint.
+    #[attribute(computed, keep_prior)]
+    pub address: String,
+    /// Certificate of the cluster's authority, in PEM: public.
+    #[attribute(computed, keep_prior)]
+    pub ca_certificate: String,
+    /// Name of the network in the cloud.
+    #[attribute(computed, keep_prior)]
+    pub network: String,
+    /// What somebody changed behind Terraform's back; the next apply repairs it. Empty after every apply.
+    #[attribute(computed)]
+    pub drift: Vec<String>,
+}
+
+/// A zone that a cluster spans.
+#[derive(Nested, Clone, Debug, PartialEq, Default)]
+pub struct Zone {
+    /// Range of the zone's subnet, on clouds whose subnets are zonal; not on Compute Engine and the sandbox.
+    #[attribute(optional, validate = checks::cidr)]
+    pub subnet_cidr: Option<String>,
+}
+
+/// Serves `multizone_cluster`.
+#[derive(Debug)]
+pub struct ClusterResource;
+
+#[async_trait]
+impl Resource for ClusterResource {
+    type Model = Cluster;
+
+    fn type_name(&self) -> &'static str {
+        "multizone_cluster"
+    }
+
+    fn validate(&self, config: &ClusterPlanned) -> Diagnostics {
+        let with_default = |range: &Planned<String>, default: &str| match range {
+            Planned::Null => Planned::Known(default.to_owned()),
+            other => other.clone(),
+        };
+        let pods = with_default(&config.pod_cidr, "10.244.0.0/16");
+        let services = with_default(&config.service_cidr, "10.96.0.0/12");
+        let mut ranges: Vec<(Path, &Planned<String>)> = vec![
+            (Path::from("pod_cidr"), &pods),
+            (Path::from("service_cidr"), &services),
+            (Path::from("network_cidr"), &config.network_cidr),
+        ];
+        for (name, zone) in config.zones.known().into_iter().flatten() {
+            if let Some(zone) = zone.known() {
+                ranges.push((
+                    Path::from("zones").key(name).attribute("subnet_cidr"),
+                    &zone.subnet_cidr,
+                ));
+            }
+        }
+        checks::overlaps(&ranges)
+    }
+
+    async fn plan(&self, provider: &Configured, request: PlanRequest<'_, Cluster>) -> Planning<Cluster> {
+        let prior = request.prior.cloned();
+        let mut planning = Planning::of(request);
+        if let Some(zones) = planning.planned.zones.known() {
+            for zone in zones.keys() {
+                if prior.as_ref().is_none_or(|prior| !prior.zones.contains_key(zone)) {
+                    let path = Path::from("zones").key(zone);
+                    planning
+                        .diagnostics
+                        .extend(offers::check_zone(provider, path, zone).await);
+                }
+                if let Some(Planned::Known(subnet)) =
+                    zones.get(zone).and_then(Planned::known).map(|zone| &zone.subnet_cidr)
+                {
+                    planning.diagnostics.push(
+                        Diagnostic::error(
+                            "Zones have no subnets of their own here",
+                            format!(
+                                "{} gives zone {zone} the range {subnet}, but a subnet spans the region on {}. Leave it \
+                                 out; network_cidr is the range of the region's subnet.",
+                                Path::from("zones").key(zone).attribute("subnet_cidr"),
+                                provider.cloud().name(),
+                            ),
+                        )
+                        .at(Path::from("zones").key(zone).attribute("subnet_cidr")),
+                    );
+                }
+            }
+        }
+        planning.planned.region = Planned::Known(provider.cloud().region().to_owned());
+        if let Some(name) = planning.planned.name.known() {
+            let id = ObjectId::cluster(provider.cloud().region(), &ClusterName::new(name));
+            // A cluster's ID is known before it exists; the endpoint and the rest are the cloud's to say.
+            planning.planned.id = Planned::Known(id);
+        }
+        planning.planned.drift = Planned::Known(Vec::new());
+        if let Some(prior) =
+            prior.filter(|prior| prior.drift.iter().any(|line| line.starts_with(objects::ADDRESS_GONE)))
+        {
+            planning.diagnostics.push(
+                Diagnostic::error(
+                    "The cluster's address is gone",
+                    format!(
+                        "The address {} of cluster {} no longer exists in {}. It is in every certificate and every \
+                         node's configuration, and cannot be given out again by request: reserve it again by hand if the \
+                         cloud lets you, or destroy the cluster and create it anew.",
+                        prior.address, prior.name, prior.region
+                    ),
+                )
+                .at("address"),
+            );
+        }
+        planning
+    }
+
+    async fn plan_destroy(&self, _provider: &Configured, prior: &Cluster, _private: &[u8]) -> Diagnostics {
+        if prior.deletion_protection {
+            protected(prior).into()
+        } else {
+            Diagnostics::new()
+        }
+    }
+
+    async fn read(
+        &self,
+        provider: &Configured,
+        mut state: Cluster,
+        private: Vec<u8>,
+        _stop: &Stop,
+    ) -> Result<Option<(Cluster, Vec<u8>)>, Diagnostics> {
+        let cluster = ClusterName::new(&state.name);
+        let doing = format!("read cluster {cluster}");
+        let situation = Situation {
+            doing: &doing,
+            left: "Nothing was changed.",
+        };
+        let inventory = provider
+            .known_inventory(&cluster)
+            .await
+            .map_err(|error| situation.cloud(&error))?;
+        if inventory.network.is_none() && inventory.addresses.is_empty() && inventory.machines.is_empty() {
+            return Ok(None);
+        }
+        state.drift = objects::drift(provider.cloud().region(), &cluster, &state.pod_cidr, &inventory);
+        for zone in occupied(&inventory) {
+            state.zones.entry(zone).or_default();
+        }
+        Ok(Some((state, private)))
+    }
+
+    async fn create(
+        &self,
+        provider: &Configured,
+        planned: ClusterPlanned,
+        stop: &Stop,
+    ) -> Result<Created<Cluster>, Diagnostics> {
+        let timeout = timeouts::planned(&planned.timeouts, |timeouts| &timeouts.create);
+        let deadline = timeouts::deadline(timeout.as_ref(), TIMEOUT);
+        let wanted = objects::Wanted::of(&planned)?;
+        let doing = format!("create cluster {}", wanted.cluster);
+        let situation = Situation {
+            doing: &doing,
+            left: ADOPTED,
+        };
+        objects::refuse_foreign(provider, &wanted.cluster, &situation).await?;
+        let made = within(
+            deadline,
+            &situation,
+            objects::ensure(provider, &wanted, true, stop, &situation),
+        )
+        .await?;
+        Ok(Created::new(complete(provider, planned, made)?))
+    }
+
+    async fn update(
+        &self,
+        provider: &Configured,
+        prior: Cluster,
+        planned: ClusterPlanned,
+        private: Vec<u8>,
+        stop: &Stop,
+    ) -> Result<Updated<Cluster>, Failed<Cluster>> {
+        let failed = |diagnostics| Failed {
+            state: prior.clone(),
+            private: private.clone(),
+            diagnostics,
+        };
+        let timeout = timeouts::planned(&planned.timeouts, |timeouts| &timeouts.update);
+        let deadline = timeouts::deadline(timeout.as_ref(), TIMEOUT);
+        let wanted = objects::Wanted::of(&planned).map_err(failed)?;
+        let doing = format!("update cluster {}", wanted.cluster);
+        let situation = Situation {
+            doing: &doing,
+            left: CONTINUED,
+        };
+        let made = within(
+            deadline,
+            &situation,
+            objects::ensure(provider, &wanted, false, stop, &situation),
+        )
+        .await
+        .map_err(failed)?;
+        let state = complete(provider, planned, made).map_err(failed)?;
+        Ok(Updated::new(state, private))
+    }
+
+    async fn delete(
+        &self,
+        provider: &Configured,
+        prior: Cluster,
+        _private: Vec<u8>,
+        stop: &Stop,
+    ) -> Result<Diagnostics, Diagnostics> {
+        if prior.deletion_protection {
+            return Err(protected(&prior).into());
+        }
+        let timeout = prior.timeouts.as_ref().and_then(|timeouts| timeouts.delete.clone());
+        let deadline = timeouts::deadline(timeout.as_ref(), TIMEOUT);
+        let cluster = ClusterName::new(&prior.name);
+        let doing = format!("delete cluster {cluster}");
+        let situation = Situation {
+            doing: &doing,
+            left: STILL_THERE,
+        };
+        within(
+            deadline,
+            &situation,
+            objects::delete(provider, &cluster, stop, &situation),
+        )
+        .await?;
+        Ok(Diagnostics::new())
+    }
+
+    async fn import(&self, provider: &Configured, id: &str) -> Result<Cluster, Diagnostics> {
+        let malformed = |error: &dyn std::fmt::Display| {
+            Diagnostics::from(Diagnostic::error("Cannot import the cluster", format!("{error}.")))
+        };
+        let id = ObjectId::parse_cluster(id).map_err(|error| malformed(&error))?;
+        let region = provider.cloud().region();
+        if id.region != region {
+            return Err(malformed(&format!(
+                "the provider works on region {region}, not on {}",
+                id.region
+            )));
+        }
+        let doing = format!("import cluster {}", id.cluster);
+        let situation = Situation {
+            doing: &doing,
+            left: "Nothing was changed.",
+        };
+        let facts = ClusterFacts::find(provider, &id.cluster, &situation).await?;
+        let inventory = provider
+            .inventory(&id.cluster)
+            .await
+            .map_err(|error| situation.cloud(&error))?;
+        let network = inventory.network.as_ref();
+        Ok(Cluster {
+            name: id.cluster.to_string(),
+            zones: occupied(&inventory)
+                .into_iter()
+                .map(|zone| (zone, Zone::default()))
+                .collect(),
+            pod_cidr: facts.settings.pod_cidr.clone(),
+            service_cidr: facts.settings.service_cidr.clone(),
+            network_cidr: network
+                .and_then(|network| network.subnets.first())
+                .map(|subnet| subnet.cidr.to_string())
+                .unwrap_or_default(),
+            deletion_protection: false,
+            timeouts: None,
+            id: ObjectId::cluster(region, &id.cluster),
+            region: region.to_owned(),
+            endpoint: facts.endpoint.url(),
+            address: facts.endpoint.host.clone(),
+            ca_certificate: facts.settings.ca_certificate.clone(),
+            network: network.map(|network| network.name.clone()).unwrap_or_default(),
+            drift: Vec::new(),
+        })
+    }
+}
+
+/// The planned object with what only the cloud could tell.
+fn complete(provider: &Configured, mut planned: ClusterPlanned, made: objects::Made) -> Result<Cluster, Diagnostics> {
+    let region = provider.cloud().region();
+    planned.id = ObjectId::cluster(region, &made.cluster).into();
+    planned.region = region.into();
+    planned.network_cidr = made.network_cidr.into();
+    planned.endpoint = made.endpoint.url().into();
+    planned.address = made.endpoint.host.into();
+    planned.ca_certificate = made.ca_certificate.into();
+    planned.network = made.network.into();
+    planned.drift = Planned::Known(Vec::new());
+    planned.into_known()
+}
+
+fn protected(cluster: &Cluster) -> Diagnostic {
+    Diagnostic::error(
+        "The cluster is protected",
+        format!(
+            "deletion_protection of cluster {} in {} is true, so it is not destroyed; nothing was changed. To destroy it, \
+             set deletion_protection to false and apply that first.",
+            cluster.name, cluster.region
+        ),
+    )
+    .at("deletion_protection")
+}
+
+/// The zones in which something of the cluster is.
+fn occupied(inventory: &Inventory) -> Vec<String> {
+    let machines = inventory.machines.iter().map(|machine| machine.zone.clone());
+    let disks = inventory.disks.iter().map(|disk| disk.zone.clone());
+    let mut zones: Vec<String> = machines.chain(disks).collect();
+    zones.sort();
+    zones.dedup();
+    zones
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> ClusterPlanned {
+        ClusterPlanned {
+            name: "demo".into(),
+            zones: Planned::Known(BTreeMap::new()),
+            pod_cidr: Planned::Null,
+            service_cidr: Planned::Null,
+            network_cidr: Planned::Null,
+            deletion_protection: Planned::Null,
+            timeouts: Planned::Null,
+            id: Planned::Null,
+            region: Planned::Null,
+            endpoint: Planned::Null,
+            address: Planned::Null,
+            ca_certificate: Planned::Null,
+            network: Planned::Null,
+            drift: Planned::Null,
+        }
+    }
+
+    #[test]
+    fn ranges_are_checked_against_the_defaults_too() {
+        assert!(ClusterResource.validate(&config()).is_empty());
+        let overlapping = ClusterPlanned {
+            pod_cidr: "10.96.0.0/16".into(),
+            ..config()
+        };
+        let said = ClusterResource.validate(&overlapping).to_string();
+        assert!(said.contains("service_cidr = 10.96.0.0/12"), "{said}");
+        let network = ClusterPlanned {
+            network_cidr: "10.244.128.0/20".into(),
+            ..config()
+        };
+        assert!(ClusterResource.validate(&network).has_errors());
+    }
+}

@@ -1,0 +1,442 @@
+//! The objects of a cluster in its cloud: made sure of, compared, deleted.
+
+use std::time::Duration;
+
+use ipnet::Ipv4Net;
+use multizone_cloud::{AddressSpec, ClusterName, FirewallSpec, Inventory, Labels, NetworkSpec, Role, SecretSpec};
+use multizone_kubernetes::{
+    API_SERVER_PORT,
+    endpoint::ControlPlaneEndpoint,
+    pki::{ClusterPki, NodeCredential},
+};
+use multizone_schema::{Diagnostic, Diagnostics, Planned};
+use tracing::info;
+
+use super::{ClusterPlanned, ClusterSettings, Situation};
+use crate::{
+    configuration::Configured,
+    resources::identity::{API_ADDRESS, SecretNames, cluster_labels},
+    stop::Stop,
+};
+
+/// How the line about a lost address begins.
+pub(super) const ADDRESS_GONE: &str = "the API's address is gone";
+
+/// The node groups' credential lives as long as the cluster's authority; what it may do is little.
+const NODE_CREDENTIAL_LIFETIME: Duration = Duration::from_secs(3600 * 24 * 365 * 9);
+
+/// What the configuration asks for.
+pub(super) struct Wanted {
+    pub(super) cluster: ClusterName,
+    zones: Vec<(String, Option<Ipv4Net>)>,
+    pod_cidr: String,
+    service_cidr: String,
+    network_cidr: Option<Ipv4Net>,
+}
+
+impl Wanted {
+    pub(super) fn of(planned: &ClusterPlanned) -> Result<Self, Diagnostics> {
+        let missing = |name: &str| {
+            Diagnostic::error("Value not known", format!("{name} has no value when it is applied.")).at(name)
+        };
+        let text = |value: &Planned<String>, name| value.known().cloned().ok_or_else(|| missing(name));
+        let zones = planned.zones.known().ok_or_else(|| missing("zones"))?;
+        let subnet = |zone: &Planned<super::ZonePlanned>| zone.known()?.subnet_cidr.known()?.parse().ok();
+        Ok(Self {
+            cluster: ClusterName::new(text(&planned.name, "name")?),
+            zones: zones.iter().map(|(name, zone)| (name.clone(), subnet(zone))).collect(),
+            pod_cidr: text(&planned.pod_cidr, "pod_cidr")?,
+            service_cidr: text(&planned.service_cidr, "service_cidr")?,
+            network_cidr: planned.network_cidr.known().and_then(|range| range.parse().ok()),
+        })
+    }
+}
+
+/// What was made.
+pub(super) struct Made {
+    pub(super) cluster: ClusterName,
+    pub(super) network: String,
+    pub(super) network_cidr: String,
+    pub(super) endpoint: ControlPlaneEndpoint,
+    pub(super) ca_certificate: String,
+}
+
+/// The firewall rules: what reaches the API, and what the cluster's machines say to one another.
+fn firewall_rules(cluster: &ClusterName, pod_cidr: &str) -> [FirewallSpec; 2] {
+    let rule = |name: &str| FirewallSpec {
+        cluster: cluster.clone(),
+        name: name.to_owned(),
+        source_ranges: Vec::new(),
+        source_roles: Vec::new(),
+        target_roles: Vec::new(),
+        tcp_ports: Vec::new(),
+        all_protocols: false,
+    };
+    let anywhere = Ipv4Net::default();
+    [
+        FirewallSpec {
+            source_ranges: vec![anywhere],
+            target_roles: vec![Role::Master],
+            tcp_ports: vec![(API_SERVER_PORT, API_SERVER_PORT)],
+            ..rule("api")
+        },
+        // kubeadm's ports, the pod network's own (VXLAN, BGP, whatever it is), and pods without translation.
+        FirewallSpec {
+            source_ranges: pod_cidr.parse().into_iter().collect(),
+            source_roles: vec![Role::Master, Role::Worker],
+            all_protocols: true,
+            ..rule("internal")
+        },
+    ]
+}
+
+/// Refuses objects that exist and that no unfinished create has left.
+pub(super) async fn refuse_foreign(
+    provider: &Configured,
+    cluster: &ClusterName,
+    situation: &Situation<'_>,
+) -> Result<(), Diagnostics> {
+    let region = provider.cloud().region();
+    let inventory = provider
+        .inventory(cluster)
+        .await
+        .map_err(|error| situation.cloud(&error))?;
+    let secrets = SecretNames::of(region, cluster);
+    if inventory.is_empty() || inventory.secrets.contains(&secrets.creating) {
+        return Ok(());
+    }
+    Err(Diagnostic::error(
+        "The cluster exists already",
+        format!(
+            "Region {region} already holds objects of a cluster {cluster}, and no unfinished create left them: {}. Nothing \
+             was changed. Import it with: terraform import multizone_cluster.NAME {region}/{cluster}, or choose another \
+             name.",
+            listed(&inventory)
+        ),
+    )
+    .at("name")
+    .into())
+}
+
+/// Makes sure of everything.  `fresh` is a create, which may make keys and marks itself as unfinished meanwhile.
+pub(super) async fn ensure(
+    provider: &Configured,
+    wanted: &Wanted,
+    fresh: bool,
+    stop: &Stop,
+    situation: &Situation<'_>,
+) -> Result<Made, Diagnostics> {
+    let Wanted {
+        cluster,
+        zones,
+        pod_cidr,
+        service_cidr,
+        network_cidr,
+    } = wanted;
+    let cloud = provider.cloud();
+    let labels = cluster_labels(cluster);
+    let secrets = SecretNames::of(cloud.region(), cluster);
+    let failed = |error| situation.cloud(&error);
+    let step = |number: u32, what: &str| -> Result<(), Diagnostics> {
+        info!(cluster = %cluster, "step {number} of 5: {what}");
+        if stop.requested() {
+            Err(situation.stopped())
+        } else {
+            Ok(())
+        }
+    };
+    provider.forget(cluster).await;
+
+    step(1, "network")?;
+    if fresh {
+        store(provider, cluster, &secrets.creating, b"{}".to_vec(), &labels)
+            .await
+            .map_err(failed)?;
+    }
+    let spec = NetworkSpec {
+        cluster: cluster.clone(),
+        cidr: *network_cidr,
+        zones: zones.clone(),
+        labels: labels.clone(),
+    };
+    let network = cloud.ensure_network(&spec).await.map_err(failed)?;
+    step(2, "firewall rules")?;
+    for rule in firewall_rules(cluster, pod_cidr) {
+        cloud.ensure_firewall_rule(&rule).await.map_err(failed)?;
+    }
+    step(3, "the API's address")?;
+    let spec = AddressSpec {
+        cluster: cluster.clone(),
+        name: API_ADDRESS.to_owned(),
+        labels: labels.clone(),
+    };
+    let address = cloud.ensure_address(&spec).await.map_err(failed)?;
+    step(4, "keys")?;
+    let pki = keys(provider, cluster, &secrets.keys, fresh, &labels, situation).await?;
+    let ca_certificate = pki.ca.certificate_pem.clone();
+    let credential = node_credential(provider, &pki, situation)?;
+    store(
+        provider,
+        cluster,
+        &secrets.node_credential,
+        credential.to_secret(),
+        &labels,
+    )
+    .await
+    .map_err(failed)?;
+    step(5, "settings")?;
+    let settings = ClusterSettings::new(pod_cidr.clone(), service_cidr.clone(), ca_certificate.clone());
+    store(provider, cluster, &secrets.settings, settings.to_json(), &labels)
+        .await
+        .map_err(failed)?;
+    if fresh {
+        cloud.delete_secret(&secrets.creating).await.map_err(failed)?;
+    }
+    provider.forget(cluster).await;
+    Ok(Made {
+        cluster: cluster.clone(),
+        network_cidr: network
+            .subnets
+            .first()
+            .map(|subnet| subnet.cidr.to_string())
+            .unwrap_or_default(),
+        network: network.name,
+        endpoint: ControlPlaneEndpoint::new(address.address.to_string()),
+        ca_certificate,
+    })
+}
+
+async fn store(
+    provider: &Configured,
+    cluster: &ClusterName,
+    name: &str,
+    content: Vec<u8>,
+    labels: &Labels,
+) -> multizone_cloud::Result<Vec<u8>> {
+    let spec = SecretSpec {
+        cluster: cluster.clone(),
+        name: name.to_owned(),
+        content,
+        labels: labels.clone(),
+    };
+    provider.cloud().ensure_secret(&spec).await
+}
+
+/// The cluster's keys.  They are made once: other keys would lock every node out, so a lost secret is an error.
+async fn keys(
+    provider: &Configured,
+    cluster: &ClusterName,
+    name: &str,
+    fresh: bool,
+    labels: &Labels,
+    situation: &Situation<'_>,
+) -> Result<ClusterPki, Diagnostics> {
+    let unusable = |error: multizone_kubernetes::pki::PkiError| {
+        situation.error(
+            &format!("The keys of cluster {cluster} in secret {name} are unusable: {error}."),
+            "Restore the secret's earlier version in the secret store, then apply again.",
+        )
+    };
+    let failed = |error| situation.cloud(&error);
+    let stored = match provider.cloud().secret(name).await.map_err(failed)? {
+        Some(stored) => stored,
+        None if fresh => {
+            let made = ClusterPki::generate(provider.now()).map_err(unusable)?;
+            store(provider, cluster, name, made.to_secret(), labels)
+                .await
+                .map_err(failed)?
+        }
+        None => {
+            return Err(situation.error(
+                &format!("The secret {name} with the keys of cluster {cluster} is gone."),
+                "Restore it in the secret store; the masters have the same files in /etc/kubernetes/pki. New keys would \
+                 lock every node out.",
+            ));
+        }
+    };
+    ClusterPki::from_secret(&stored).map_err(unusable)
+}
+
+fn node_credential(
+    provider: &Configured,
+    pki: &ClusterPki,
+    situation: &Situation<'_>,
+) -> Result<NodeCredential, Diagnostics> {
+    pki.node_credential(provider.now(), NODE_CREDENTIAL_LIFETIME)
+        .map_err(|error| {
+            situation.error(
+                &format!("The node groups' credential cannot be made: {error}."),
+                "This is an error in the provider.",
+            )
+        })
+}
+
+/// What differs from what was made, in words.
+pub(super) fn drift(region: &str, cluster: &ClusterName, pod_cidr: &str, inventory: &Inventory) -> Vec<String> {
+    let mut drift = Vec::new();
+    if inventory.network.is_none() {
+        drift.push("the network is gone".to_owned());
+    } else if inventory
+        .network
+        .as_ref()
+        .is_some_and(|network| network.subnets.is_empty())
+    {
+        drift.push("the network has no subnet".to_owned());
+    }
+    for wanted in firewall_rules(cluster, pod_cidr) {
+        match inventory.firewall_rule(&wanted.name) {
+            None => drift.push(format!("the firewall rule {} is gone", wanted.name)),
+            Some(rule) => {
+                if let Some(unexpected) = &rule.unexpected {
+                    drift.push(format!("the firewall rule {} was changed: {unexpected}", wanted.name));
+                } else if !same_rule(&rule.spec, &wanted) {
+                    drift.push(format!(
+                        "the firewall rule {} lets other traffic through than it should",
+                        wanted.name
+                    ));
+                }
+            }
+        }
+    }
+    if inventory.address(API_ADDRESS).is_none() {
+        drift.push(ADDRESS_GONE.to_owned());
+    }
+    let secrets = SecretNames::of(region, cluster);
+    for (name, what) in [
+        (&secrets.keys, "keys"),
+        (&secrets.node_credential, "node groups' credential"),
+        (&secrets.settings, "settings"),
+    ] {
+        if !inventory.secrets.contains(name) {
+            drift.push(format!("the secret {name} with the {what} is gone"));
+        }
+    }
+    drift
+}
+
+fn same_rule(one: &FirewallSpec, other: &FirewallSpec) -> bool {
+    let sorted = |rule: &FirewallSpec| {
+        let mut rule = rule.clone();
+        rule.source_ranges.sort();
+        rule.source_roles.sort();
+        rule.target_roles.sort();
+        rule.tcp_ports.sort_unstable();
+        rule
+    };
+    sorted(one) == sorted(other)
+}
+
+/// Deletes everything, once nothing is left that is not the cluster's own.
+pub(super) async fn delete(
+    provider: &Configured,
+    cluster: &ClusterName,
+    stop: &Stop,
+    situation: &Situation<'_>,
+) -> Result<(), Diagnostics> {
+    let cloud = provider.cloud();
+    let failed = |error| situation.cloud(&error);
+    let inventory = provider.inventory(cluster).await.map_err(failed)?;
+    if !inventory.machines.is_empty() || !inventory.disks.is_empty() {
+        return Err(situation.error(
+            &format!("Cluster {cluster} still has {}.", listed(&inventory)),
+            "Destroy the node groups, the control plane and the disks first: terraform destroy does so in the right order \
+             when they refer to the cluster. What is not in Terraform's state has to be deleted in the cloud.",
+        ));
+    }
+    let secrets = SecretNames::of(cloud.region(), cluster);
+    let step = |number: u32, what: &str| -> Result<(), Diagnostics> {
+        info!(cluster = %cluster, "step {number} of 5: delete {what}");
+        if stop.requested() {
+            Err(situation.stopped())
+        } else {
+            Ok(())
+        }
+    };
+    step(1, "firewall rules")?;
+    for rule in &inventory.firewall_rules {
+        cloud.delete_firewall_rule(cluster, &rule.name).await.map_err(failed)?;
+    }
+    step(2, "the API's address")?;
+    for address in &inventory.addresses {
+        cloud.delete_address(cluster, &address.name).await.map_err(failed)?;
+    }
+    step(3, "network")?;
+    cloud.delete_network(cluster).await.map_err(failed)?;
+    step(4, "snapshots")?;
+    for snapshot in &inventory.snapshots {
+        cloud.delete_snapshot(snapshot).await.map_err(failed)?;
+    }
+    step(5, "secrets")?;
+    for secret in [
+        secrets.settings,
+        secrets.node_credential,
+        secrets.keys,
+        secrets.creating,
+    ] {
+        cloud.delete_secret(&secret).await.map_err(failed)?;
+    }
+    provider.forget(cluster).await;
+    Ok(())
+}
+
+/// What there is, for a message.
+fn listed(inventory: &Inventory) -> String {
+    let mut things: Vec<String> = Vec::new();
+    things.extend(
+        inventory
+            .machines
+            .iter()
+            .map(|machine| format!("machine {} in {}", machine.name, machine.zone)),
+    );
+    things.extend(
+        inventory
+            .disks
+            .iter()
+            .map(|disk| format!("disk {} in {}", disk.name, disk.zone)),
+    );
+    if things.is_empty() {
+        things.extend(
+            inventory
+                .network
+                .iter()
+                .map(|network| format!("network {}", network.name)),
+        );
+        things.extend(
+            inventory
+                .addresses
+                .iter()
+                .map(|address| format!("address {}", address.address)),
+        );
+        things.extend(inventory.secrets.iter().map(|secret| format!("secret {secret}")));
+    }
+    let more = things.len().saturating_sub(8);
+    things.truncate(8);
+    if more > 0 {
+        things.push(format!("{more} more"));
+    }
+    things.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let cluster = ClusterName::new("demo");
+        let drift = drift("us-central1", &cluster, "10.244.0.0/16", &Inventory::default());
+        assert_eq!(drift.len(), 7, "{drift:?}");
+        assert_eq!(drift[0], "the network is gone");
+        assert!(drift[3].starts_with(ADDRESS_GONE));
+    }
+
+    #[test]
+    fn a_rule_is_the_same_in_any_order() {
+        let [_, internal] = firewall_rules(&ClusterName::new("demo"), "10.244.0.0/16");
+        let mut other = internal.clone();
+        other.source_roles.reverse();
+        assert!(same_rule(&internal, &other));
+        other.all_protocols = false;
+        assert!(!same_rule(&internal, &other));
+    }
+}

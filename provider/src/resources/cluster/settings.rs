@@ -1,0 +1,171 @@
+//! What others have to know about a cluster, found in its cloud: only `multizone_cluster` has it in its state.
+
+use std::time::Duration;
+
+use multizone_cloud::ClusterName;
+use multizone_kubernetes::{
+    cluster_access::{Cluster as ClusterConnection, ClusterAddress},
+    endpoint::ControlPlaneEndpoint,
+    pki::ClusterPki,
+};
+use multizone_schema::Diagnostics;
+use serde::{Deserialize, Serialize};
+
+use super::{API_ADDRESS, SecretNames, Situation};
+use crate::configuration::Configured;
+
+/// A certificate for one operation outlives the longest of them.
+const OPERATOR_LIFETIME: Duration = Duration::from_secs(2 * 3600);
+
+/// The format of [`ClusterSettings`] that this release writes.
+const FORMAT: u32 = 1;
+
+/// What a cluster's control plane and node groups have to know; kept beside the keys, and not secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterSettings {
+    format: u32,
+    /// Addresses of the pods.
+    pub pod_cidr: String,
+    /// Addresses of the services.
+    pub service_cidr: String,
+    /// Certificate of the cluster's authority, in PEM.
+    pub ca_certificate: String,
+}
+
+impl ClusterSettings {
+    /// Settings in this release's format.
+    pub fn new(pod_cidr: String, service_cidr: String, ca_certificate: String) -> Self {
+        Self {
+            format: FORMAT,
+            pod_cidr,
+            service_cidr,
+            ca_certificate,
+        }
+    }
+
+    /// As they are stored.
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("text and numbers always serialise")
+    }
+
+    /// As they were stored.
+    pub fn from_json(json: &[u8]) -> Result<Self, String> {
+        let settings: Self = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+        if settings.format == FORMAT {
+            Ok(settings)
+        } else {
+            Err(format!("format {} is not known", settings.format))
+        }
+    }
+}
+
+/// A cluster that exists.
+#[derive(Clone, Debug)]
+pub struct ClusterFacts {
+    /// Its name.
+    pub cluster: ClusterName,
+    /// Names of its secrets.
+    pub secrets: SecretNames,
+    /// Its settings.
+    pub settings: ClusterSettings,
+    /// Where its API answers.
+    pub endpoint: ControlPlaneEndpoint,
+}
+
+impl ClusterFacts {
+    /// Finds a cluster of this region.
+    pub async fn find(
+        provider: &Configured,
+        cluster: &ClusterName,
+        situation: &Situation<'_>,
+    ) -> Result<Self, Diagnostics> {
+        let secrets = SecretNames::of(provider.cloud().region(), cluster);
+        let missing =
+            |what: &str| {
+                situation.error(
+                &format!("Cluster {cluster} in region {} has no {what}.", provider.cloud().region()),
+                "Create it with multizone_cluster first; refer to it as multizone_cluster.NAME.name, so that Terraform \
+                 knows the order.",
+            )
+            };
+        let settings = provider
+            .cloud()
+            .secret(&secrets.settings)
+            .await
+            .map_err(|error| situation.cloud(&error))?;
+        let settings =
+            settings.ok_or_else(|| missing("settings: it does not exist, or its create has not finished"))?;
+        let settings = ClusterSettings::from_json(&settings).map_err(|error| {
+            situation.error(
+                &format!("The secret {} cannot be read: {error}.", secrets.settings),
+                "Restore its earlier version in the secret store, then apply again.",
+            )
+        })?;
+        let inventory = provider
+            .known_inventory(cluster)
+            .await
+            .map_err(|error| situation.cloud(&error))?;
+        let address = inventory
+            .address(API_ADDRESS)
+            .ok_or_else(|| missing("stable address"))?;
+        let endpoint = ControlPlaneEndpoint::new(address.address.to_string());
+        Ok(Self {
+            cluster: cluster.clone(),
+            secrets,
+            settings,
+            endpoint,
+        })
+    }
+
+    /// The cluster's keys: for its owner.
+    pub async fn pki(&self, provider: &Configured, situation: &Situation<'_>) -> Result<ClusterPki, Diagnostics> {
+        let name = &self.secrets.keys;
+        let unusable = |what: &str| {
+            situation.error(
+                &format!("The secret {name} with the keys of cluster {} {what}.", self.cluster),
+                "Restore its earlier version in the secret store; the masters have the same files in /etc/kubernetes/pki.",
+            )
+        };
+        let stored = provider
+            .cloud()
+            .secret(name)
+            .await
+            .map_err(|error| situation.cloud(&error))?;
+        let stored = stored.ok_or_else(|| unusable("is gone"))?;
+        ClusterPki::from_secret(&stored).map_err(|error| unusable(&format!("cannot be read: {error}")))
+    }
+
+    /// A connection to the API for one operation of the cluster's owner.
+    pub async fn connect_as_operator(
+        &self,
+        provider: &Configured,
+        situation: &Situation<'_>,
+    ) -> Result<ClusterConnection, Diagnostics> {
+        let pki = self.pki(provider, situation).await?;
+        let failed = |error: &dyn std::fmt::Display| {
+            situation.error(
+                &format!("Cannot connect to the Kubernetes API: {error}."),
+                "This is an error in the provider.",
+            )
+        };
+        let credential = pki
+            .operator_credential(provider.now(), OPERATOR_LIFETIME)
+            .map_err(|error| failed(&error))?;
+        let address = ClusterAddress::new(&self.endpoint, self.settings.ca_certificate.clone());
+        ClusterConnection::connect(&address, &credential).map_err(|error| failed(&error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_read_as_they_are_written_and_later_formats_are_refused() {
+        let settings = ClusterSettings::new("10.244.0.0/16".into(), "10.96.0.0/12".into(), "PEM".into());
+        assert_eq!(ClusterSettings::from_json(&settings.to_json()), Ok(settings.clone()));
+        let later = ClusterSettings { format: 2, ..settings };
+        assert!(ClusterSettings::from_json(&later.to_json()).is_err());
+        assert!(ClusterSettings::from_json(b"{}").is_err());
+    }
+}

@@ -1,0 +1,686 @@
+//! `multizone_disk`: a zonal disk that says where it is, renders its PersistentVolume, and moves with its data.
+//!
+//! # Flow of a move
+//! A disk cannot leave its zone, so its data moves: refuse while it is attached; take a snapshot; make the disk in the
+//! new zone from it, marked as unfinished; delete the old one (which the cloud refuses if it was attached meanwhile);
+//! take the mark and the snapshot away.  As long as the old disk exists it is the one that counts: a move that was
+//! interrupted begins anew with a fresh snapshot.  Once it is gone, the new one counts, and Read finds it.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use async_trait::async_trait;
+use multizone_cloud::{CloudError, ClusterName, Disk as CloudDisk, DiskSpec, Inventory, Labels, label};
+use multizone_kubernetes::persistent_volume::{self, PersistentVolumeSettings, VolumeSource};
+use multizone_schema::{Diagnostic, Diagnostics, Model, Path, Planned, PlannedModel};
+use tracing::info;
+
+use super::{
+    Created, Failed, PlanRequest, Planning, Resource, Updated, checks,
+    identity::{LONGEST_OBJECT_NAME, ObjectId, disk_name, zonal_labels},
+    offers,
+    timeouts::{self, Timeouts},
+    trouble::{ADOPTED, CONTINUED, STILL_THERE, Situation, within},
+};
+use crate::{configuration::Configured, stop::Stop};
+
+/// The usual time for a disk, with much to spare; moving a large one takes longer.
+const TIMEOUT: Duration = Duration::from_secs(30 * 60);
+
+/// A zonal disk of a cluster, labelled with its region and zone.
+///
+/// `persistent_volume` is its PersistentVolume, usable only in its zone. A larger `size_gb` grows it in place; another
+/// `zone` moves its data there through a snapshot, while it is attached to no machine.
+#[derive(Model, Clone, Debug, PartialEq)]
+pub struct Disk {
+    /// Name of the cluster.
+    #[attribute(required, requires_replace, validate = checks::cluster_name)]
+    pub cluster: String,
+    /// Name of the disk within the cluster. In the cloud it is called `CLUSTER-NAME`.
+    #[attribute(required, requires_replace, validate = checks::object_name)]
+    pub name: String,
+    /// The zone it is in. Another zone moves the data.
+    #[attribute(required)]
+    pub zone: String,
+    /// Size in GiB. A disk grows in place; it never shrinks.
+    #[attribute(required, validate = checks::positive)]
+    pub size_gb: i64,
+    /// Kind of disk, for example `pd-balanced` or `pd-ssd`.
+    #[attribute(optional, default = "pd-balanced")]
+    pub disk_type: String,
+    /// Further labels in the cloud.
+    #[attribute(optional, validate = checks::cloud_labels)]
+    pub labels: Option<BTreeMap<String, String>>,
+    /// Filesystem that the PersistentVolume names; it is made at the first mount.
+    #[attribute(optional, default = "ext4")]
+    pub filesystem: String,
+    /// Storage class that the PersistentVolume names; empty for claims without a class.
+    #[attribute(optional, default = "")]
+    pub storage_class: String,
+    /// Also label the PersistentVolume with the failure-domain.beta.kubernetes.io pair.
+    #[attribute(optional, default = false)]
+    pub legacy_zone_labels: bool,
+    /// Refuse to destroy the disk.
+    #[attribute(optional, default = false)]
+    pub deletion_protection: bool,
+    /// How long operations may take.
+    #[attribute(optional, nested)]
+    pub timeouts: Option<Timeouts>,
+    /// `REGION/CLUSTER/NAME`; also what `terraform import` takes.
+    #[attribute(computed, keep_prior)]
+    pub id: String,
+    /// The region.
+    #[attribute(computed, keep_prior)]
+    pub region: String,
+    /// All its labels in the cloud: `labels`, its region and zone, and the provider's own.
+    #[attribute(computed)]
+    pub labels_all: BTreeMap<String, String>,
+    /// The disk as a PersistentVolume, for `kubectl apply -f -`.
+    #[attribute(computed)]
+    pub persistent_volume: String,
+}
+
+/// Serves `multizone_disk`.
+#[derive(Debug)]
+pub struct DiskResource;
+
+#[async_trait]
+impl Resource for DiskResource {
+    type Model = Disk;
+
+    fn type_name(&self) -> &'static str {
+        "multizone_disk"
+    }
+
+    fn validate(&self, config: &DiskPlanned) -> Diagnostics {
+        let (Some(cluster), Some(name)) = (config.cluster.known(), config.name.known()) else {
+            return Diagnostics::new();
+        };
+        let name = disk_name(&ClusterName::new(cluster), name);
+        if name.len() <= LONGEST_OBJECT_NAME {
+            return Diagnostics::new();
+        }
+        Diagnostic::error(
+            "Name that the cloud refuses",
+            format!(
+                "In the cloud the disk would be called {name}, which has {} characters; {LONGEST_OBJECT_NAME} are the \
+                 most. Shorten name.",
+                name.len()
+            ),
+        )
+        .at("name")
+        .into()
+    }
+
+    async fn plan(&self, provider: &Configured, request: PlanRequest<'_, Disk>) -> Planning<Disk> {
+        let prior = request.prior.cloned();
+        let mut planning = Planning::of(request);
+        let planned = &mut planning.planned;
+        let region = provider.cloud().region();
+        planned.region = region.into();
+        if let (Some(cluster), Some(name)) = (planned.cluster.known(), planned.name.known()) {
+            planned.id = ObjectId::object(region, &ClusterName::new(cluster), name).into();
+        }
+        planned.labels_all = wanted_labels(provider, planned).map_or(Planned::Unknown, |labels| {
+            labels
+                .into_iter()
+                .map(|(key, value)| (key, value.into()))
+                .collect::<BTreeMap<_, _>>()
+                .into()
+        });
+        planned.persistent_volume = volume(provider, planned).map_or(Planned::Unknown, Planned::Known);
+        if let Some(zone) = planned.zone.known() {
+            if prior.as_ref().is_none_or(|prior| prior.zone != *zone) {
+                let found = offers::check_zone(provider, Path::from("zone"), zone).await;
+                planning.diagnostics.extend(found);
+            }
+        }
+        if let Some(prior) = prior {
+            planning.diagnostics.extend(refusals(&prior, &planning.planned));
+        }
+        planning
+    }
+
+    async fn plan_destroy(&self, _provider: &Configured, prior: &Disk, _private: &[u8]) -> Diagnostics {
+        if prior.deletion_protection {
+            protected(prior).into()
+        } else {
+            Diagnostics::new()
+        }
+    }
+
+    async fn read(
+        &self,
+        provider: &Configured,
+        mut state: Disk,
+        private: Vec<u8>,
+        _stop: &Stop,
+    ) -> Result<Option<(Disk, Vec<u8>)>, Diagnostics> {
+        let cluster = ClusterName::new(&state.cluster);
+        let doing = format!("read disk {}", state.name);
+        let situation = Situation {
+            doing: &doing,
+            left: "Nothing was changed.",
+        };
+        let inventory = provider
+            .known_inventory(&cluster)
+            .await
+            .map_err(|error| situation.cloud(&error))?;
+        let name = disk_name(&cluster, &state.name);
+        // A move that was interrupted after the old disk's deletion leaves it in another zone.
+        let elsewhere = || {
+            inventory
+                .disks
+                .iter()
+                .find(|disk| disk.name == name && belongs(disk, &state.name))
+        };
+        let Some(found) = inventory.disk(&state.zone, &name).or_else(elsewhere) else {
+            return Ok(None);
+        };
+        if found.zone != state.zone {
+            state.zone.clone_from(&found.zone);
+            state.persistent_volume = volume(provider, &state.clone().into()).unwrap_or_default();
+        }
+        state.size_gb = found.size_gb;
+        state.disk_type.clone_from(&found.disk_type);
+        // Labels that somebody else added are theirs.
+        let ours = |key: &String| state.labels_all.contains_key(key) || key == label::CREATING;
+        state.labels_all = found
+            .labels
+            .iter()
+            .filter(|(key, _)| ours(key))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
+        Ok(Some((state, private)))
+    }
+
+    async fn create(
+        &self,
+        provider: &Configured,
+        planned: DiskPlanned,
+        _stop: &Stop,
+    ) -> Result<Created<Disk>, Diagnostics> {
+        let timeout = timeouts::planned(&planned.timeouts, |timeouts| &timeouts.create);
+        let deadline = timeouts::deadline(timeout.as_ref(), TIMEOUT);
+        let disk = complete(provider, planned)?;
+        let doing = format!("create disk {} of cluster {}", disk.name, disk.cluster);
+        let situation = Situation {
+            doing: &doing,
+            left: ADOPTED,
+        };
+        within(deadline, &situation, create(provider, &disk, &situation)).await?;
+        Ok(Created::new(disk))
+    }
+
+    async fn update(
+        &self,
+        provider: &Configured,
+        prior: Disk,
+        planned: DiskPlanned,
+        private: Vec<u8>,
+        stop: &Stop,
+    ) -> Result<Updated<Disk>, Failed<Disk>> {
+        let failed = |diagnostics| Failed {
+            state: prior.clone(),
+            private: private.clone(),
+            diagnostics,
+        };
+        let timeout = timeouts::planned(&planned.timeouts, |timeouts| &timeouts.update);
+        let deadline = timeouts::deadline(timeout.as_ref(), TIMEOUT);
+        let disk = complete(provider, planned).map_err(failed)?;
+        let doing = format!("update disk {} of cluster {}", disk.name, disk.cluster);
+        let situation = Situation {
+            doing: &doing,
+            left: CONTINUED,
+        };
+        within(deadline, &situation, update(provider, &prior, &disk, stop, &situation))
+            .await
+            .map_err(failed)?;
+        Ok(Updated::new(disk, private))
+    }
+
+    async fn delete(
+        &self,
+        provider: &Configured,
+        prior: Disk,
+        _private: Vec<u8>,
+        _stop: &Stop,
+    ) -> Result<Diagnostics, Diagnostics> {
+        if prior.deletion_protection {
+            return Err(protected(&prior).into());
+        }
+        let timeout = prior.timeouts.as_ref().and_then(|timeouts| timeouts.delete.clone());
+        let deadline = timeouts::deadline(timeout.as_ref(), TIMEOUT);
+        let doing = format!("delete disk {} of cluster {}", prior.name, prior.cluster);
+        let situation = Situation {
+            doing: &doing,
+            left: STILL_THERE,
+        };
+        within(deadline, &situation, delete(provider, &prior, &situation)).await?;
+        Ok(Diagnostics::new())
+    }
+
+    async fn import(&self, provider: &Configured, id: &str) -> Result<Disk, Diagnostics> {
+        let refuse = |reason: String| Diagnostics::from(Diagnostic::error("Cannot import the disk", reason));
+        let (ObjectId { region, cluster, .. }, name) =
+            ObjectId::parse_object(id).map_err(|error| refuse(format!("{error}.")))?;
+        let here = provider.cloud().region();
+        if region != here {
+            return Err(refuse(format!("The provider works on region {here}, not on {region}.")));
+        }
+        let inventory = provider
+            .inventory(&cluster)
+            .await
+            .map_err(|error| refuse(format!("{error}.")))?;
+        let cloud_name = disk_name(&cluster, &name);
+        let Some(found) = inventory.disks.iter().find(|disk| disk.name == cloud_name) else {
+            return Err(refuse(format!("Cluster {cluster} has no disk {name} in {here}.")));
+        };
+        let own = zonal_labels(&cluster, here, &found.zone);
+        let further = |key: &str| !own.contains_key(key) && key != label::DISK && key != label::CREATING;
+        let labels: BTreeMap<String, String> = found
+            .labels
+            .iter()
+            .filter(|(key, _)| further(key))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
+        let planned = DiskPlanned {
+            cluster: cluster.to_string().into(),
+            name: name.into(),
+            zone: found.zone.clone().into(),
+            size_gb: found.size_gb.into(),
+            disk_type: found.disk_type.clone().into(),
+            labels: if labels.is_empty() {
+                Planned::Null
+            } else {
+                labels
+                    .into_iter()
+                    .map(|(key, value)| (key, value.into()))
+                    .collect::<BTreeMap<_, _>>()
+                    .into()
+            },
+            filesystem: "ext4".into(),
+            storage_class: "".into(),
+            legacy_zone_labels: false.into(),
+            deletion_protection: false.into(),
+            timeouts: Planned::Null,
+            id: Planned::Unknown,
+            region: Planned::Unknown,
+            labels_all: Planned::Unknown,
+            persistent_volume: Planned::Unknown,
+        };
+        complete(provider, planned)
+    }
+}
+
+/// What cannot be done to a disk that exists.
+fn refusals(prior: &Disk, planned: &DiskPlanned) -> Diagnostics {
+    let mut diagnostics = Diagnostics::new();
+    if let Some(size) = planned.size_gb.known().filter(|size| **size < prior.size_gb) {
+        diagnostics.push(checks::fixed(
+            "size_gb",
+            &prior.size_gb.to_string(),
+            &size.to_string(),
+            &format!(
+                "A disk never shrinks: the data at its end would be lost. Write size_gb = {} or more; for a smaller disk, \
+                 make a second one and copy the data.",
+                prior.size_gb
+            ),
+        ));
+    }
+    if let Some(wanted) = planned.disk_type.known().filter(|wanted| **wanted != prior.disk_type) {
+        diagnostics.push(checks::fixed(
+            "disk_type",
+            &prior.disk_type,
+            wanted,
+            "A disk keeps its kind for life. Make a second disk of the other kind and copy the data.",
+        ));
+    }
+    diagnostics
+}
+
+fn protected(disk: &Disk) -> Diagnostic {
+    Diagnostic::error(
+        "The disk is protected",
+        format!(
+            "deletion_protection of disk {} of cluster {} is true, so it is not destroyed; nothing was changed. To destroy \
+             it and its data, set deletion_protection to false and apply that first.",
+            disk.name, disk.cluster
+        ),
+    )
+    .at("deletion_protection")
+}
+
+fn wanted_labels(provider: &Configured, disk: &DiskPlanned) -> Option<Labels> {
+    let (cluster, name, zone) = (disk.cluster.known()?, disk.name.known()?, disk.zone.known()?);
+    let mut labels = zonal_labels(&ClusterName::new(cluster), provider.cloud().region(), zone);
+    labels.insert(label::DISK.to_owned(), name.clone());
+    if disk.labels.is_unknown() {
+        return None;
+    }
+    for (key, value) in disk.labels.known().into_iter().flatten() {
+        labels.insert(key.clone(), value.known()?.clone());
+    }
+    Some(labels)
+}
+
+fn volume(provider: &Configured, disk: &DiskPlanned) -> Option<String> {
+    let (cluster, name, zone) = (disk.cluster.known()?, disk.name.known()?, disk.zone.known()?);
+    let name = disk_name(&ClusterName::new(cluster), name);
+    let (driver, handle) = provider.cloud().volume(zone, &name);
+    Some(persistent_volume::render(&PersistentVolumeSettings {
+        name,
+        size_gb: *disk.size_gb.known()?,
+        region: provider.cloud().region().to_owned(),
+        zone: zone.clone(),
+        source: VolumeSource { driver, handle },
+        filesystem: disk.filesystem.known()?.clone(),
+        storage_class: disk.storage_class.known()?.clone(),
+        legacy_zone_labels: *disk.legacy_zone_labels.known()?,
+    }))
+}
+
+/// The planned disk with everything that follows from what is known by now.
+fn complete(provider: &Configured, mut planned: DiskPlanned) -> Result<Disk, Diagnostics> {
+    let region = provider.cloud().region();
+    planned.region = region.into();
+    if let (Some(cluster), Some(name)) = (planned.cluster.known(), planned.name.known()) {
+        planned.id = ObjectId::object(region, &ClusterName::new(cluster), name).into();
+    }
+    if let Some(labels) = wanted_labels(provider, &planned) {
+        planned.labels_all = labels
+            .into_iter()
+            .map(|(key, value)| (key, value.into()))
+            .collect::<BTreeMap<_, _>>()
+            .into();
+    }
+    if let Some(volume) = volume(provider, &planned) {
+        planned.persistent_volume = volume.into();
+    }
+    planned.into_known()
+}
+
+fn belongs(disk: &CloudDisk, name: &str) -> bool {
+    disk.labels.get(label::DISK).is_some_and(|label| label == name)
+}
+
+fn unfinished(disk: &CloudDisk) -> bool {
+    disk.labels.contains_key(label::CREATING)
+}
+
+fn specification(disk: &Disk, snapshot: Option<String>) -> DiskSpec {
+    let cluster = ClusterName::new(&disk.cluster);
+    let mut labels = disk.labels_all.clone();
+    labels.insert(label::CREATING.to_owned(), "true".to_owned());
+    DiskSpec {
+        name: disk_name(&cluster, &disk.name),
+        cluster,
+        zone: disk.zone.clone(),
+        size_gb: disk.size_gb,
+        disk_type: disk.disk_type.clone(),
+        snapshot,
+        labels,
+    }
+}
+
+/// The name of the snapshot through which a disk moves.
+fn snapshot_name(disk: &Disk) -> String {
+    let parts = [disk.region.as_str(), &disk.cluster, &disk.name];
+    format!("multizone-move-{:016x}", multizone_planner::fingerprint(&parts))
+}
+
+async fn inventory(
+    provider: &Configured,
+    cluster: &ClusterName,
+    situation: &Situation<'_>,
+) -> Result<Inventory, Diagnostics> {
+    provider
+        .inventory(cluster)
+        .await
+        .map_err(|error| situation.cloud(&error))
+}
+
+async fn create(provider: &Configured, disk: &Disk, situation: &Situation<'_>) -> Result<(), Diagnostics> {
+    let cluster = ClusterName::new(&disk.cluster);
+    let failed = |error: CloudError| situation.cloud(&error);
+    let spec = specification(disk, None);
+    let inventory = inventory(provider, &cluster, situation).await?;
+    if inventory
+        .disks
+        .iter()
+        .any(|found| found.name == spec.name && !unfinished(found))
+    {
+        return Err(Diagnostic::error(
+            "The disk exists already",
+            format!(
+                "Cluster {cluster} has a disk {} in {} already, and no unfinished create left it. Nothing was changed. \
+                 Import it with: terraform import multizone_disk.NAME {}, or choose another name.",
+                disk.name, disk.region, disk.id
+            ),
+        )
+        .at("name")
+        .into());
+    }
+    info!(disk = %spec.name, zone = %spec.zone, "step 1 of 2: make the disk");
+    let made = provider.cloud().ensure_disk(&spec).await.map_err(failed)?;
+    if made.size_gb < disk.size_gb {
+        provider
+            .cloud()
+            .resize_disk(&disk.zone, &spec.name, disk.size_gb)
+            .await
+            .map_err(failed)?;
+    }
+    info!(disk = %spec.name, zone = %spec.zone, "step 2 of 2: label it as finished");
+    provider
+        .cloud()
+        .set_disk_labels(&disk.zone, &spec.name, &disk.labels_all)
+        .await
+        .map_err(failed)?;
+    provider.forget(&cluster).await;
+    Ok(())
+}
+
+async fn update(
+    provider: &Configured,
+    prior: &Disk,
+    disk: &Disk,
+    stop: &Stop,
+    situation: &Situation<'_>,
+) -> Result<(), Diagnostics> {
+    let cluster = ClusterName::new(&disk.cluster);
+    let failed = |error: CloudError| situation.cloud(&error);
+    let name = disk_name(&cluster, &disk.name);
+    if disk.zone != prior.zone {
+        relocate(provider, prior, disk, stop, situation).await?;
+    }
+    let inventory = inventory(provider, &cluster, situation).await?;
+    let Some(found) = inventory.disk(&disk.zone, &name) else {
+        return Err(failed(CloudError::NotFound {
+            object: format!("disk {name} in {}", disk.zone),
+        }));
+    };
+    if found.size_gb < disk.size_gb {
+        info!(disk = %name, from = found.size_gb, to = disk.size_gb, "grow the disk");
+        provider
+            .cloud()
+            .resize_disk(&disk.zone, &name, disk.size_gb)
+            .await
+            .map_err(failed)?;
+    }
+    // Labels of others stay; those an earlier configuration set go.
+    let mut labels = found.labels.clone();
+    labels.retain(|key, _| !prior.labels_all.contains_key(key) && key != label::CREATING);
+    labels.extend(disk.labels_all.clone());
+    if labels != found.labels {
+        provider
+            .cloud()
+            .set_disk_labels(&disk.zone, &name, &labels)
+            .await
+            .map_err(failed)?;
+    }
+    if inventory.snapshots.contains(&snapshot_name(disk)) {
+        provider
+            .cloud()
+            .delete_snapshot(&snapshot_name(disk))
+            .await
+            .map_err(failed)?;
+    }
+    provider.forget(&cluster).await;
+    Ok(())
+}
+
+/// Moves the data to another zone; see the module's description.
+async fn relocate(
+    provider: &Configured,
+    prior: &Disk,
+    disk: &Disk,
+    stop: &Stop,
+    situation: &Situation<'_>,
+) -> Result<(), Diagnostics> {
+    let cluster = ClusterName::new(&disk.cluster);
+    let cloud = provider.cloud();
+    let failed = |error: CloudError| situation.cloud(&error);
+    let name = disk_name(&cluster, &disk.name);
+    let (from, to) = (&prior.zone, &disk.zone);
+    let found = inventory(provider, &cluster, situation).await?;
+    let Some(source) = found.disk(from, &name) else {
+        return if found.disk(to, &name).is_some() {
+            Ok(())
+        } else {
+            Err(failed(CloudError::NotFound {
+                object: format!("disk {name} in {from}"),
+            }))
+        };
+    };
+    if !source.attached_to.is_empty() {
+        return Err(Diagnostic::error(
+            "The disk is attached",
+            format!(
+                "Disk {name} cannot move from {from} to {to} while it is attached to {}: what is written meanwhile would be \
+                 lost. Nothing was changed. Stop the pods that use it, wait until it is detached, and apply again.",
+                source.attached_to.join(", ")
+            ),
+        )
+        .at("zone")
+        .into());
+    }
+    if found.disk(to, &name).is_some_and(|copy| !unfinished(copy)) {
+        return Err(failed(CloudError::NotOurs {
+            object: format!("disk {name} in {to}"),
+        }));
+    }
+    let step = |number: u32, what: &str| -> Result<(), Diagnostics> {
+        info!(disk = %name, from = %from, to = %to, "step {number} of 4: {what}");
+        if stop.requested() {
+            Err(situation.stopped())
+        } else {
+            Ok(())
+        }
+    };
+    let snapshot = snapshot_name(disk);
+    step(1, "snapshot")?;
+    // What an interrupted move left is older than the disk.
+    cloud.delete_disk(to, &name).await.map_err(failed)?;
+    cloud.delete_snapshot(&snapshot).await.map_err(failed)?;
+    let labels = super::identity::cluster_labels(&cluster);
+    cloud
+        .ensure_snapshot(from, &name, &snapshot, &labels)
+        .await
+        .map_err(failed)?;
+    step(2, "make the disk in its new zone")?;
+    let spec = DiskSpec {
+        size_gb: disk.size_gb.max(source.size_gb),
+        ..specification(disk, Some(snapshot.clone()))
+    };
+    cloud.ensure_disk(&spec).await.map_err(failed)?;
+    step(3, "delete the disk in its old zone")?;
+    cloud.delete_disk(from, &name).await.map_err(failed)?;
+    info!(disk = %name, "step 4 of 4: delete the snapshot");
+    cloud.delete_snapshot(&snapshot).await.map_err(failed)
+}
+
+async fn delete(provider: &Configured, disk: &Disk, situation: &Situation<'_>) -> Result<(), Diagnostics> {
+    let cluster = ClusterName::new(&disk.cluster);
+    let failed = |error: CloudError| situation.cloud(&error);
+    let name = disk_name(&cluster, &disk.name);
+    let inventory = inventory(provider, &cluster, situation).await?;
+    for found in inventory
+        .disks
+        .iter()
+        .filter(|found| found.name == name && belongs(found, &disk.name))
+    {
+        if !found.attached_to.is_empty() {
+            return Err(situation.error(
+                &format!(
+                    "Disk {name} in {} is attached to {}.",
+                    found.zone,
+                    found.attached_to.join(", ")
+                ),
+                "Stop the pods that use it, wait until it is detached, and apply again.",
+            ));
+        }
+        provider.cloud().delete_disk(&found.zone, &name).await.map_err(failed)?;
+    }
+    let snapshot = snapshot_name(disk);
+    if inventory.snapshots.contains(&snapshot) {
+        provider.cloud().delete_snapshot(&snapshot).await.map_err(failed)?;
+    }
+    provider.forget(&cluster).await;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn disk() -> Disk {
+        Disk {
+            cluster: "demo".into(),
+            name: "data".into(),
+            zone: "us-central1-a".into(),
+            size_gb: 20,
+            disk_type: "pd-balanced".into(),
+            labels: None,
+            filesystem: "ext4".into(),
+            storage_class: String::new(),
+            legacy_zone_labels: false,
+            deletion_protection: false,
+            timeouts: None,
+            id: "us-central1/demo/data".into(),
+            region: "us-central1".into(),
+            labels_all: BTreeMap::new(),
+            persistent_volume: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_disk_grows_and_never_shrinks() {
+        let planned = |size_gb: i64| DiskPlanned::from(Disk { size_gb, ..disk() });
+        assert!(refusals(&disk(), &planned(20)).is_empty());
+        assert!(refusals(&disk(), &planned(30)).is_empty());
+        let said = refusals(&disk(), &planned(10)).to_string();
+        assert!(
+            said.contains("at size_gb") && said.contains("size_gb = 20 or more"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn a_disk_keeps_its_kind() {
+        let planned = DiskPlanned::from(Disk {
+            disk_type: "pd-ssd".into(),
+            ..disk()
+        });
+        assert!(refusals(&disk(), &planned).to_string().contains("at disk_type"));
+    }
+
+    #[test]
+    fn names_are_short_enough_for_the_cloud() {
+        let long = Disk {
+            cluster: "c".repeat(32),
+            name: "d".repeat(31),
+            ..disk()
+        };
+        assert!(DiskResource.validate(&long.into()).has_errors());
+        assert!(DiskResource.validate(&disk().into()).is_empty());
+    }
+}

@@ -1,0 +1,156 @@
+//! How objects are called: the IDs that Terraform sees, and the names of a cluster's objects in its cloud.
+
+use multizone_cloud::{ClusterName, Labels, label};
+
+/// The longest name of a cluster: names of its machines and its objects are built from it.
+pub const LONGEST_CLUSTER_NAME: usize = 32;
+/// The longest name of a machine or a disk on every supported cloud.
+pub const LONGEST_OBJECT_NAME: usize = 63;
+
+/// The stable address at which a cluster's API answers, by its name within the cluster.
+pub const API_ADDRESS: &str = "api";
+
+/// The ID of a cluster or of its control plane: `REGION/CLUSTER`; or of what belongs to one: `REGION/CLUSTER/NAME`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectId {
+    /// The region.
+    pub region: String,
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// The object within the cluster.
+    pub name: Option<String>,
+}
+
+/// A text that is no ID.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{given:?} is no ID: write {form}, for example {example}")]
+pub struct MalformedId {
+    given: String,
+    form: &'static str,
+    example: &'static str,
+}
+
+impl ObjectId {
+    /// The ID of a cluster, and of its control plane.
+    pub fn cluster(region: &str, cluster: &ClusterName) -> String {
+        format!("{region}/{cluster}")
+    }
+
+    /// The ID of an object within a cluster.
+    pub fn object(region: &str, cluster: &ClusterName, name: &str) -> String {
+        format!("{region}/{cluster}/{name}")
+    }
+
+    /// Reads `REGION/CLUSTER`.
+    pub fn parse_cluster(given: &str) -> Result<Self, MalformedId> {
+        match given.split('/').collect::<Vec<_>>()[..] {
+            [region, cluster] if !region.is_empty() && !cluster.is_empty() => Ok(Self {
+                region: region.to_owned(),
+                cluster: ClusterName::new(cluster),
+                name: None,
+            }),
+            _ => Err(MalformedId {
+                given: given.to_owned(),
+                form: "REGION/CLUSTER",
+                example: "us-central1/demo",
+            }),
+        }
+    }
+
+    /// Reads `REGION/CLUSTER/NAME`.
+    pub fn parse_object(given: &str) -> Result<(Self, String), MalformedId> {
+        match given.split('/').collect::<Vec<_>>()[..] {
+            [region, cluster, name] if !region.is_empty() && !cluster.is_empty() && !name.is_empty() => {
+                let cluster = ClusterName::new(cluster);
+                Ok((
+                    Self {
+                        region: region.to_owned(),
+                        cluster,
+                        name: Some(name.to_owned()),
+                    },
+                    name.to_owned(),
+                ))
+            }
+            _ => Err(MalformedId {
+                given: given.to_owned(),
+                form: "REGION/CLUSTER/NAME",
+                example: "us-central1/demo/data",
+            }),
+        }
+    }
+}
+
+/// Names of a cluster's secrets.  The secret store knows no regions, so the region is in the name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretNames {
+    /// The authorities' keys: for masters and for the cluster's owner.
+    pub keys: String,
+    /// The node groups' credential: for the teams that own node groups.
+    pub node_credential: String,
+    /// What the cluster's control plane has to know about it; nothing in it is secret.
+    pub settings: String,
+    /// There as long as the cluster's create has not finished: the next create then adopts what it finds.
+    pub creating: String,
+}
+
+impl SecretNames {
+    /// The names for a cluster of a region.
+    pub fn of(region: &str, cluster: &ClusterName) -> Self {
+        let name = |suffix| format!("multizone-{region}-{cluster}-{suffix}");
+        Self {
+            keys: name("keys"),
+            node_credential: name("node-credential"),
+            settings: name("settings"),
+            creating: name("creating"),
+        }
+    }
+}
+
+/// The name of a master's machine, and of its Node.
+pub fn master_name(cluster: &ClusterName, replica: &str) -> String {
+    format!("{cluster}-master-{replica}")
+}
+
+/// The name of a disk in its zone.
+pub fn disk_name(cluster: &ClusterName, disk: &str) -> String {
+    format!("{cluster}-{disk}")
+}
+
+/// The labels that every object of a cluster carries.
+pub fn cluster_labels(cluster: &ClusterName) -> Labels {
+    Labels::from([(label::CLUSTER.to_owned(), cluster.to_string())])
+}
+
+/// The labels of what is in a zone: every node and every disk says where it is (domain-rules.md, source document 1).
+pub fn zonal_labels(cluster: &ClusterName, region: &str, zone: &str) -> Labels {
+    let mut labels = cluster_labels(cluster);
+    labels.insert(label::REGION.to_owned(), region.to_owned());
+    labels.insert(label::ZONE.to_owned(), zone.to_owned());
+    labels
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_read_as_they_are_written() {
+        let cluster = ClusterName::new("demo");
+        let id = ObjectId::parse_cluster(&ObjectId::cluster("us-central1", &cluster)).unwrap();
+        assert_eq!((id.region.as_str(), &id.cluster), ("us-central1", &cluster));
+        let (id, name) = ObjectId::parse_object(&ObjectId::object("us-central1", &cluster, "data")).unwrap();
+        assert_eq!((id.cluster, name.as_str()), (cluster, "data"));
+        for wrong in ["", "demo", "a/b/c/d", "/demo", "us-central1/"] {
+            assert!(ObjectId::parse_cluster(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn clusters_of_one_name_in_two_regions_have_secrets_of_their_own() {
+        let cluster = ClusterName::new("demo");
+        assert_ne!(
+            SecretNames::of("us-central1", &cluster),
+            SecretNames::of("europe-west1", &cluster)
+        );
+    }
+}

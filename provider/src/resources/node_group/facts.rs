@@ -1,0 +1,310 @@
+//! What is known of a node group between two runs: recorded after every apply and read, so that planning need not look at
+//! the world.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use multizone_cloud::{ClusterName, Inventory, Machine as CloudMachine, MachineState, Role, label};
+use multizone_kubernetes::{
+    cluster_access::{Cluster as ClusterConnection, ClusterAddress, NodeFacts},
+    labels::CONTROL_PLANE_ROLE,
+    pki::NodeCredential,
+};
+use multizone_planner::node_group::{Api, Machine, Member, Node, Observed, Power};
+use multizone_schema::{Diagnostic, Diagnostics};
+use tokio::time::timeout;
+use tracing::warn;
+
+use super::{
+    NodeGroup, Worker, blank,
+    worker::{GROUP_LABEL, LEAVING_LABEL, planner_taint, planner_version},
+};
+use crate::{
+    configuration::Configured,
+    resources::{
+        cluster::ClusterFacts,
+        control_plane::SPECIFICATION,
+        identity::{API_ADDRESS, ObjectId, SecretNames},
+        trouble::Situation,
+    },
+};
+
+/// How long one look at the Kubernetes API may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Before anything exists.
+pub(super) fn nothing() -> Observed {
+    Observed {
+        api: Api::Serving,
+        api_version: None,
+        members: BTreeMap::new(),
+    }
+}
+
+pub(super) fn encode(observed: &Observed) -> Vec<u8> {
+    let mut observed = observed.clone();
+    for member in observed.members.values_mut() {
+        // What only the operation knew ends with it.
+        member.drained = false;
+        if let Some(machine) = &mut member.machine {
+            machine.joinable = false;
+        }
+    }
+    serde_json::to_vec(&observed).unwrap_or_default()
+}
+
+pub(super) fn decode(private: &[u8]) -> Option<Observed> {
+    serde_json::from_slice(private).ok()
+}
+
+/// The group's machines: by their labels, compared whole (domain-rules.md, kube-up's mistake 4).
+pub(super) fn machines<'i>(inventory: &'i Inventory, group: &'i str) -> impl Iterator<Item = &'i CloudMachine> {
+    inventory.machines.iter().filter(move |machine| {
+        machine.role() == Some(Role::Worker) && machine.labels.get(label::NODE_GROUP).is_some_and(|of| of == group)
+    })
+}
+
+/// A connection as the node groups' user, if the cluster has got that far.
+pub(super) async fn connect(
+    provider: &Configured,
+    cluster: &ClusterName,
+    inventory: &Inventory,
+) -> Result<(ClusterConnection, NodeCredential), String> {
+    let name = SecretNames::of(provider.cloud().region(), cluster).node_credential;
+    let stored = provider
+        .cloud()
+        .secret(&name)
+        .await
+        .map_err(|error| error.to_string())?;
+    let stored = stored.ok_or_else(|| format!("the secret {name} with the node groups' credential is gone"))?;
+    let credential = NodeCredential::from_secret(&stored).map_err(|error| format!("secret {name}: {error}"))?;
+    let address = inventory
+        .address(API_ADDRESS)
+        .ok_or_else(|| format!("cluster {cluster} has no stable address"))?;
+    let endpoint = multizone_kubernetes::endpoint::ControlPlaneEndpoint::new(address.address.to_string());
+    let address = ClusterAddress::new(&endpoint, credential.ca_certificate_pem.clone());
+    let connection = ClusterConnection::connect(&address, &credential.client).map_err(|error| error.to_string())?;
+    Ok((connection, credential))
+}
+
+/// What the Kubernetes API says, as far as it says anything.
+pub(super) enum Kubernetes {
+    /// It answers: its version, if that is known, and its nodes.
+    Serving(Option<multizone_planner::Version>, Vec<NodeFacts>),
+    /// It does not, and this is why.
+    Silent(String),
+    /// No master exists.
+    Gone,
+}
+
+/// Asks the Kubernetes API through this connection.
+pub(super) async fn look(inventory: &Inventory, connection: &Result<ClusterConnection, String>) -> Kubernetes {
+    if !inventory
+        .machines
+        .iter()
+        .any(|machine| machine.role() == Some(Role::Master))
+    {
+        return Kubernetes::Gone;
+    }
+    let connection = match connection {
+        Ok(connection) => connection,
+        Err(reason) => return Kubernetes::Silent(reason.clone()),
+    };
+    let nodes = match timeout(PATIENCE, connection.nodes()).await {
+        Ok(Ok(nodes)) => nodes,
+        Ok(Err(error)) => return Kubernetes::Silent(error.to_string()),
+        Err(_) => return Kubernetes::Silent(format!("no answer within {} s", PATIENCE.as_secs())),
+    };
+    let version = timeout(PATIENCE, connection.version())
+        .await
+        .ok()
+        .and_then(Result::ok)
+        .map(planner_version);
+    Kubernetes::Serving(version, nodes)
+}
+
+/// Whether a pod network is there: the master's Node is Ready.  Without one no Node ever is, and readiness means
+/// registered (domain-rules.md, kubeadm).
+pub(super) fn pod_network(nodes: &[NodeFacts]) -> bool {
+    nodes
+        .iter()
+        .any(|node| node.ready && node.labels.contains_key(CONTROL_PLANE_ROLE))
+}
+
+/// Machines and Nodes put together, as the planner sees them.
+pub(super) fn observe(
+    inventory: &Inventory,
+    group: &str,
+    kubernetes: &Kubernetes,
+    earlier: Option<&Observed>,
+    made: &BTreeSet<String>,
+    drained: &BTreeSet<String>,
+) -> Observed {
+    let mut observed = nothing();
+    for machine in machines(inventory, group) {
+        let member = observed.members.entry(machine.name.clone()).or_default();
+        member.drained = drained.contains(&machine.name);
+        member.machine = Some(Machine {
+            power: match machine.state {
+                MachineState::Starting | MachineState::Running => Power::On,
+                MachineState::Stopping | MachineState::Halted => Power::Off,
+            },
+            specification: machine.labels.get(SPECIFICATION).cloned().unwrap_or_default(),
+            created: machine
+                .created
+                .parse::<jiff::Timestamp>()
+                .map(jiff::Timestamp::as_second)
+                .unwrap_or(0),
+            joinable: made.contains(&machine.name),
+        });
+    }
+    match kubernetes {
+        Kubernetes::Serving(version, nodes) => {
+            observed.api_version = *version;
+            let pod_network = pod_network(nodes);
+            for node in nodes {
+                let ours = node.labels.get(GROUP_LABEL).is_some_and(|of| of == group);
+                if ours || observed.members.contains_key(&node.name) {
+                    let member = observed.members.entry(node.name.clone()).or_default();
+                    member.node = Some(planner_node(node, pod_network));
+                }
+            }
+        }
+        Kubernetes::Silent(_) | Kubernetes::Gone => {
+            observed.api = if matches!(kubernetes, Kubernetes::Gone) {
+                Api::Gone
+            } else {
+                Api::Silent
+            };
+            for (name, member) in &mut observed.members {
+                member.node = earlier.and_then(|earlier| earlier.members.get(name)?.node.clone());
+            }
+        }
+    }
+    observed
+}
+
+fn planner_node(node: &NodeFacts, pod_network: bool) -> Node {
+    Node {
+        joined: node.ready || !pod_network,
+        leaving: node.labels.contains_key(LEAVING_LABEL),
+        labels: node.labels.clone(),
+        taints: node.taints.iter().map(planner_taint).collect(),
+    }
+}
+
+/// The group as the state shows it.
+pub(super) fn describe(
+    provider: &Configured,
+    inventory: &Inventory,
+    group: &str,
+    observed: &Observed,
+) -> BTreeMap<String, Worker> {
+    let cloud: BTreeMap<&str, &CloudMachine> = machines(inventory, group)
+        .map(|machine| (machine.name.as_str(), machine))
+        .collect();
+    let silent = observed.api != Api::Serving;
+    let describe = |(name, member): (&String, &Member)| {
+        let machine = cloud.get(name.as_str());
+        let state = match (&member.machine, &member.node) {
+            (None, _) => "machine gone",
+            (Some(machine), _) if machine.power == Power::Off => "halted",
+            (Some(_), _) if silent => "unknown",
+            (Some(_), None) => "not registered",
+            (Some(_), Some(node)) if node.leaving => "leaving",
+            (Some(_), Some(node)) if node.joined => "ready",
+            (Some(_), Some(_)) => "not ready",
+        };
+        let worker = Worker {
+            address: machine
+                .and_then(|machine| machine.address)
+                .map(|address| address.to_string())
+                .unwrap_or_default(),
+            provider_id: machine
+                .map(|machine| provider.cloud().provider_id(&machine.zone, &machine.name))
+                .unwrap_or_default(),
+            machine_type: machine.map(|machine| machine.machine_type.clone()).unwrap_or_default(),
+            state: state.to_owned(),
+        };
+        (name.clone(), worker)
+    };
+    observed.members.iter().map(describe).collect()
+}
+
+/// Looks at machines and nodes.
+pub(super) async fn refresh(
+    provider: &Configured,
+    mut state: NodeGroup,
+    private: &[u8],
+) -> Result<Option<(NodeGroup, Vec<u8>)>, Diagnostics> {
+    let doing = format!("read node group {}", state.name);
+    let situation = Situation {
+        doing: &doing,
+        left: "Nothing was changed.",
+    };
+    let id = ObjectId::parse_cluster(&state.control_plane).map_err(|error| {
+        situation.error(
+            &format!("{error}."),
+            "Correct the state, or import the node group again.",
+        )
+    })?;
+    let inventory = provider
+        .known_inventory(&id.cluster)
+        .await
+        .map_err(|error| situation.cloud(&error))?;
+    if inventory.is_empty() {
+        return Ok(None);
+    }
+    let connection = connect(provider, &id.cluster, &inventory)
+        .await
+        .map(|(connection, _)| connection);
+    let kubernetes = look(&inventory, &connection).await;
+    if let Kubernetes::Silent(reason) = &kubernetes {
+        warn!(node_group = %state.name, %reason, "the Kubernetes API does not answer; nodes are shown as last seen");
+    }
+    let earlier = decode(private);
+    let nobody = BTreeSet::new();
+    let observed = observe(&inventory, &state.name, &kubernetes, earlier.as_ref(), &nobody, &nobody);
+    state.nodes = describe(provider, &inventory, &state.name, &observed);
+    Ok(Some((state, encode(&observed))))
+}
+
+/// A node group that exists, for `terraform import`.
+pub(super) async fn import(provider: &Configured, id: &str) -> Result<NodeGroup, Diagnostics> {
+    let refuse = |reason: String| Diagnostics::from(Diagnostic::error("Cannot import the node group", reason));
+    let (ObjectId { region, cluster, .. }, name) =
+        ObjectId::parse_object(id).map_err(|error| refuse(format!("{error}.")))?;
+    let here = provider.cloud().region();
+    if region != here {
+        return Err(refuse(format!("The provider works on region {here}, not on {region}.")));
+    }
+    let situation = Situation {
+        doing: "import the node group",
+        left: "Nothing was changed.",
+    };
+    ClusterFacts::find(provider, &cluster, &situation).await?;
+    let inventory = provider
+        .inventory(&cluster)
+        .await
+        .map_err(|error| situation.cloud(&error))?;
+    let found: Vec<&CloudMachine> = machines(&inventory, &name).collect();
+    let Some(first) = found.first() else {
+        return Err(refuse(format!(
+            "Cluster {cluster} has no machine of a node group {name} in {here}."
+        )));
+    };
+    let version = first.labels.get(label::VERSION).cloned().unwrap_or_default();
+    Ok(NodeGroup {
+        control_plane: ObjectId::cluster(here, &cluster),
+        kubernetes_version: version.replace('-', "."),
+        zone: first.zone.clone(),
+        size: i64::try_from(found.len()).unwrap_or(i64::MAX),
+        machine_type: first.machine_type.clone(),
+        id: ObjectId::object(here, &cluster, &name),
+        region: here.to_owned(),
+        name,
+        ..blank()
+    })
+}

@@ -1,0 +1,601 @@
+//! `multizone_node_group`: the workers of one zone.
+//!
+//! The order is the planner's (`multizone_planner::node_group`); [`executor`] observes, asks it, and acts.  What planning
+//! needs is recorded at the end of every apply and read, in private data.
+
+mod executor;
+mod facts;
+mod worker;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use async_trait::async_trait;
+use multizone_planner::{
+    lines,
+    node_group::{Api, NAME_OVERHEAD, Next, Observed, preview},
+};
+use multizone_schema::{Diagnostic, Diagnostics, Model, Nested, Path, Planned, PlannedModel};
+
+use super::{
+    Created, Failed, PlanRequest, Planning, Resource, Updated, checks,
+    control_plane::timing,
+    identity::{LONGEST_OBJECT_NAME, ObjectId},
+    offers::{self, Purpose},
+    timeouts::{self, Timeouts},
+    trouble::{ADOPTED, CONTINUED, STILL_THERE, Situation},
+};
+use crate::{configuration::Configured, stop::Stop};
+
+/// A rolling replacement of a few workers, with their drains.
+const TIMEOUT: Duration = Duration::from_secs(60 * 60);
+
+/// A group of identical workers in one zone.
+///
+/// Another `size` adds or removes workers; another machine type, version or image replaces them one after the other, the
+/// new one first; labels and taints are changed on the nodes in place. A worker that goes is cordoned and drained first,
+/// PodDisruptionBudgets permitting.
+#[derive(Model, Clone, Debug, PartialEq)]
+pub struct NodeGroup {
+    /// ID of the control plane to join: `multizone_control_plane.NAME.id`.
+    #[attribute(required, requires_replace, validate = control_plane_id)]
+    pub control_plane: String,
+    /// Kubernetes version of the workers, usually `multizone_control_plane.NAME.kubernetes_version`: never newer than the
+    /// control plane's, and at most three minor versions older.
+    #[attribute(required, validate = checks::kubernetes_version)]
+    pub kubernetes_version: String,
+    /// Name of the group, unique in the cluster. Machines are called `CLUSTER-NAME-xxxx`.
+    #[attribute(required, requires_replace, validate = checks::object_name)]
+    pub name: String,
+    /// The zone: one that the cluster spans.
+    #[attribute(required, requires_replace)]
+    pub zone: String,
+    /// Number of workers.
+    #[attribute(required, validate = checks::not_negative)]
+    pub size: i64,
+    /// Machine type.
+    #[attribute(required)]
+    pub machine_type: String,
+    /// Labels of the nodes: ones that a kubelet may set.
+    #[attribute(optional, validate = checks::node_labels)]
+    pub labels: Option<BTreeMap<String, String>>,
+    /// Taints of the nodes.
+    #[attribute(optional, nested)]
+    pub taints: Option<Vec<Taint>>,
+    /// Also label the nodes with the failure-domain.beta.kubernetes.io pair.
+    #[attribute(optional, default = false)]
+    pub legacy_zone_labels: bool,
+    /// How many workers beyond `size` may exist while workers are replaced.
+    #[attribute(optional, default = 1, validate = checks::not_negative)]
+    pub max_surge: i64,
+    /// How many of `size` workers may be missing while workers are replaced.
+    #[attribute(optional, default = 0, validate = checks::not_negative)]
+    pub max_unavailable: i64,
+    /// How long the drain of one node may take before the operation gives up, the node cordoned but kept. Pods that no
+    /// controller would recreate are never evicted.
+    #[attribute(optional, default = "15m", validate = timeouts::duration)]
+    pub drain_timeout: String,
+    /// Image of the machines, in the cloud's words. Defaults to the cloud's current Ubuntu LTS.
+    #[attribute(optional)]
+    pub image: Option<String>,
+    /// Size of the boot disks in GiB.
+    #[attribute(optional, default = 30, validate = checks::boot_disk)]
+    pub boot_disk_gb: i64,
+    /// Machine identity of the workers. Defaults to none: joining needs none.
+    #[attribute(optional)]
+    pub service_account: Option<String>,
+    /// How long operations may take.
+    #[attribute(optional, nested)]
+    pub timeouts: Option<Timeouts>,
+    /// `REGION/CLUSTER/NAME`; also what `terraform import` takes.
+    #[attribute(computed, keep_prior)]
+    pub id: String,
+    /// The region.
+    #[attribute(computed, keep_prior)]
+    pub region: String,
+    /// The workers' machines and nodes, by name.
+    #[attribute(computed, nested)]
+    pub nodes: BTreeMap<String, Worker>,
+    /// The steps of the planned change, in order, each with its usual duration; afterwards those of the last change.
+    #[attribute(computed)]
+    pub rollout: Vec<String>,
+}
+
+/// A taint of a node.
+#[derive(Nested, Clone, Debug, PartialEq)]
+pub struct Taint {
+    /// Key.
+    #[attribute(required, validate = checks::taint_key)]
+    pub key: String,
+    /// Value.
+    #[attribute(optional, default = "")]
+    pub value: String,
+    /// `NoSchedule`, `PreferNoSchedule` or `NoExecute`.
+    #[attribute(required, validate = checks::taint_effect)]
+    pub effect: String,
+}
+
+/// A worker's machine and its node.
+#[derive(Nested, Clone, Debug, PartialEq)]
+pub struct Worker {
+    /// Address in the cluster's network.
+    #[attribute(computed)]
+    pub address: String,
+    /// Kubernetes' name for the machine.
+    #[attribute(computed)]
+    pub provider_id: String,
+    /// Machine type.
+    #[attribute(computed)]
+    pub machine_type: String,
+    /// `ready`, `not ready`, `not registered`, `leaving`, `halted`, `machine gone`, or `unknown` when the API did not
+    /// answer.
+    #[attribute(computed)]
+    pub state: String,
+}
+
+/// Serves `multizone_node_group`.
+#[derive(Debug)]
+pub struct NodeGroupResource;
+
+#[async_trait]
+impl Resource for NodeGroupResource {
+    type Model = NodeGroup;
+
+    fn type_name(&self) -> &'static str {
+        "multizone_node_group"
+    }
+
+    fn validate(&self, config: &NodeGroupPlanned) -> Diagnostics {
+        let mut diagnostics = Diagnostics::new();
+        let surge = if config.max_surge.is_null() {
+            Some(1)
+        } else {
+            config.max_surge.known().copied()
+        };
+        let unavailable = if config.max_unavailable.is_null() {
+            Some(0)
+        } else {
+            config.max_unavailable.known().copied()
+        };
+        if surge == Some(0) && unavailable == Some(0) {
+            diagnostics.error(
+                "max_unavailable",
+                "No worker could ever be replaced",
+                "max_surge and max_unavailable are both 0: a replacement can then neither add a worker first nor remove one \
+                 first. Set one of them to 1 or more.",
+            );
+        }
+        diagnostics.extend(name_fits(config));
+        diagnostics.extend(repeated_taints(config));
+        diagnostics
+    }
+
+    async fn plan(&self, provider: &Configured, request: PlanRequest<'_, NodeGroup>) -> Planning<NodeGroup> {
+        let prior = request.prior.cloned();
+        let observed = match &prior {
+            None => Some(facts::nothing()),
+            Some(_) => facts::decode(request.prior_private),
+        };
+        let mut planning = Planning::of(request);
+        planning
+            .diagnostics
+            .extend(ask(provider, prior.as_ref(), &planning.planned).await);
+        planning.diagnostics.extend(name_fits(&planning.planned));
+        let planned = &mut planning.planned;
+        let region = provider.cloud().region();
+        planned.region = region.into();
+        if let (Some(control_plane), Some(name)) = (planned.control_plane.known(), planned.name.known()) {
+            if let Ok(id) = ObjectId::parse_cluster(control_plane) {
+                planning.diagnostics.extend(same_region(&id.region, region));
+                planned.id = ObjectId::object(region, &id.cluster, name).into();
+            }
+        }
+        foresee(provider, prior.as_ref(), observed, planned);
+        planning
+    }
+
+    async fn plan_destroy(&self, provider: &Configured, prior: &NodeGroup, private: &[u8]) -> Diagnostics {
+        let Some(observed) = facts::decode(private) else {
+            return Diagnostics::new();
+        };
+        let Ok(wanted) = worker::Wanted::of(&prior.clone().into()) else {
+            return Diagnostics::new();
+        };
+        let desired = worker::Wanted { size: 0, ..wanted }.desired(region(provider), None, provider.destroy().force);
+        let preview = preview(
+            &Observed {
+                api: Api::Serving,
+                ..observed
+            },
+            &desired,
+        );
+        if preview.steps.is_empty() {
+            return Diagnostics::new();
+        }
+        let timing = timing(provider.cloud().capabilities().timing);
+        let drain = provider.destroy().drain_timeout;
+        let limit = drain.map_or(prior.drain_timeout.clone(), |limit| format!("{} s", limit.as_secs()));
+        Diagnostic::warning(
+            format!("Destroying node group {} takes these steps", prior.name),
+            format!(
+                "{}\nA drain that does not finish within {limit} stops the destroy, the node cordoned but kept. When the \
+                 control plane is gone already, the machines are deleted as they are.",
+                lines(&preview.describe(&desired, &timing)).join("\n")
+            ),
+        )
+        .into()
+    }
+
+    async fn read(
+        &self,
+        provider: &Configured,
+        state: NodeGroup,
+        private: Vec<u8>,
+        _stop: &Stop,
+    ) -> Result<Option<(NodeGroup, Vec<u8>)>, Diagnostics> {
+        facts::refresh(provider, state, &private).await
+    }
+
+    async fn create(
+        &self,
+        provider: &Configured,
+        planned: NodeGroupPlanned,
+        stop: &Stop,
+    ) -> Result<Created<NodeGroup>, Diagnostics> {
+        let timeout = timeouts::planned(&planned.timeouts, |timeouts| &timeouts.create);
+        let deadline = timeouts::deadline(timeout.as_ref(), TIMEOUT);
+        let doing = format!(
+            "create node group {}",
+            planned.name.known().cloned().unwrap_or_default()
+        );
+        let situation = Situation {
+            doing: &doing,
+            left: ADOPTED,
+        };
+        let wanted = worker::Wanted::of(&planned)?;
+        let desired = wanted.desired(region(provider), None, false);
+        let mut executor = executor::Executor::new(provider, wanted, desired, deadline, stop, situation);
+        executor.adopt().await?;
+        let reached = executor.run().await?;
+        executor.finish().await?;
+        let private = facts::encode(&reached.observed);
+        let state = complete(provider, planned, &executor, &reached)?;
+        Ok(Created {
+            state,
+            private,
+            warnings: Diagnostics::new(),
+        })
+    }
+
+    async fn update(
+        &self,
+        provider: &Configured,
+        prior: NodeGroup,
+        planned: NodeGroupPlanned,
+        private: Vec<u8>,
+        stop: &Stop,
+    ) -> Result<Updated<NodeGroup>, Failed<NodeGroup>> {
+        let failed = |diagnostics| Failed {
+            state: prior.clone(),
+            private: private.clone(),
+            diagnostics,
+        };
+        let timeout = timeouts::planned(&planned.timeouts, |timeouts| &timeouts.update);
+        let deadline = timeouts::deadline(timeout.as_ref(), TIMEOUT);
+        let doing = format!("update node group {}", prior.name);
+        let situation = Situation {
+            doing: &doing,
+            left: CONTINUED,
+        };
+        let wanted = worker::Wanted::of(&planned).map_err(failed)?;
+        let before = worker::Wanted::of(&prior.clone().into()).map_err(failed)?;
+        let desired = wanted.desired(region(provider), Some(&before), false);
+        let mut executor = executor::Executor::new(provider, wanted, desired, deadline, stop, situation);
+        let reached = executor.run().await.map_err(failed)?;
+        let private = facts::encode(&reached.observed);
+        let state = complete(provider, planned, &executor, &reached).map_err(failed)?;
+        Ok(Updated::new(state, private))
+    }
+
+    async fn delete(
+        &self,
+        provider: &Configured,
+        prior: NodeGroup,
+        _private: Vec<u8>,
+        stop: &Stop,
+    ) -> Result<Diagnostics, Diagnostics> {
+        let timeout = prior.timeouts.as_ref().and_then(|timeouts| timeouts.delete.clone());
+        let deadline = timeouts::deadline(timeout.as_ref(), TIMEOUT);
+        let doing = format!("delete node group {}", prior.name);
+        let situation = Situation {
+            doing: &doing,
+            left: STILL_THERE,
+        };
+        let mut wanted = worker::Wanted {
+            size: 0,
+            ..worker::Wanted::of(&prior.into())?
+        };
+        if let Some(limit) = provider.destroy().drain_timeout {
+            wanted.drain_timeout = limit;
+        }
+        let desired = wanted.desired(region(provider), None, provider.destroy().force);
+        let mut executor = executor::Executor::new(provider, wanted, desired, deadline, stop, situation);
+        executor.run().await?;
+        Ok(Diagnostics::new())
+    }
+
+    async fn import(&self, provider: &Configured, id: &str) -> Result<NodeGroup, Diagnostics> {
+        facts::import(provider, id).await
+    }
+}
+
+fn region(provider: &Configured) -> &str {
+    provider.cloud().region()
+}
+
+/// Asks the cloud whether what is new can be had.
+async fn ask(provider: &Configured, prior: Option<&NodeGroup>, planned: &NodeGroupPlanned) -> Diagnostics {
+    let mut diagnostics = Diagnostics::new();
+    let Some(zone) = planned.zone.known() else {
+        return diagnostics;
+    };
+    let same_zone = prior.is_some_and(|prior| prior.zone == *zone);
+    if !same_zone {
+        diagnostics.extend(offers::check_zone(provider, Path::from("zone"), zone).await);
+    }
+    let Some(machine_type) = planned.machine_type.known() else {
+        return diagnostics;
+    };
+    let same_type = prior.is_some_and(|prior| prior.machine_type == *machine_type);
+    if !diagnostics.has_errors() && !(same_zone && same_type) {
+        let path = Path::from("machine_type");
+        diagnostics.extend(offers::check_machine_type(provider, path, zone, machine_type, Purpose::Worker).await);
+    }
+    diagnostics
+}
+
+fn same_region(given: &str, region: &str) -> Diagnostics {
+    if given == region {
+        return Diagnostics::new();
+    }
+    Diagnostic::error(
+        "Control plane of another region",
+        format!("control_plane is in region {given}, the provider works on {region}. Use the provider of that region."),
+    )
+    .at("control_plane")
+    .into()
+}
+
+/// Names of machines are built from the cluster's and the group's.
+fn name_fits(config: &NodeGroupPlanned) -> Diagnostics {
+    let cluster = config
+        .control_plane
+        .known()
+        .and_then(|id| ObjectId::parse_cluster(id).ok());
+    let (Some(ObjectId { cluster, .. }), Some(name)) = (cluster, config.name.known()) else {
+        return Diagnostics::new();
+    };
+    let length = cluster.as_str().len() + name.len() + NAME_OVERHEAD;
+    if length <= LONGEST_OBJECT_NAME {
+        return Diagnostics::new();
+    }
+    Diagnostic::error(
+        "Name that the cloud refuses",
+        format!(
+            "Machines would be called {cluster}-{name}-xxxx, which is {length} characters long; {LONGEST_OBJECT_NAME} are \
+             the most. Shorten name by {}.",
+            length - LONGEST_OBJECT_NAME
+        ),
+    )
+    .at("name")
+    .into()
+}
+
+/// Key and effect are a taint's identity.
+fn repeated_taints(config: &NodeGroupPlanned) -> Diagnostics {
+    let mut diagnostics = Diagnostics::new();
+    let taints: Vec<_> = config
+        .taints
+        .known()
+        .into_iter()
+        .flatten()
+        .map(|taint| {
+            taint
+                .known()
+                .and_then(|taint| Some((taint.key.known()?, taint.effect.known()?)))
+        })
+        .collect();
+    for (index, taint) in taints.iter().enumerate() {
+        if let Some((key, effect)) = taint.filter(|_| taints[..index].contains(taint)) {
+            diagnostics.error(
+                Path::from("taints").index(index),
+                "Taint given twice",
+                format!("A node has one taint of key {key} and effect {effect}; write one of them only."),
+            );
+        }
+    }
+    diagnostics
+}
+
+/// Plans what the engine will do: its steps, and what they make unknown.
+fn foresee(
+    provider: &Configured,
+    prior: Option<&NodeGroup>,
+    observed: Option<Observed>,
+    planned: &mut NodeGroupPlanned,
+) {
+    let unchanged = |planned: &mut NodeGroupPlanned| {
+        if let Some(prior) = prior {
+            let prior = NodeGroupPlanned::from(prior.clone());
+            planned.rollout = prior.rollout;
+            planned.nodes = prior.nodes;
+        }
+    };
+    let (Some(observed), Ok(wanted)) = (observed, worker::Wanted::of(planned)) else {
+        // Something is known after apply: so are the steps, unless nothing changes at all.
+        return;
+    };
+    let before = prior.and_then(|prior| worker::Wanted::of(&prior.clone().into()).ok());
+    let desired = wanted.desired(region(provider), before.as_ref(), false);
+    // Whether the API answers, and which version it has, is for apply to see.
+    let preview = preview(
+        &Observed {
+            api: Api::Serving,
+            api_version: None,
+            ..observed
+        },
+        &desired,
+    );
+    if !preview.changes_anything() || matches!(preview.end, Next::Refused(_)) {
+        return unchanged(planned);
+    }
+    let timing = timing(provider.cloud().capabilities().timing);
+    let steps = lines(&preview.describe(&desired, &timing));
+    planned.rollout = steps.into_iter().map(Planned::Known).collect::<Vec<_>>().into();
+    if preview
+        .steps
+        .iter()
+        .any(|step| !matches!(step, multizone_planner::node_group::Step::Patch(_)))
+    {
+        planned.nodes = Planned::Unknown;
+    } else if let Some(prior) = prior {
+        planned.nodes = NodeGroupPlanned::from(prior.clone()).nodes;
+    }
+}
+
+/// The planned object with what only apply could tell.
+fn complete(
+    provider: &Configured,
+    mut planned: NodeGroupPlanned,
+    executor: &executor::Executor<'_>,
+    reached: &executor::Reached,
+) -> Result<NodeGroup, Diagnostics> {
+    let region = region(provider);
+    if let (Some(control_plane), Some(name)) = (planned.control_plane.known(), planned.name.known()) {
+        if let Ok(id) = ObjectId::parse_cluster(control_plane) {
+            planned.id = ObjectId::object(region, &id.cluster, name).into();
+        }
+    }
+    planned.region = region.into();
+    if !planned.nodes.is_known() {
+        planned.nodes = NodeGroupPlanned::from(NodeGroup {
+            nodes: reached.nodes.clone(),
+            ..blank()
+        })
+        .nodes;
+    }
+    if !planned.rollout.is_known() {
+        planned.rollout = executor
+            .steps()
+            .into_iter()
+            .map(Planned::Known)
+            .collect::<Vec<_>>()
+            .into();
+    }
+    planned.into_known()
+}
+
+/// An object of defaults, from which single attributes are taken.
+fn blank() -> NodeGroup {
+    NodeGroup {
+        control_plane: String::new(),
+        kubernetes_version: String::new(),
+        name: String::new(),
+        zone: String::new(),
+        size: 0,
+        machine_type: String::new(),
+        labels: None,
+        taints: None,
+        legacy_zone_labels: false,
+        max_surge: 1,
+        max_unavailable: 0,
+        drain_timeout: "15m".to_owned(),
+        image: None,
+        boot_disk_gb: 30,
+        service_account: None,
+        timeouts: None,
+        id: String::new(),
+        region: String::new(),
+        nodes: BTreeMap::new(),
+        rollout: Vec::new(),
+    }
+}
+
+fn control_plane_id(value: &multizone_schema::Value, path: &Path, diagnostics: &mut Diagnostics) {
+    if let Some(Err(error)) = value.as_str().map(ObjectId::parse_cluster) {
+        diagnostics.error(
+            path.clone(),
+            "Not a control plane",
+            format!("{path}: {error}. Write control_plane = multizone_control_plane.NAME.id."),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn group() -> NodeGroup {
+        NodeGroup {
+            control_plane: "us-central1/demo".into(),
+            kubernetes_version: "1.34.1".into(),
+            name: "pool".into(),
+            zone: "us-central1-a".into(),
+            size: 3,
+            machine_type: "n1-standard-2".into(),
+            ..blank()
+        }
+    }
+
+    fn said(group: NodeGroup) -> String {
+        NodeGroupResource.validate(&group.into()).to_string()
+    }
+
+    #[test]
+    fn a_replacement_needs_room() {
+        assert_eq!(said(group()), "");
+        assert!(
+            said(NodeGroup {
+                max_surge: 0,
+                ..group()
+            })
+            .contains("at max_unavailable")
+        );
+        assert_eq!(
+            said(NodeGroup {
+                max_surge: 0,
+                max_unavailable: 1,
+                ..group()
+            }),
+            ""
+        );
+    }
+
+    #[test]
+    fn names_are_short_enough_for_machines() {
+        let name = "p".repeat(54);
+        assert!(said(NodeGroup { name, ..group() }).contains("at name"));
+    }
+
+    #[test]
+    fn a_taint_is_given_once() {
+        let taint = |value: &str| Taint {
+            key: "k".into(),
+            value: value.into(),
+            effect: "NoSchedule".into(),
+        };
+        assert!(
+            said(NodeGroup {
+                taints: Some(vec![taint("a"), taint("b")]),
+                ..group()
+            })
+            .contains("taints[1]")
+        );
+    }
+
+    #[test]
+    fn a_control_plane_is_named_by_its_id() {
+        let mut diagnostics = Diagnostics::new();
+        control_plane_id(&"demo".into(), &Path::from("control_plane"), &mut diagnostics);
+        assert!(diagnostics.to_string().contains("multizone_control_plane.NAME.id"));
+    }
+}

@@ -1,0 +1,94 @@
+//! How long operations may take.
+
+use std::time::Duration;
+
+use multizone_schema::{Diagnostics, Nested, Path, Planned, Value};
+use tokio::time::Instant;
+
+/// How long operations may take, each as a duration such as `90s`, `30m` or `1h30m`.
+#[derive(Nested, Clone, Debug, PartialEq, Default)]
+pub struct Timeouts {
+    /// For creating it.
+    #[attribute(optional, validate = duration)]
+    pub create: Option<String>,
+    /// For changing it.
+    #[attribute(optional, validate = duration)]
+    pub update: Option<String>,
+    /// For deleting it.
+    #[attribute(optional, validate = duration)]
+    pub delete: Option<String>,
+}
+
+/// The deadline of an operation whose timeout is this, or else the default.
+pub fn deadline(timeout: Option<&String>, default: Duration) -> Instant {
+    let timeout = timeout.and_then(|text| parse(text)).unwrap_or(default);
+    Instant::now() + timeout
+}
+
+/// What is left until a deadline.
+pub fn left(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now())
+}
+
+/// One of the planned timeouts.
+pub fn planned(
+    timeouts: &Planned<TimeoutsPlanned>,
+    which: impl Fn(&TimeoutsPlanned) -> &Planned<String>,
+) -> Option<String> {
+    timeouts.known().and_then(|timeouts| which(timeouts).known().cloned())
+}
+
+/// Reads `1h30m`, `90s`, `500ms`: numbers with units, largest first by custom.
+pub fn parse(text: &str) -> Option<Duration> {
+    let mut rest = text;
+    let mut total = Duration::ZERO;
+    if rest.is_empty() {
+        return None;
+    }
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, tail) = rest.split_at(digits);
+        let units = tail
+            .find(|c: char| c.is_ascii_digit() || c == '.')
+            .unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(units);
+        let seconds = match unit {
+            "ms" => 0.001,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            _ => return None,
+        };
+        let number: f64 = number.parse().ok()?;
+        total = total.checked_add(Duration::try_from_secs_f64(number * seconds).ok()?)?;
+        rest = tail;
+    }
+    Some(total)
+}
+
+/// Refuses what is no duration.
+pub fn duration(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
+    if let Some(text) = value.as_str().filter(|text| parse(text).is_none()) {
+        diagnostics.error(
+            path.clone(),
+            "Malformed duration",
+            format!("{text:?} is no duration: write numbers with units, for example 90s, 30m or 1h30m."),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_numbers_with_units() {
+        assert_eq!(parse("3s"), Some(Duration::from_secs(3)));
+        assert_eq!(parse("1h30m"), Some(Duration::from_secs(5400)));
+        assert_eq!(parse("500ms"), Some(Duration::from_millis(500)));
+        assert_eq!(parse("1.5m"), Some(Duration::from_secs(90)));
+        for wrong in ["", "5", "m", "5 m", "-5m", "5d", "..s", "99999999999999999999999h"] {
+            assert_eq!(parse(wrong), None, "{wrong}");
+        }
+    }
+}
