@@ -195,3 +195,65 @@ fn read(path: &Path) -> Result<Option<String>, DocsError> {
         }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn docs(directory: &Path, check: bool) -> Docs {
+        Docs {
+            directory: directory.join("docs"),
+            examples: directory.join("examples"),
+            check,
+        }
+    }
+
+    fn outdated(result: Result<(), DocsError>) -> Vec<PathBuf> {
+        match result {
+            Err(DocsError::Outdated { pages }) => pages,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn pages_are_written_compared_and_cleared_away() {
+        let catalog = Catalog::multizone();
+        let directory = tempfile::tempdir().unwrap();
+        let pages = directory.path().join("docs");
+        let all = 1
+            + catalog.resources.len()
+            + catalog.data_sources.len()
+            + catalog.ephemeral_resources.len()
+            + catalog.functions.len();
+        assert_eq!(outdated(docs(directory.path(), true).run(&catalog)).len(), all);
+
+        docs(directory.path(), false).run(&catalog).unwrap();
+        docs(directory.path(), true).run(&catalog).unwrap();
+        assert!(pages.join("index.md").exists());
+
+        fs::write(pages.join("index.md"), "outdated").unwrap();
+        fs::create_dir_all(pages.join("resources")).unwrap();
+        fs::write(pages.join("resources/gone.md"), "superfluous").unwrap();
+        fs::create_dir_all(pages.join("guides")).unwrap();
+        fs::write(pages.join("guides/zones.md"), "written by hand").unwrap();
+        let expected = [PathBuf::from("index.md"), PathBuf::from("resources/gone.md")];
+        assert_eq!(outdated(docs(directory.path(), true).run(&catalog)), expected);
+
+        docs(directory.path(), false).run(&catalog).unwrap();
+        assert!(!pages.join("resources/gone.md").exists());
+        assert!(pages.join("guides/zones.md").exists());
+        docs(directory.path(), true).run(&catalog).unwrap();
+    }
+
+    #[test]
+    fn examples_come_from_their_directory() {
+        let catalog = Catalog::multizone();
+        let directory = tempfile::tempdir().unwrap();
+        let example = directory.path().join("examples/provider");
+        fs::create_dir_all(&example).unwrap();
+        fs::write(example.join("provider.tf"), "provider \"multizone\" {} # by example\n").unwrap();
+        docs(directory.path(), false).run(&catalog).unwrap();
+        let index = fs::read_to_string(directory.path().join("docs/index.md")).unwrap();
+        assert!(index.contains("# by example"), "{index}");
+    }
+}

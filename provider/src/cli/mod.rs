@@ -39,6 +39,9 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run and look after a sandbox region
+    #[command(subcommand)]
+    Sandbox(multizone_sandbox::cli::Command),
     /// Write the documentation pages of everything the provider serves
     Docs(docs::Docs),
 }
@@ -76,6 +79,7 @@ fn by_hand(arguments: Arguments) -> ExitCode {
     match (arguments.command, arguments.debug) {
         (None, false) => introduce(),
         (None, true) => finish(serve_by_hand()),
+        (Some(Command::Sandbox(command)), _) => multizone_sandbox::cli::run(command),
         (Some(Command::Docs(docs)), _) => finish(docs.run(&Catalog::multizone()).map_err(CommandError::from)),
     }
 }

@@ -82,8 +82,10 @@ impl<P: Clone + Send + Sync + 'static> ProviderService<P> {
         F: Future<Output = Result<R, Diagnostics>> + Send + 'static,
     {
         let span = tracing::info_span!("rpc", tf_rpc = rpc, tf_subject = subject);
+        span.in_scope(|| tracing::debug!("asked"));
         let operation = work(self.shared.clone());
         let result = self.shared.lifecycle.run(operation.instrument(span.clone())).await;
+        span.in_scope(|| tracing::debug!("answered"));
         let diagnostics = match result {
             Ok(Ok(response)) => return Ok(Response::new(response)),
             Ok(Err(diagnostics)) => diagnostics,
