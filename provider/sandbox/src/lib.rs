@@ -10,10 +10,6 @@ pub mod cli;
 pub mod client;
 pub mod core;
 pub mod face;
-#[cfg(feature = "guests")]
-pub mod machines;
-#[cfg(not(feature = "guests"))]
-#[path = "no_machines.rs"]
 pub mod machines;
 pub mod process;
 pub mod region;
