@@ -230,12 +230,12 @@ fn settings(config: &ApiServerConfig) -> Result<Settings, StartError> {
         })?;
     Ok(Settings {
         kubernetes_version: config.kubernetes_version.clone(),
-        cluster_name: config.cluster_name.clone(),
         pod_cidr: range("pod_cidr", &config.pod_cidr)?,
         service_cidr: range("service_cidr", &config.service_cidr)?,
         advertise_address: config.advertise_address,
         pace: config.pace,
         authority,
+        ca_certificate_pem: config.ca_certificate_pem.clone(),
     })
 }
 

@@ -12,11 +12,6 @@ pub(crate) fn seconds(at: Timestamp) -> String {
         .to_string()
 }
 
-/// `metav1.MicroTime`, as Leases and Events have it.
-pub(crate) fn micros(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
-}
-
 /// The time written in an object, if it is one.
 pub(crate) fn parse(text: &str) -> Option<Timestamp> {
     text.parse().ok()

@@ -8,7 +8,7 @@ mod rbac;
 mod roles;
 
 pub(crate) use admission::{admit_creation, admit_update};
-pub(crate) use authentication::{authenticate_token, identity_of_certificate};
+pub(crate) use authentication::{TOKEN_TYPE, authenticate_token, has_expired, identity_of_certificate, token_field};
 pub(crate) use bootstrap::install_default_roles;
 pub(crate) use rbac::{Attributes, authorize, rules_for};
 

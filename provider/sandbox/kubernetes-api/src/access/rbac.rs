@@ -12,7 +12,6 @@ use crate::store::Store;
 pub(crate) struct Attributes {
     pub(crate) verb: String,
     pub(crate) group: String,
-    pub(crate) version: String,
     pub(crate) resource: String,
     pub(crate) subresource: String,
     pub(crate) namespace: String,

@@ -2,7 +2,23 @@
 //!
 //! Each looks at the whole state and makes it as it should be: what one run misses, the next one does.
 
+mod bootstrap_signer;
+mod certificates;
+mod daemon_sets;
+mod deployments;
+mod disruption;
+mod expiry;
+mod garbage;
 mod namespaces;
+mod nodes;
+mod placement;
+mod pods;
+mod record;
+mod replica_sets;
+mod scheduler;
+mod services;
+mod template;
+mod volumes;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +46,22 @@ trait Controller: Send + Sync + 'static {
 
 /// Starts all controllers.
 pub(crate) fn start(api: &Api, tasks: &TaskTracker, stopping: &CancellationToken) {
-    let controllers: Vec<Box<dyn Controller>> = vec![Box::new(namespaces::Namespaces)];
+    let controllers: Vec<Box<dyn Controller>> = vec![
+        Box::new(namespaces::Namespaces),
+        Box::new(nodes::Nodes::default()),
+        Box::new(pods::Pods),
+        Box::new(scheduler::Scheduler),
+        Box::new(daemon_sets::DaemonSets),
+        Box::new(deployments::Deployments),
+        Box::new(replica_sets::ReplicaSets),
+        Box::new(disruption::Disruption),
+        Box::new(volumes::Volumes),
+        Box::new(garbage::Garbage),
+        Box::new(certificates::Certificates),
+        Box::new(expiry::Expiry),
+        Box::new(services::Services),
+        Box::new(bootstrap_signer::BootstrapSigner),
+    ];
     for controller in controllers {
         let (api, stopping) = (api.clone(), stopping.clone());
         tasks.spawn(async move {

@@ -30,16 +30,31 @@ impl Controller for Namespaces {
             let name = namespace.name();
             if namespace.is_deleting() {
                 empty(api, name).await?;
-            } else if api.store.get("serviceaccounts", name, "default").is_none() {
-                let account = json!({"metadata": {"name": "default"}});
-                match api.add("serviceaccounts", name, account).await {
-                    Err(error) if error.reason == "AlreadyExists" || error.code == 403 => {}
-                    other => drop(other?),
-                }
+            } else {
+                furnish(api, name).await?;
             }
         }
         Ok(None)
     }
+}
+
+/// Gives a namespace its default ServiceAccount and the CA that pods check the API server with.
+async fn furnish(api: &Api, name: &str) -> Result<(), ApiError> {
+    let account = json!({"metadata": {"name": "default"}});
+    let root = json!({
+        "metadata": {"name": "kube-root-ca.crt"}, "data": {"ca.crt": api.settings.ca_certificate_pem},
+    });
+    for (id, object) in [("serviceaccounts", account), ("configmaps", root)] {
+        if api.store.get(id, name, object.name()).is_some() {
+            continue;
+        }
+        match api.add(id, name, object).await {
+            // The namespace is being deleted meanwhile.
+            Err(error) if error.reason == "AlreadyExists" || error.code == 403 || error.code == 404 => {}
+            other => drop(other?),
+        }
+    }
+    Ok(())
 }
 
 async fn empty(api: &Api, name: &str) -> Result<(), ApiError> {

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::access::{Attributes, Identity, authenticate_token, authorize};
 use crate::objects::Api;
 use crate::resources::{self, REVIEWS, Resource};
+use crate::selectors::Selector;
 use crate::status::ApiError;
 use request::{Query, Target};
 
@@ -88,7 +89,13 @@ impl Face {
         let verb = target
             .verb(&parts.method, &query)
             .ok_or_else(ApiError::method_not_allowed)?;
-        authorize(&self.api.store, &who, &target.attributes(verb))?;
+        let mut wanted = target.attributes(verb);
+        if matches!(verb, "list" | "watch" | "deletecollection") {
+            // Listing one object by its name counts as asking for that object.
+            let selector = Selector::parse("", query.get("fieldSelector"))?;
+            wanted.name = selector.wanted_field("metadata.name").unwrap_or_default().to_owned();
+        }
+        authorize(&self.api.store, &who, &wanted)?;
         let content_type = text(header::CONTENT_TYPE);
         if REVIEWS
             .iter()

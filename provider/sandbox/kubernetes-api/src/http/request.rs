@@ -81,7 +81,6 @@ impl Target {
         Attributes {
             verb: verb.to_owned(),
             group: self.group.clone(),
-            version: self.version.clone(),
             resource: self.plural.clone(),
             subresource: self.subresource.clone(),
             namespace: self.namespace.clone(),

@@ -56,7 +56,6 @@ fn decision(store: &Store, who: &Identity, review: &Value) -> Value {
         None => Attributes {
             verb: text("verb"),
             group: text("group"),
-            version: text("version"),
             resource: text("resource"),
             subresource: text("subresource"),
             namespace: text("namespace"),

@@ -20,7 +20,8 @@ use crate::selectors::Selector;
 use crate::status::ApiError;
 use crate::store::{Store, StoreError};
 
-pub(crate) use delete::{DeleteOptions, Deleted, Propagation};
+pub(crate) use delete::{DeleteOptions, Deleted, FOREGROUND, Propagation};
+pub(crate) use pods::{covers, set_condition};
 pub(crate) use scale::{of_scale, to_scale};
 pub(crate) use update::Part;
 
@@ -28,12 +29,12 @@ pub(crate) use update::Part;
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) kubernetes_version: String,
-    pub(crate) cluster_name: String,
     pub(crate) pod_cidr: Ipv4Net,
     pub(crate) service_cidr: Ipv4Net,
     pub(crate) advertise_address: SocketAddr,
     pub(crate) pace: f64,
     pub(crate) authority: Authority,
+    pub(crate) ca_certificate_pem: String,
 }
 
 /// The objects of a cluster.  Cheap to clone.
