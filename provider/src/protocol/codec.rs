@@ -187,6 +187,8 @@ pub fn timestamp(timestamp: jiff::Timestamp) -> prost_types::Timestamp {
 
 #[cfg(test)]
 mod tests {
+    use wire::attribute_path::step::Selector;
+
     use super::*;
 
     #[test]
@@ -223,7 +225,6 @@ mod tests {
     fn a_diagnostic_keeps_its_path_unless_it_is_the_whole_object() {
         let path = Path::root().attribute("replicas").key("a").attribute("zones").index(2);
         let wire = diagnostics(Diagnostic::error("Wrong zone", "Pick another.").at(path).into());
-        use wire::attribute_path::step::Selector;
         let steps: Vec<_> = wire[0]
             .attribute
             .as_ref()

@@ -204,7 +204,7 @@ mod tests {
     use super::*;
 
     const SHORT: Duration = Duration::from_millis(1);
-    const LONG: Duration = Duration::from_secs(60);
+    const LONG: Duration = Duration::from_mins(1);
 
     #[tokio::test]
     async fn deserted_when_nobody_comes() {

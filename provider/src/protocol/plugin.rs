@@ -17,7 +17,7 @@ use super::socket::SocketDirectory;
 use super::tls::{PluginTls, TlsError};
 
 /// How long Terraform may take to its first connection.
-const FIRST_CONNECTION: Duration = Duration::from_secs(60);
+const FIRST_CONNECTION: Duration = Duration::from_mins(1);
 /// How long to wait for another connection after the last one closed.
 const RECONNECTION: Duration = Duration::from_secs(2);
 /// After a signal to end and the end of the operations: how long Terraform may take to fetch the answers.

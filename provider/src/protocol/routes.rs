@@ -19,7 +19,7 @@ use super::wire::plugin::grpc_controller_server::GrpcControllerServer;
 use super::wire::plugin::grpc_stdio_server::GrpcStdioServer;
 use super::wire::tfplugin6::provider_server::ProviderServer;
 
-/// The largest message, as in HashiCorp's own providers and in Terraform: a state may be large.
+/// The largest message, as in Terraform itself: a state may be large.
 const MAX_MESSAGE: usize = 256 << 20;
 
 /// All services of the process.

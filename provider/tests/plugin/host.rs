@@ -20,7 +20,7 @@ use tonic::transport::{Channel, Endpoint};
 use crate::identity::Identity;
 
 /// Long enough for a loaded machine; nothing waits this long when all is well.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
 /// The provider's binary.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_terraform-provider-multizone");
 

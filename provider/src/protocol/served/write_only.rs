@@ -42,7 +42,6 @@ fn replace(attributes: &[Attribute], value: Value, config: Option<&Value>) -> Va
         }
         let taken = std::mem::replace(current, Value::Null);
         *current = match (&attribute.kind, taken) {
-            (AttributeKind::Plain(_), value) => value,
             (AttributeKind::Single(inner), value) => replace(inner, value, configured),
             (AttributeKind::List(inner), Value::List(elements)) => {
                 let configured = configured.and_then(Value::as_elements).unwrap_or_default();
@@ -66,7 +65,8 @@ fn replace(attributes: &[Attribute], value: Value, config: Option<&Value>) -> Va
                         .collect(),
                 )
             }
-            // The elements of a set have no address; Terraform allows nothing write-only in there.
+            // Plain, null or unknown; or a set: its elements have no address, and Terraform allows nothing write-only
+            // in there.
             (_, value) => value,
         };
     }

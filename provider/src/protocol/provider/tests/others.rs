@@ -8,15 +8,15 @@ use super::{config, configured, received, said, sent, state, unconfigured, wire,
 use crate::protocol::codec;
 use crate::protocol::wire::tfplugin6::provider_server::Provider as _;
 
+/// The request of an RPC that asks for nothing in particular.
+fn empty<T: Default>() -> Request<T> {
+    Request::new(T::default())
+}
+
 #[tokio::test]
 async fn the_schema_names_everything_that_is_served() {
     let served = unconfigured();
-    let schema = served
-        .service
-        .get_provider_schema(Request::new(Default::default()))
-        .await
-        .unwrap()
-        .into_inner();
+    let schema = served.service.get_provider_schema(empty()).await.unwrap().into_inner();
     let block = schema.resource_schemas["test_thing"].block.clone().unwrap();
     assert_eq!(schema.resource_schemas["test_thing"].version, 1);
     let names: Vec<_> = block
@@ -31,12 +31,7 @@ async fn the_schema_names_everything_that_is_served() {
     assert!(schema.functions["sum"].variadic_parameter.is_some());
     let capabilities = schema.server_capabilities.unwrap();
     assert!(capabilities.plan_destroy && capabilities.get_provider_schema_optional && capabilities.move_resource_state);
-    let metadata = served
-        .service
-        .get_metadata(Request::new(Default::default()))
-        .await
-        .unwrap()
-        .into_inner();
+    let metadata = served.service.get_metadata(empty()).await.unwrap().into_inner();
     assert_eq!(metadata.resources[0].type_name, "test_thing");
     assert_eq!(metadata.functions[0].name, "sum");
 }
@@ -407,24 +402,14 @@ async fn a_function_is_called_with_any_number_of_arguments() {
         .unwrap()
         .into_inner();
     assert!(unknown.error.unwrap().text.contains("product"));
-    let functions = served
-        .service
-        .get_functions(Request::new(Default::default()))
-        .await
-        .unwrap()
-        .into_inner();
+    let functions = served.service.get_functions(empty()).await.unwrap().into_inner();
     assert_eq!(functions.functions["sum"].parameters.len(), 1);
 }
 
 #[tokio::test]
 async fn a_stop_lasts_for_one_run_of_terraform_where_the_process_outlives_it() {
     let served = configured().await;
-    let response = served
-        .service
-        .stop_provider(Request::new(Default::default()))
-        .await
-        .unwrap()
-        .into_inner();
+    let response = served.service.stop_provider(empty()).await.unwrap().into_inner();
     assert_eq!(response.error, "");
     served.configure(Value::from("here")).await;
     assert!(served.lifecycle.stop().requested());
@@ -432,7 +417,7 @@ async fn a_stop_lasts_for_one_run_of_terraform_where_the_process_outlives_it() {
     let lifecycle = crate::protocol::lifecycle::Lifecycle::new();
     let service = super::ProviderService::new(super::catalog(super::World::default()), lifecycle.clone());
     let service = service.outliving_terraform();
-    service.stop_provider(Request::new(Default::default())).await.unwrap();
+    service.stop_provider(empty()).await.unwrap();
     assert!(lifecycle.stop().requested());
     service
         .configure_provider(Request::new(wire::configure_provider::Request {
