@@ -3,6 +3,8 @@
 //! The certificates are of the kind that Terraform makes (self-signed, P-521, marked as an authority); their keys are
 //! secret to nobody.
 
+#![allow(clippy::unwrap_used)]
+
 mod ending;
 mod handshake;
 mod host;

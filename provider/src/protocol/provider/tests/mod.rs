@@ -116,6 +116,7 @@ fn thing_type() -> Type {
     Thing::schema().type_()
 }
 
+#[allow(clippy::unnecessary_wraps)] // Messages are optional in every request.
 fn sent(value: &Value) -> Option<wire::DynamicValue> {
     Some(codec::encode(value, &thing_type()).unwrap())
 }

@@ -17,11 +17,14 @@ use crate::protocol::catalog::{AnyProvider, Catalog};
 use crate::resources::{Created, Failed, PlanRequest, Planning, Resource, Updated};
 use crate::stop::Stop;
 
+/// Things, each with the token it was made with.
+type Made = BTreeMap<String, (Thing, Option<String>)>;
+
 /// What the test provider's configuration turns into.
 #[derive(Clone, Default)]
 pub(super) struct World {
-    /// Things by ID, and the token each was made with.
-    pub(super) things: Arc<Mutex<BTreeMap<String, (Thing, Option<String>)>>>,
+    /// Things by ID.
+    pub(super) things: Arc<Mutex<Made>>,
     /// Notified when a slow operation has begun.
     pub(super) slow: Arc<tokio::sync::Notify>,
 }
