@@ -223,8 +223,8 @@ async fn a_deployment_spreads_rolls_and_is_drained_only_as_its_budget_allows() {
     assert!(kubectl.run(&["get", "rs", "-o", "wide"]).await.contains("nginx:1.28"));
 
     // Both pods on one node, and one must always serve: the drain waits for the replacement of each.
-    let budget = "{apiVersion: policy/v1, kind: PodDisruptionBudget, metadata: {name: web}, \
-                  spec: {minAvailable: 2, selector: {matchLabels: {app: web}}}}";
+    let budget = "apiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata: {name: web}\n\
+                  spec: {minAvailable: 2, selector: {matchLabels: {app: web}}}\n";
     kubectl.apply(budget).await;
     let allowed = async || {
         kubectl
@@ -324,7 +324,9 @@ async fn a_pod_network_runs_on_every_node_and_its_namespace_can_go() {
     println!("{sets}");
     let row: Vec<&str> = sets.lines().nth(1).unwrap().split_whitespace().collect();
     assert_eq!(&row[1..7], ["kube-flannel-ds", "3", "3", "3", "3", "3"]);
-    println!("{}", kubectl.run(&["apply", "--server-side", "-f", "-"]).await.len());
+    let again = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
+    let again = kubectl.apply_with(&again, POD_NETWORK).await;
+    assert!(again.contains("daemonset.apps/kube-flannel-ds serverside-applied"));
     kubectl
         .run(&["delete", "namespace", "kube-flannel", "--timeout=30s"])
         .await;
@@ -405,8 +407,7 @@ async fn server_side_apply_explains_conflicts_and_dry_runs_change_nothing() {
     }
     let cluster = Cluster::start().await;
     let kubectl = cluster.kubectl();
-    let map =
-        |value: &str| format!("{{apiVersion: v1, kind: ConfigMap, metadata: {{name: m}}, data: {{a: '{value}'}}}}");
+    let map = |value: &str| format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: m}}\ndata: {{a: '{value}'}}\n");
     kubectl
         .apply_with(&["apply", "--server-side", "--field-manager=one", "-f", "-"], &map("1"))
         .await;
