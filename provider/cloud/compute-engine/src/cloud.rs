@@ -85,16 +85,16 @@ fn capabilities() -> Capabilities {
         endpoint: EndpointKind::Address,
         timing: Timing {
             create_machine: Duration::from_secs(30),
-            join: Duration::from_secs(120),
-            delete_machine: Duration::from_secs(60),
-            drain: Duration::from_secs(60),
+            join: Duration::from_mins(2),
+            delete_machine: Duration::from_mins(1),
+            drain: Duration::from_mins(1),
         },
     }
 }
 
 #[async_trait]
 impl Cloud for ComputeEngine {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "Compute Engine"
     }
 
@@ -119,7 +119,7 @@ impl Cloud for ComputeEngine {
     }
 
     async fn inventory(&self, cluster: &ClusterName) -> Result<Inventory> {
-        self.inventory_of(cluster).await
+        Box::pin(self.inventory_of(cluster)).await
     }
 
     async fn ensure_network(&self, spec: &NetworkSpec) -> Result<Network> {

@@ -180,7 +180,7 @@ impl ComputeEngine {
                     .into_iter()
                     .find(|role| names.tag(*role) == *tag)
                 {
-                    Some(role) => found.push(role),
+                    Some(known) => found.push(known),
                     None => drop(unexpected.insert(format!("tag {tag}"))),
                 }
             }

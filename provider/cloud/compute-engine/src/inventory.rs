@@ -30,8 +30,9 @@ impl ComputeEngine {
                 self.secrets_of(cluster),
             )
         };
-        let (network, firewall_rules, addresses, instances, disks, snapshots, secrets) =
-            read.await.about(&format!("the inventory of cluster {cluster}"))?;
+        let (network, firewall_rules, addresses, instances, disks, snapshots, secrets) = Box::pin(read)
+            .await
+            .about(&format!("the inventory of cluster {cluster}"))?;
         let boot: HashSet<(String, &str)> = instances.iter().flat_map(boot_disks).collect();
         let disks = disks
             .into_iter()

@@ -26,7 +26,7 @@ impl<'a> Names<'a> {
         if name.len() <= LONGEST {
             name
         } else {
-            self.hashed(&self.region.to_owned(), "network")
+            self.hashed(self.region, "network")
         }
     }
 
@@ -78,6 +78,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::redundant_closure_for_method_calls)] // the method alone is not general enough
     fn names_say_what_they_are() {
         assert_eq!(names("demo", |n| n.network()), "multizone-demo-us-central1");
         assert!(names("demo", |n| n.firewall_rule("api")).starts_with("multizone-demo-api-"));

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// How long the cloud holds a request to wait, at most, before it answers that the operation still runs.
-const LONGEST_HOLD: Duration = Duration::from_secs(120);
+const LONGEST_HOLD: Duration = Duration::from_mins(2);
 
 impl ComputeEngine {
     /// Makes a change and waits until it is done.  `request` is given the request ID, which is the same for every

@@ -36,17 +36,14 @@ impl Requests {
     /// A new request ID, a UUID: the same for every attempt at one request, another for the next request.  It may not be
     /// derived from the object alone, since the cloud remembers it past the object's deletion.
     pub(crate) fn token(&self) -> String {
-        let n = self.tokens.fetch_add(1, Ordering::Relaxed);
-        let [a, b, c, d] = [
+        let number = self.tokens.fetch_add(1, Ordering::Relaxed);
+        format!(
+            "{:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}",
             self.nonce >> 32,
             (self.nonce >> 16) & 0xffff,
             self.nonce & 0x0fff,
-            n >> 48,
-        ];
-        format!(
-            "{a:08x}-{b:04x}-4{c:03x}-8{:03x}-{:012x}",
-            d & 0xfff,
-            n & 0xffff_ffff_ffff
+            (number >> 48) & 0x0fff,
+            number & 0xffff_ffff_ffff
         )
     }
 
@@ -106,7 +103,7 @@ mod tests {
             Retries {
                 attempts: 3,
                 first_delay: Duration::from_millis(100),
-                longest_delay: Duration::from_millis(1000),
+                longest_delay: Duration::from_secs(1),
             },
             0x0123_4567_89ab_cdef,
         )
@@ -118,14 +115,14 @@ mod tests {
         assert_eq!(requests.delay(1, None, 1.0), Duration::from_millis(100));
         assert_eq!(requests.delay(1, None, 0.0), Duration::from_millis(50));
         assert_eq!(requests.delay(3, None, 1.0), Duration::from_millis(400));
-        assert_eq!(requests.delay(40, None, 1.0), Duration::from_millis(1000));
+        assert_eq!(requests.delay(40, None, 1.0), Duration::from_secs(1));
         assert_eq!(
             requests.delay(1, Some(Duration::from_millis(700)), 1.0),
             Duration::from_millis(700)
         );
         assert_eq!(
-            requests.delay(1, Some(Duration::from_secs(3600)), 1.0),
-            Duration::from_millis(1000)
+            requests.delay(1, Some(Duration::from_hours(1)), 1.0),
+            Duration::from_secs(1)
         );
     }
 

@@ -1,5 +1,7 @@
 //! Secrets, in Secret Manager, by its REST API.
 
+use std::fmt::Write as _;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use google_cloud_auth::credentials::{CacheableResource, Credentials as GoogleCredentials};
 use multizone_cloud::{CloudError, ClusterName, Result, SecretSpec, label};
@@ -277,7 +279,7 @@ fn encode(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             encoded.push(char::from(byte));
         } else {
-            encoded.push_str(&format!("%{byte:02X}"));
+            let _ = write!(encoded, "%{byte:02X}");
         }
         encoded
     })

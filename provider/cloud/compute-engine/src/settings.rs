@@ -100,7 +100,7 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             request: Duration::from_secs(30),
-            operation: Duration::from_secs(600),
+            operation: Duration::from_mins(10),
             poll_interval: Duration::from_secs(1),
         }
     }

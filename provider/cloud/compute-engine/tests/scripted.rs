@@ -1,5 +1,7 @@
 //! How calls are retried, how replies that were lost are survived, and how refusals are told.
 
+#![allow(clippy::unwrap_used)]
+
 #[path = "scripted/server.rs"]
 mod server;
 
@@ -285,7 +287,7 @@ fn scope(collection: &str, items: &[Value]) -> Value {
     json!({ "zones/us-central1-a": { collection: items } })
 }
 
-fn list(items: Value, next: Option<&str>) -> Reply {
+fn list(items: &Value, next: Option<&str>) -> Reply {
     let mut page = json!({ "items": items });
     if let Some(next) = next {
         page["nextPageToken"] = next.into();
@@ -305,9 +307,9 @@ fn rest_of_an_empty_inventory() -> Vec<(&'static str, Reply)> {
     vec![
         ("GET /networks/multizone-demo-us-central1", absent()),
         ("GET /subnetworks/multizone-demo-us-central1", absent()),
-        ("GET /firewalls", list(json!([]), None)),
-        ("GET /addresses", list(json!([]), None)),
-        ("GET /snapshots", list(json!([]), None)),
+        ("GET /firewalls", list(&json!([]), None)),
+        ("GET /addresses", list(&json!([]), None)),
+        ("GET /snapshots", list(&json!([]), None)),
         ("GET /secrets", Reply::Json(200, json!({}))),
     ]
 }
@@ -327,12 +329,12 @@ async fn the_inventory_reads_pages_and_leaves_out_what_is_not_the_clusters() {
     ];
     let mut steps = rest_of_an_empty_inventory();
     steps.extend([
-        ("GET /aggregated/instances", list(first, Some("next page"))),
+        ("GET /aggregated/instances", list(&first, Some("next page"))),
         (
             "GET /aggregated/instances",
-            list(scope("instances", &[machine("m-1", "demo")]), None),
+            list(&scope("instances", &[machine("m-1", "demo")]), None),
         ),
-        ("GET /aggregated/disks", list(scope("disks", &disks), None)),
+        ("GET /aggregated/disks", list(&scope("disks", &disks), None)),
     ]);
     let server = Server::start(steps).await;
     let inventory = server.cloud.inventory(&ClusterName::new("demo")).await.unwrap();
