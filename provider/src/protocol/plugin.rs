@@ -60,11 +60,22 @@ pub async fn run<P: Clone + Send + Sync + 'static>(
     let listener = UnixListener::bind(directory.socket())?;
     announce(&invitation.answer(directory.socket(), tls.as_ref().map(|tls| &tls.certificate)))?;
     leave_when_deserted(&lifecycle);
+    // The host kills a plugin that takes long to end; the socket is to be gone by then.
+    let removing = tokio::spawn({
+        let lifecycle = lifecycle.clone();
+        async move {
+            lifecycle.closing().await;
+            drop(directory);
+        }
+    });
     let provider = ProviderService::new(catalog, lifecycle.clone());
     let acceptor = tls.map(|tls| TlsAcceptor::from(tls.configuration));
-    server::serve(listener, acceptor, provider, lifecycle).await?;
+    let served = server::serve(listener, acceptor, provider, lifecycle.clone()).await;
+    lifecycle.close();
+    // Only a panic in there could fail it.
+    let _ = removing.await;
     tracing::debug!("leaving");
-    Ok(())
+    Ok(served?)
 }
 
 /// The one line that standard output is for.

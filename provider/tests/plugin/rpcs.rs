@@ -20,11 +20,11 @@ async fn plugin() -> Plugin {
 }
 
 /// A null value of any type.
-fn null() -> Option<wire::DynamicValue> {
-    Some(wire::DynamicValue {
+fn null() -> wire::DynamicValue {
+    wire::DynamicValue {
         msgpack: vec![0xc0],
         json: Vec::new(),
-    })
+    }
 }
 
 /// An empty message that names something nobody serves.
@@ -95,11 +95,11 @@ async fn all_twenty_answer() {
     assert_eq!(functions.functions, schema.functions);
 
     // The provider block must be an object: null is refused, not a crash.
-    let request = wire::validate_provider_config::Request { config: null() };
+    let request = wire::validate_provider_config::Request { config: Some(null()) };
     let validated = client.validate_provider_config(request).await.unwrap().into_inner();
     assert!(!validated.diagnostics.is_empty());
     let request = wire::configure_provider::Request {
-        config: null(),
+        config: Some(null()),
         ..Default::default()
     };
     let configured = client.configure_provider(request).await.unwrap().into_inner();

@@ -21,7 +21,8 @@ impl Workspace {
         let directory = tempfile::tempdir().unwrap();
         let binaries = Path::new(BINARY).parent().unwrap();
         let overrides = format!(
-            "provider_installation {{\n  dev_overrides {{\n    \"multizone/multizone\" = {binaries:?}\n  }}\n  direct {{}}\n}}\n"
+            "provider_installation {{\n  dev_overrides {{\n    \"multizone/multizone\" = \"{}\"\n  }}\n  direct {{}}\n}}\n",
+            binaries.display()
         );
         std::fs::write(directory.path().join("terraform.rc"), overrides).unwrap();
         let required =
@@ -74,10 +75,26 @@ fn terraform_reads_the_schemas() {
 }
 
 #[test]
-fn terraform_plans() {
-    let Some(workspace) = Workspace::new("output \"one\" {\n  value = 1\n}\n") else {
+fn terraform_plans_with_the_providers_functions() {
+    let configuration = "output \"voters\" {\n  value = provider::multizone::quorum_size(5)\n}\n";
+    let Some(workspace) = Workspace::new(configuration) else {
         return;
     };
     let output = workspace.terraform(&["plan", "-no-color", "-input=false"]);
     assert!(output.status.success(), "{}", text(&output));
+    assert!(text(&output).contains("+ voters = 3"), "{}", text(&output));
+}
+
+#[test]
+fn terraform_shows_a_refusal_with_its_place() {
+    let Some(workspace) = Workspace::new("provider \"multizone\" {}\ndata \"multizone_zones\" \"all\" {}\n") else {
+        return;
+    };
+    let output = workspace.terraform(&["plan", "-no-color", "-input=false"]);
+    assert!(!output.status.success(), "{}", text(&output));
+    let said = text(&output);
+    assert!(
+        said.contains("No cloud configured") && said.contains("main.tf line"),
+        "{said}"
+    );
 }
