@@ -4,7 +4,10 @@ use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 
 use multizone_provider::protocol::handshake::{MAGIC_COOKIE_KEY, MAGIC_COOKIE_VALUE};
 
-use crate::host::{Start, connect};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::net::UnixStream;
+
+use crate::host::{DEADLINE, Start, connect};
 use crate::identity::TERRAFORM;
 
 #[tokio::test]
@@ -87,4 +90,34 @@ async fn an_unreadable_client_certificate_never_means_no_tls() {
     let (code, said) = refused(Start::with(vec![cookie, ("PLUGIN_CLIENT_CERT", "?".to_owned())])).await;
     assert_eq!(code, 1);
     assert!(said.contains("PLUGIN_CLIENT_CERT"), "{said}");
+}
+
+#[tokio::test]
+async fn logs_are_json_lines_on_standard_error() {
+    let mut start = Start::by_terraform(&TERRAFORM);
+    start.variables.push(("TF_LOG", "trace".to_owned()));
+    let mut child = start.command().stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    output.read_line(&mut line).await.unwrap();
+    let socket = line.split('|').nth(3).unwrap();
+    // A client that does not speak TLS is worth a warning; that it closes makes nothing end.
+    drop(UnixStream::connect(socket).await.unwrap());
+    let mut logs = BufReader::new(child.stderr.take().unwrap()).lines();
+    let warning = async {
+        loop {
+            let line = logs.next_line().await.unwrap().expect("the plugin logs");
+            let line: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+            for field in ["@level", "@message", "@module", "@timestamp"] {
+                assert!(line[field].is_string(), "{line}");
+            }
+            if line["@level"] == "warn" {
+                return line["@message"].as_str().unwrap().to_owned();
+            }
+        }
+    };
+    assert_eq!(
+        tokio::time::timeout(DEADLINE, warning).await.unwrap(),
+        "refused a connection"
+    );
 }

@@ -1,7 +1,8 @@
 //! The real terraform, where it is installed.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
 use crate::host::BINARY;
 
@@ -32,6 +33,10 @@ impl Workspace {
     }
 
     fn terraform(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("terraform");
         for name in [
             "TF_LOG",
@@ -46,9 +51,8 @@ impl Workspace {
             .current_dir(self.0.path())
             .env("TF_CLI_CONFIG_FILE", self.0.path().join("terraform.rc"))
             .env("CHECKPOINT_DISABLE", "1")
-            .args(arguments)
-            .output()
-            .unwrap()
+            .args(arguments);
+        command
     }
 }
 
@@ -97,4 +101,49 @@ fn terraform_shows_a_refusal_with_its_place() {
         said.contains("No cloud configured") && said.contains("main.tf line"),
         "{said}"
     );
+}
+
+/// A process that does not outlive its test.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // Fails when it has ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn terraform_connects_to_a_provider_that_runs_by_hand() {
+    let configuration = "output \"voters\" {\n  value = provider::multizone::quorum_size(5)\n}\n";
+    let Some(workspace) = Workspace::new(configuration) else {
+        return;
+    };
+    let mut provider = Command::new(BINARY)
+        .arg("--debug")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(provider.0.stdout.take().unwrap()).lines();
+    let variable = lines.map(Result::unwrap).find_map(|line| {
+        let (_, value) = line.split_once("TF_REATTACH_PROVIDERS=")?;
+        Some(value.trim_matches('\'').to_owned())
+    });
+    for _ in 0..2 {
+        let mut command = workspace.command(&["plan", "-no-color", "-input=false"]);
+        let output = command
+            .env("TF_REATTACH_PROVIDERS", variable.as_ref().unwrap())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+        assert!(text(&output).contains("+ voters = 3"), "{}", text(&output));
+        assert!(
+            provider.0.try_wait().unwrap().is_none(),
+            "the provider ended with terraform"
+        );
+    }
+    let process = rustix::process::Pid::from_child(&provider.0);
+    rustix::process::kill_process(process, rustix::process::Signal::INT).unwrap();
+    assert!(provider.0.wait().unwrap().success());
 }
