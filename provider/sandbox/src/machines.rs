@@ -1,7 +1,7 @@
 //! The guests of the region's machines: which there are, on which disks, and what they may ask the region for.
 
 use crate::core::catalogue;
-use crate::core::records::Instance;
+use crate::core::records::{Disk, Instance};
 use crate::core::settings::split;
 use crate::core::{Core, Refusal};
 use crate::region::{Region, Report};
@@ -10,12 +10,15 @@ use multizone_sandbox_data_plane::{Network, Pace};
 use multizone_sandbox_guests::{Guests, Host, HostError, MachineSpec};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 /// The guests, and the directory of their disks.
 pub struct Machines {
     guests: Guests,
     disks: PathBuf,
+    /// A guest that is losing its power may still write to a disk that is gone: look again.
+    look_again: AtomicBool,
 }
 
 /// The region as its machines see it.
@@ -51,6 +54,7 @@ impl Machines {
         Self {
             guests: Guests::new(network, Arc::new(Services(Arc::downgrade(region))), pace),
             disks,
+            look_again: AtomicBool::new(false),
         }
     }
 
@@ -94,25 +98,34 @@ impl Machines {
         })
     }
 
-    /// A guest that is losing its power may still write for a moment; what it leaves is removed the next time.
+    /// Removes the content of disks that are gone.
     fn remove_old_disks(&self, core: &Core) {
-        let kept: BTreeSet<String> = core
-            .state()
-            .disks()
-            .values()
-            .map(crate::core::records::Disk::directory)
-            .collect();
+        let kept: BTreeSet<String> = core.state().disks().values().map(Disk::directory).collect();
         let Ok(entries) = std::fs::read_dir(&self.disks) else {
             return;
         };
+        let mut removed = false;
         for entry in entries.flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
-            if !kept.contains(&name)
-                && let Err(error) = std::fs::remove_dir_all(entry.path())
-            {
+            if kept.contains(&name) {
+                continue;
+            }
+            removed = true;
+            if let Err(error) = std::fs::remove_dir_all(entry.path()) {
                 tracing::debug!(disk = name, %error, "the content of a deleted disk is removed later");
             }
         }
+        self.look_again.store(removed, Ordering::Relaxed);
+    }
+
+    /// Whether [`Self::sweep`] should be called again, soon.
+    pub(crate) fn has_leftovers(&self) -> bool {
+        self.look_again.load(Ordering::Relaxed)
+    }
+
+    /// Removes what guests wrote after their disks were deleted.
+    pub(crate) fn sweep(&self, core: &Core) {
+        self.remove_old_disks(core);
     }
 
     /// What the guests say of themselves, by machine.

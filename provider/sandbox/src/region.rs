@@ -11,6 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
+/// How soon the disks of deleted machines are looked at again.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Tells the time.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
@@ -143,9 +146,14 @@ impl Region {
                 Some(at) => Duration::try_from(at.duration_since(self.now())).unwrap_or(Duration::ZERO),
                 None => Duration::from_secs(3600),
             };
+            let leftovers = self.machines.get().is_some_and(Machines::has_leftovers);
+            let wait = if leftovers { wait.min(SWEEP_INTERVAL) } else { wait };
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 _ = changes.changed() => {}
+            }
+            if leftovers {
+                self.read(|core| self.machines.get().map(|machines| machines.sweep(core)));
             }
         }
     }
