@@ -35,14 +35,39 @@ pub fn lines(steps: &[PreviewedStep]) -> Vec<String> {
         .collect()
 }
 
-/// `a`, `a and b`, `a, b and c`, `a, b, c, d and 5 more`.
+/// `a`, `a and b`, `a, b and c`, `a, b, c, d and 5 more`; `pool-{a, b, c}` when all have the same beginning.
 pub(crate) fn listed(names: &BTreeSet<String>) -> String {
-    let shown: Vec<&str> = names.iter().take(NAMES).map(String::as_str).collect();
-    match (shown.split_last(), names.len().saturating_sub(NAMES)) {
+    let beginning = common_beginning(names);
+    let more = names.len().saturating_sub(NAMES);
+    let shown: Vec<&str> = names.iter().take(NAMES).map(|name| &name[beginning.len()..]).collect();
+    let listed = match (shown.split_last(), more) {
         (None, _) => "nothing".to_owned(),
         (Some((last, [])), 0) => (*last).to_owned(),
+        (Some(_), 0) if !beginning.is_empty() => shown.join(", "),
         (Some((last, first)), 0) => format!("{} and {last}", first.join(", ")),
         (Some(_), more) => format!("{} and {more} more", shown.join(", ")),
+    };
+    if beginning.is_empty() {
+        listed
+    } else {
+        format!("{beginning}{{{listed}}}")
+    }
+}
+
+/// What several names have in common, up to a hyphen.
+fn common_beginning(names: &BTreeSet<String>) -> &str {
+    match (names.first(), names.last()) {
+        (Some(first), Some(last)) if first != last => {
+            // Names are sorted, so what the first and the last share, all share.
+            let shared = first
+                .bytes()
+                .zip(last.bytes())
+                .take_while(|(one, other)| one == other)
+                .count();
+            let end = first[..shared].rfind('-').map_or(0, |hyphen| hyphen + 1);
+            &first[..end]
+        }
+        _ => "",
     }
 }
 
@@ -67,6 +92,17 @@ mod tests {
         assert_eq!(listed(&names(4)), "n0, n1, n2 and n3");
         assert_eq!(listed(&names(9)), "n0, n1, n2, n3 and 5 more");
         assert_eq!(workers(&names(1)), "worker n0");
+    }
+
+    #[test]
+    fn a_common_beginning_is_said_once() {
+        let names = |suffixes: &[&str]| suffixes.iter().map(|suffix| format!("demo-pool-{suffix}")).collect();
+        assert_eq!(listed(&names(&["a1"])), "demo-pool-a1");
+        assert_eq!(listed(&names(&["a1", "a2"])), "demo-pool-{a1, a2}");
+        assert_eq!(
+            listed(&names(&["a", "b", "c", "d", "e"])),
+            "demo-pool-{a, b, c, d and 1 more}"
+        );
     }
 
     #[test]
