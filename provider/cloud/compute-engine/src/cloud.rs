@@ -13,7 +13,6 @@ use crate::{
     Settings,
     clients::{Clients, credentials},
     failure::About as _,
-    machines::machine_object,
     requests::Requests,
     secret_manager::SecretManager,
 };
@@ -94,8 +93,8 @@ fn capabilities() -> Capabilities {
 
 #[async_trait]
 impl Cloud for ComputeEngine {
-    fn name(&self) -> &'static str {
-        "Compute Engine"
+    fn name(&self) -> &str {
+        &self.settings().name
     }
 
     fn region(&self) -> &str {
@@ -151,7 +150,7 @@ impl Cloud for ComputeEngine {
     }
 
     async fn start_machine(&self, zone: &str, name: &str) -> Result<()> {
-        self.run(zone, name, &machine_object(zone, name)).await.map(drop)
+        self.run_existing(zone, name).await.map(drop)
     }
 
     async fn delete_machine(&self, zone: &str, name: &str) -> Result<()> {

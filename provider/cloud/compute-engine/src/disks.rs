@@ -81,18 +81,21 @@ impl ComputeEngine {
         }
         let client = self.clients().disks().await.about(&object)?;
         let project = &self.settings().project;
-        self.change("disks.resize", |token| {
-            let call = client
-                .resize()
-                .set_project(project)
-                .set_zone(zone)
-                .set_disk(name)
-                .set_request_id(token);
-            call.set_body(model::DisksResizeRequest::new().set_size_gb(size_gb))
-                .send()
-        })
-        .await
-        .about(&object)
+        let resized = self
+            .change("disks.resize", |token| {
+                let body = model::DisksResizeRequest::new().set_size_gb(size_gb);
+                let call = client.resize().set_project(project).set_zone(zone).set_disk(name);
+                call.set_request_id(token).set_body(body).send()
+            })
+            .await;
+        match resized {
+            Ok(()) => Ok(()),
+            // An earlier call may have finished meanwhile, and Compute Engine refuses to grow a disk to its size.
+            Err(failure) => match self.own_disk(zone, name, &object).await?.size_gb {
+                Some(now) if now == size_gb => Ok(()),
+                _ => Err(failure.into_error(&object)),
+            },
+        }
     }
 
     /// Replaces the labels; the label that names the owner stays in any case.

@@ -99,9 +99,14 @@ impl Failure {
     pub(crate) fn is_transient(&self) -> bool {
         match self.kind {
             Kind::Http(408 | 429 | 500 | 502..=504) | Kind::Transport => true,
-            Kind::Http(_) => self.is(&["rateLimitExceeded", "userRateLimitExceeded", "resourceNotReady"]),
+            Kind::Http(_) => self.is(&["rateLimitExceeded", "userRateLimitExceeded"]),
             Kind::Credentials | Kind::Operation | Kind::Unreadable | Kind::Deadline(_) => false,
         }
+    }
+
+    /// Whether another operation on the object has to end first, which may take as long as an operation takes.
+    pub(crate) fn is_not_ready(&self) -> bool {
+        self.is(&["resourceNotReady", "RESOURCE_NOT_READY"])
     }
 
     pub(crate) fn is_not_found(&self) -> bool {
@@ -430,7 +435,8 @@ mod tests {
             assert!(reply(status, "x", "y").is_transient(), "{status}");
         }
         assert!(reply(403, "rateLimitExceeded", "").is_transient());
-        assert!(reply(400, "resourceNotReady", "").is_transient());
+        let not_ready = reply(400, "resourceNotReady", "");
+        assert!(not_ready.is_not_ready() && !not_ready.is_transient());
         for (status, reason) in [
             (400, "invalid"),
             (403, "forbidden"),

@@ -23,23 +23,17 @@ pub(crate) const LABEL_ATTEMPTS: u32 = 5;
 impl ComputeEngine {
     pub(crate) async fn ensure_machine_runs(&self, spec: &MachineSpec) -> Result<Machine> {
         let object = machine_object(&spec.zone, &spec.name);
-        let found = self.instance(&spec.zone, &spec.name).await.about(&object)?;
-        let instance = match found {
-            Some(instance) => instance,
-            None => self.insert_instance(spec, &object).await?,
-        };
-        if !labelled(&instance.labels, &spec.cluster) {
-            return Err(CloudError::NotOurs { object });
+        if let Some(instance) = self.instance(&spec.zone, &spec.name).await.about(&object)? {
+            check(&instance, spec, &object)?;
+            match self.run(instance, &object).await {
+                // An earlier delete was still at work on it.
+                Err(CloudError::NotFound { .. }) => {}
+                machine => return machine,
+            }
         }
-        let machine_type = instance.machine_type.as_deref().map(last_segment).unwrap_or_default();
-        if machine_type != last_segment(&spec.machine_type) {
-            let difference = format!("its machine type is {machine_type}, not {}", spec.machine_type);
-            return Err(CloudError::Differs { object, difference });
-        }
-        if state(&instance) == MachineState::Running {
-            return Ok(machine_facts(&instance));
-        }
-        self.run(&spec.zone, &spec.name, &object).await
+        let instance = self.insert_instance(spec, &object).await?;
+        check(&instance, spec, &object)?;
+        self.run(instance, &object).await
     }
 
     async fn insert_instance(&self, spec: &MachineSpec, object: &str) -> Result<Instance> {
@@ -131,28 +125,44 @@ impl ComputeEngine {
             ]))
     }
 
+    /// Starts a machine if it is halted, and waits until it runs.
+    pub(crate) async fn run_existing(&self, zone: &str, name: &str) -> Result<Machine> {
+        let object = machine_object(zone, name);
+        match self.instance(zone, name).await.about(&object)? {
+            Some(instance) if !instance.labels.contains_key(label::CLUSTER) => Err(CloudError::NotOurs { object }),
+            Some(instance) => self.run(instance, &object).await,
+            None => Err(CloudError::NotFound { object }),
+        }
+    }
+
     /// Waits until a machine runs, and starts it if it is halted.
-    pub(crate) async fn run(&self, zone: &str, name: &str, object: &str) -> Result<Machine> {
-        let machine = self
+    async fn run(&self, instance: Instance, object: &str) -> Result<Machine> {
+        if state(&instance) == MachineState::Running {
+            return Ok(machine_facts(&instance));
+        }
+        let Machine { zone, name, .. } = machine_facts(&instance);
+        let (zone, name) = (zone.as_str(), name.as_str());
+        let running = self
             .poll(&format!("{object} to run"), || async {
                 let Some(instance) = self.instance(zone, name).await? else {
                     return Ok(Some(None));
                 };
-                match state(&instance) {
-                    MachineState::Running => Ok(Some(Some(instance))),
+                Ok(match state(&instance) {
+                    MachineState::Running => Some(Some(instance)),
                     MachineState::Halted => {
                         self.start_instance(zone, name).await?;
-                        self.instance(zone, name).await.map(|found| match found {
-                            Some(instance) if state(&instance) != MachineState::Running => None,
-                            found => Some(found),
-                        })
+                        // The next look, without a pause, sees it run.
+                        self.instance(zone, name)
+                            .await?
+                            .filter(|instance| state(instance) == MachineState::Running)
+                            .map(Some)
                     }
-                    MachineState::Starting | MachineState::Stopping => Ok(None),
-                }
+                    MachineState::Starting | MachineState::Stopping => None,
+                })
             })
             .await
             .about(object)?;
-        match machine {
+        match running {
             Some(instance) => Ok(machine_facts(&instance)),
             None => Err(CloudError::NotFound {
                 object: object.to_owned(),
@@ -285,6 +295,20 @@ impl ComputeEngine {
         };
         present(self.sender().send("instances.get", request).await)
     }
+}
+
+/// Whether an existing machine is the one that is wanted.
+fn check(instance: &Instance, spec: &MachineSpec, object: &str) -> Result<()> {
+    let object = object.to_owned();
+    if !labelled(&instance.labels, &spec.cluster) {
+        return Err(CloudError::NotOurs { object });
+    }
+    let machine_type = instance.machine_type.as_deref().map(last_segment).unwrap_or_default();
+    if machine_type != last_segment(&spec.machine_type) {
+        let difference = format!("its machine type is {machine_type}, not {}", spec.machine_type);
+        return Err(CloudError::Differs { object, difference });
+    }
+    Ok(())
 }
 
 /// The labels to set, with the owner's kept; `None` when the object has no owner.

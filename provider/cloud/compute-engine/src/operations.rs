@@ -17,15 +17,32 @@ const LONGEST_HOLD: Duration = Duration::from_mins(2);
 
 impl ComputeEngine {
     /// Makes a change and waits until it is done.  `request` is given the request ID, which is the same for every
-    /// attempt, so that a lost reply cannot make the change twice.
+    /// attempt, so that a lost reply cannot make the change twice.  Where an earlier operation on the object still runs,
+    /// its end is awaited first.
     pub(crate) async fn change<F, R>(&self, what: &str, request: R) -> Result<(), Failure>
     where
         R: Fn(String) -> F,
         F: Future<Output = Result<Operation, GoogleError>>,
     {
-        let token = self.sender().token();
-        let operation = self.sender().send(what, || request(token.clone())).await?;
-        self.finish(what, operation).await
+        let timeouts = self.settings().timeouts;
+        let started = Instant::now();
+        loop {
+            let token = self.sender().token();
+            let sent = self.sender().send(what, || request(token.clone())).await;
+            let failure = match sent {
+                Ok(operation) => match self.finish(what, operation).await {
+                    Err(failure) if failure.is_not_ready() => failure,
+                    finished => return finished,
+                },
+                Err(failure) if failure.is_not_ready() => failure,
+                Err(failure) => return Err(failure),
+            };
+            if started.elapsed() >= timeouts.operation {
+                let waiting_for = format!("an earlier operation on it to end ({})", failure.message);
+                return Err(Failure::new(Kind::Deadline(started.elapsed()), "", waiting_for));
+            }
+            tokio::time::sleep(timeouts.poll_interval).await;
+        }
     }
 
     /// Waits until an operation is done.

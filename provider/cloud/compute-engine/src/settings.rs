@@ -7,6 +7,8 @@ use ipnet::Ipv4Net;
 /// How to reach one region of one project.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// What users call this cloud: `Compute Engine`, unless it is something else that speaks its API.
+    pub name: String,
     /// Project ID.
     pub project: String,
     /// Region, for example `us-central1`.
@@ -31,6 +33,7 @@ impl Settings {
     /// Settings for Google's own endpoints with the application's default credentials.
     pub fn new(project: impl Into<String>, region: impl Into<String>) -> Self {
         Self {
+            name: "Compute Engine".to_owned(),
             project: project.into(),
             region: region.into(),
             endpoint: None,

@@ -31,8 +31,10 @@ use multizone_sandbox::{
 use multizone_sandbox_data_plane::Network;
 use serde_json::Value;
 
-/// How many times faster than a real region.
-const SPEED: f64 = 2000.0;
+/// How many times faster than a real region: operations take some milliseconds.
+const FAST: f64 = 2000.0;
+/// Operations take some tenths of a second: long enough to be interrupted.
+const SLOW: f64 = 60.0;
 
 /// A region and its client.
 pub(crate) struct Sandbox {
@@ -53,12 +55,21 @@ struct Faults {
 
 impl Sandbox {
     pub(crate) async fn start() -> Self {
+        Self::start_at(FAST).await
+    }
+
+    /// A region whose operations can be interrupted.
+    pub(crate) async fn start_slow() -> Self {
+        Self::start_at(SLOW).await
+    }
+
+    async fn start_at(speed: f64) -> Self {
         let settings = RegionSettings {
             region: catalogue::region("us-central1").unwrap(),
             project: "sandbox".into(),
             project_number: 1_234_567_890,
             block: Block::new(77).unwrap(),
-            speed: SPEED,
+            speed,
         };
         let core = Core::open(settings, Store::in_memory().unwrap(), Timestamp::now()).unwrap();
         let region = Region::new(core, Arc::new(Timestamp::now), Network::new());
@@ -110,6 +121,24 @@ impl Sandbox {
 
     pub(crate) fn lost_replies(&self) -> usize {
         self.faults.lost.load(Ordering::SeqCst)
+    }
+
+    /// Waits until operations run.
+    pub(crate) async fn busy(&self) {
+        self.until(|core| core.state().next_due().is_some()).await;
+    }
+
+    /// Waits until no operation runs.
+    pub(crate) async fn idle(&self) {
+        self.until(|core| core.state().next_due().is_none()).await;
+    }
+
+    async fn until(&self, holds: impl Fn(&Core) -> bool) {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+        while !self.region.read(&holds) {
+            assert!(tokio::time::Instant::now() < deadline, "the region did not get there");
+            self.region.wait_for_change(Duration::from_millis(10)).await;
+        }
     }
 
     /// Cuts a machine's power, as an operator would.
