@@ -12,7 +12,7 @@ use super::catalog::Catalog;
 use super::handshake::Invitation;
 use super::lifecycle::Lifecycle;
 use super::provider::ProviderService;
-use super::server::{self, LAST_OPERATIONS};
+use super::server;
 use super::socket::SocketDirectory;
 use super::tls::{PluginTls, TlsError};
 
@@ -120,8 +120,6 @@ fn leave_when_deserted(lifecycle: &Lifecycle) {
         lifecycle.deserted(FIRST_CONNECTION, RECONNECTION).await;
         tracing::info!("Terraform is gone: stopping at the next safe point");
         lifecycle.request_stop();
-        // Whether it got there or not, there is nobody to stay for.
-        let _ = tokio::time::timeout(LAST_OPERATIONS, lifecycle.idle()).await;
         lifecycle.close();
     });
 }

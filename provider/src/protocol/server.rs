@@ -16,7 +16,7 @@ const WINDOW: u32 = 4 << 20;
 /// How long open requests may still be answered once the serving ends.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
 /// How long running operations may take to their next safe point once nobody waits for them.
-pub const LAST_OPERATIONS: Duration = Duration::from_mins(1);
+const LAST_OPERATIONS: Duration = Duration::from_mins(1);
 
 /// Serves until the lifecycle closes, and then until what is under way is answered.
 pub async fn serve<P: Clone + Send + Sync + 'static>(

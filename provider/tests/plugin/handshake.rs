@@ -41,7 +41,8 @@ async fn a_long_directory_for_temporary_files_does_no_harm() {
     start.variables.push(("TMPDIR", long.to_string_lossy().into_owned()));
     let plugin = start.start().await;
     assert!(plugin.socket().as_os_str().len() < 108);
-    plugin.provider(&TERRAFORM).await;
+    drop(plugin.provider(&TERRAFORM).await);
+    plugin.ended_without_traces().await;
 }
 
 #[tokio::test]

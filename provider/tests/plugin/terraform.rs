@@ -120,11 +120,14 @@ fn terraform_connects_to_a_provider_that_runs_by_hand() {
     let Some(workspace) = Workspace::new(configuration) else {
         return;
     };
-    let mut provider = Command::new(BINARY)
-        .arg("--debug")
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut provider = Killed(
+        Command::new(BINARY)
+            .arg("--debug")
+            .env("TMPDIR", workspace.0.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap(),
+    );
     let lines = BufReader::new(provider.0.stdout.take().unwrap()).lines();
     let variable = lines.map(Result::unwrap).find_map(|line| {
         let (_, value) = line.split_once("TF_REATTACH_PROVIDERS=")?;
