@@ -12,6 +12,15 @@ use multizone_sandbox_data_plane::Pace;
 /// Lines kept for a look at a running machine; the file keeps them all.
 const TAIL: usize = 100;
 
+/// What an earlier console of the machine showed last.
+fn last_lines(path: &Path) -> VecDeque<String> {
+    let text = std::fs::read(path).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let mut lines: VecDeque<String> = text.lines().rev().take(TAIL).map(str::to_owned).collect();
+    lines.make_contiguous().reverse();
+    lines
+}
+
 /// The serial console of one boot. Lines carry the machine's uptime in its own, possibly faster, seconds.
 #[derive(Debug)]
 pub(crate) struct Console {
@@ -34,7 +43,7 @@ impl Console {
             tracing::warn!(path = %path.display(), %error, "the serial console is not recorded");
         }
         let output = Output {
-            tail: VecDeque::new(),
+            tail: last_lines(path),
             file: file.ok(),
         };
         Self {

@@ -1,6 +1,7 @@
 //! All machines of a region: switched on and off as the core says.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,13 +12,15 @@ use tokio_util::sync::CancellationToken;
 use crate::console::Console;
 use crate::disk::Disk;
 use crate::machine::{Machine, Status};
+use crate::memory::Memory;
 use crate::spec::{GuestReport, Host, MachineSpec};
 use crate::{cloud_init, kubelet, system};
 
 /// How long a real machine's firmware and kernel take.
 const KERNEL_BOOT: Duration = Duration::from_secs(8);
 
-/// The guests of a region. Dropping it cuts the power of every machine; [`Guests::stop`] also waits.
+/// The guests of a region. [`Guests::stop`] pauses them: started again on the same disks, with `running` still
+/// true, they go on where they were. Only a `reconcile` that says so halts a machine, which loses its memory.
 pub struct Guests {
     network: Network,
     host: Arc<dyn Host>,
@@ -28,6 +31,8 @@ pub struct Guests {
 struct Entry {
     running: bool,
     power: CancellationToken,
+    /// Whether the power went, rather than the region's process.
+    halted: Arc<AtomicBool>,
     task: Option<JoinHandle<()>>,
     status: Arc<Status>,
     console: Arc<Mutex<Option<Arc<Console>>>>,
@@ -53,6 +58,7 @@ impl Guests {
         entries.retain(|name, entry| {
             let keep = listed.contains_key(name);
             if !keep {
+                entry.halted.store(true, Ordering::Release);
                 entry.power.cancel();
             }
             keep
@@ -64,18 +70,21 @@ impl Guests {
                 Entry {
                     running: false,
                     power: CancellationToken::new(),
+                    halted: Arc::default(),
                     task: None,
                     status,
                     console: Arc::default(),
                 }
             });
             match (entry.running, spec.running) {
+                (false, false) if entry.task.is_none() => Memory::forget(&spec.boot_disk),
                 (false, true) => self.switch_on(entry, spec),
                 (true, false) => {
                     entry.running = false;
+                    entry.halted.store(true, Ordering::Release);
                     entry.power.cancel();
                     entry.status.update(|progress| {
-                        progress.phase = "halted".to_owned();
+                        "halted".clone_into(&mut progress.phase);
                         progress.node_ready = None;
                     });
                 }
@@ -87,8 +96,10 @@ impl Guests {
     fn switch_on(&self, entry: &mut Entry, spec: MachineSpec) {
         entry.running = true;
         entry.power = CancellationToken::new();
+        entry.halted = Arc::default();
+        let halted = Arc::clone(&entry.halted);
         entry.status.update(|progress| {
-            progress.phase = "booting".to_owned();
+            "booting".clone_into(&mut progress.phase);
             progress.warnings.clear();
         });
         let (network, host, pace) = (self.network.clone(), Arc::clone(&self.host), self.pace);
@@ -111,6 +122,8 @@ impl Guests {
             };
             let this_console = Arc::new(Console::open(disk.console(), pace));
             *console.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&this_console));
+            let boot_disk = spec.boot_disk.clone();
+            let shown = Arc::clone(&this_console);
             run(Arc::new(Machine::new(
                 spec,
                 disk,
@@ -122,6 +135,10 @@ impl Guests {
                 power,
             )))
             .await;
+            if halted.load(Ordering::Acquire) {
+                shown.say("acpi", "power off");
+                Memory::forget(&boot_disk);
+            }
         }));
     }
 
@@ -143,7 +160,7 @@ impl Guests {
         report.collect()
     }
 
-    /// Cuts the power of every machine and waits until nothing of them runs any more.
+    /// Pauses every machine and waits until nothing of them runs any more.
     pub async fn stop(&self) {
         let entries = std::mem::take(&mut *self.lock());
         for entry in entries.values() {
@@ -173,15 +190,19 @@ async fn run(machine: Arc<Machine>) {
     // just stops where it is.
     let containers = tokio::spawn(kubelet::control_plane::run(Arc::clone(&machine)));
     let software = async {
-        machine.takes(KERNEL_BOOT).await;
-        system::boot(&machine);
+        if machine.resumed {
+            system::resume(&machine);
+        } else {
+            machine.takes(KERNEL_BOOT).await;
+            system::boot(&machine);
+            machine.remember();
+        }
         tokio::join!(cloud_init::run(&machine), kubelet::service(&machine));
     };
     tokio::select! {
         () = machine.power.cancelled() => {}
         () = software => machine.power.cancelled().await,
     }
-    machine.console.say("acpi", "power off");
     if let Err(error) = containers.await
         && error.is_panic()
     {

@@ -13,10 +13,12 @@ mod cloud_init;
 mod console;
 mod disk;
 mod guests;
+mod hex;
 mod kubeadm;
 mod kubeconfig;
 mod kubelet;
 mod machine;
+mod memory;
 mod spec;
 mod system;
 

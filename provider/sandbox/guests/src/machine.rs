@@ -1,5 +1,6 @@
 //! One boot of one machine: what its programs share.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::console::Console;
 use crate::disk::Disk;
 use crate::kubelet::Containers;
+use crate::memory::{Memory, UserDataProgress};
 use crate::spec::{Host, MachineSpec};
 use crate::system::Kernel;
 
@@ -32,6 +34,12 @@ pub(crate) struct Machine {
     pub(crate) containers: Mutex<Containers>,
     kernel: Mutex<Kernel>,
     kubelet_problem: Mutex<String>,
+    /// How far the user data's commands have come.
+    pub(crate) user_data: Mutex<UserDataProgress>,
+    /// Whether this is no boot: the machine goes on after a restart of the region's process.
+    pub(crate) resumed: bool,
+    /// Whether the running command was interrupted by such a restart and is run again.
+    pub(crate) repeating: AtomicBool,
 }
 
 /// What a machine reports; outlives its boots.
@@ -62,8 +70,10 @@ impl Machine {
         pace: Pace,
         power: CancellationToken,
     ) -> Self {
-        let kernel = Mutex::new(Kernel::default());
-        Self {
+        let memory = Memory::load(&spec.boot_disk);
+        let resumed = memory.is_some();
+        let memory = memory.unwrap_or_default();
+        let machine = Self {
             spec,
             disk,
             console,
@@ -74,9 +84,29 @@ impl Machine {
             power,
             kubelet: Unit::new(),
             static_pods: watch::Sender::new(false),
-            containers: Mutex::default(),
-            kernel,
+            containers: Mutex::new(memory.containers),
+            kernel: Mutex::new(memory.kernel),
             kubelet_problem: Mutex::default(),
+            user_data: Mutex::new(memory.user_data),
+            resumed,
+            repeating: AtomicBool::new(false),
+        };
+        if memory.kubelet {
+            machine.kubelet.start();
+        }
+        machine
+    }
+
+    /// Keeps what the machine holds in memory, for the case that the region's process is restarted.
+    pub(crate) fn remember(&self) {
+        let memory = Memory {
+            kernel: self.kernel().clone(),
+            containers: self.containers.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            user_data: self.user_data.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            kubelet: self.kubelet.is_running(),
+        };
+        if let Err(error) = memory.save(&self.spec.boot_disk) {
+            tracing::warn!(machine = self.spec.name, %error, "the machine's memory is not kept");
         }
     }
 

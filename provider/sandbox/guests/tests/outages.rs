@@ -22,7 +22,11 @@ async fn a_halted_worker_is_missed_and_comes_back_by_itself() {
     node_is(&admin, "worker", "True").await;
     region.phase(WORKER, |phase| phase == "running").await;
     let console = region.console(WORKER);
-    assert!(!console.contains("kubeadm join"), "cloud-init runs once: {console}");
+    assert_eq!(
+        console.matches("+ kubeadm join").count(),
+        1,
+        "cloud-init runs once: {console}"
+    );
     region.guests.stop().await;
 }
 
@@ -98,5 +102,54 @@ async fn a_machine_halted_while_its_user_data_runs_does_not_start_over() {
     region.power(MASTER, true);
     let failure = region.failure(MASTER).await;
     assert!(failure.contains("halted while its user data ran"), "{failure}");
+    region.guests.stop().await;
+}
+
+#[tokio::test]
+async fn a_restart_of_the_region_only_pauses_its_machines() {
+    let mut region = Region::new();
+    let user_data = support::user_data::master(&region, "us-central1-a", "master");
+    region.machine("us-central1-a", "master", 2, user_data);
+    region
+        .topology
+        .external_addresses
+        .insert(region.endpoint(), MASTER.to_owned());
+    region.power(MASTER, true);
+    for phase in [
+        "installing",
+        "kubeadm init: preflight",
+        "kubeadm init: waiting",
+        "kubeadm init: add-ons",
+    ] {
+        region
+            .phase(MASTER, |now| now.starts_with(phase) || now == "running")
+            .await;
+        region.restart().await;
+    }
+    region.phase(MASTER, |phase| phase == "running").await;
+    let admin = region.admin();
+    admin
+        .create(
+            "/apis/apps/v1/namespaces/kube-system/daemonsets",
+            &support::user_data::pod_network(),
+        )
+        .await;
+    node_is(&admin, "master", "True").await;
+    let path = "/api/v1/namespaces/kube-system/pods?labelSelector=app%3Dpod-network";
+    let restarts = |pods: serde_json::Value| pods["items"][0]["status"]["containerStatuses"][0]["restartCount"].clone();
+    assert_eq!(restarts(admin.get(path).await.unwrap()), 0);
+    region.restart().await;
+    until("the API to come back", || async { admin.ready().await.then_some(()) }).await;
+    until("the kubelet to come back", || async {
+        (region.report(MASTER).node_ready == Some(true)).then_some(())
+    })
+    .await;
+    assert_eq!(restarts(admin.get(path).await.unwrap()), 0);
+    region.power(MASTER, false);
+    region.power(MASTER, true);
+    until("the containers to be started again", || async {
+        (restarts(admin.get(path).await?) == 1).then_some(())
+    })
+    .await;
     region.guests.stop().await;
 }

@@ -63,6 +63,10 @@ impl ApiError {
         matches!(self, Self::Refused { reason, .. } if reason == "AlreadyExists")
     }
 
+    pub(crate) fn is_conflict(&self) -> bool {
+        matches!(self, Self::Refused { status, .. } if *status == StatusCode::CONFLICT)
+    }
+
     /// Whether asking again may help.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
@@ -118,12 +122,12 @@ impl Api {
         self.call(Method::PUT, path, Some(object), JSON).await
     }
 
-    pub(crate) async fn patch(&self, path: &str, kind: Patch, patch: &Value) -> Result<Value, ApiError> {
+    pub(crate) async fn patch(&self, path: &str, kind: Patch, change: &Value) -> Result<Value, ApiError> {
         let content_type = match kind {
             Patch::Strategic => "application/strategic-merge-patch+json",
             Patch::Merge => "application/merge-patch+json",
         };
-        self.call(Method::PATCH, path, Some(patch), content_type).await
+        self.call(Method::PATCH, path, Some(change), content_type).await
     }
 
     pub(crate) async fn delete(&self, path: &str, options: &Value) -> Result<Value, ApiError> {

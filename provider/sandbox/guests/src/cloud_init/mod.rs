@@ -2,11 +2,15 @@
 
 mod user_data;
 
+use std::sync::atomic::Ordering;
+use std::sync::{MutexGuard, PoisonError};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use crate::machine::Machine;
+use crate::memory::UserDataProgress;
 use crate::system::execute;
 use user_data::{RunCommand, UserData, WriteFile};
 
@@ -19,8 +23,9 @@ const PROGRAM: &str = "cloud-init";
 /// Runs cloud-init for this boot.
 pub(crate) async fn run(machine: &Machine) {
     machine.console.say(PROGRAM, "Cloud-init v. 24.4 running 'init'");
-    if machine.disk.exists(SEMAPHORE) {
-        resume(machine);
+    let interrupted = lock(machine).command;
+    if machine.disk.exists(SEMAPHORE) && (machine.disk.exists(RESULT) || interrupted.is_none()) {
+        later_boot(machine);
         return;
     }
     let errors = match first_boot(machine).await {
@@ -35,7 +40,7 @@ pub(crate) async fn run(machine: &Machine) {
 }
 
 /// A later boot: nothing to do but to remember how the first one went.
-fn resume(machine: &Machine) {
+fn later_boot(machine: &Machine) {
     let result = machine.disk.text(RESULT).ok().flatten();
     let Some(result) = result.and_then(|text| serde_json::from_str::<serde_json::Value>(&text).ok()) else {
         machine.console.say(
@@ -84,7 +89,8 @@ async fn first_boot(machine: &Machine) -> Result<Vec<String>, String> {
         );
     }
     let mut errors = Vec::new();
-    for file in &user_data.write_files {
+    let first = !machine.disk.exists(SEMAPHORE);
+    for file in user_data.write_files.iter().filter(|_| first) {
         if let Err(error) = write(machine, file) {
             machine
                 .console
@@ -96,34 +102,47 @@ async fn first_boot(machine: &Machine) -> Result<Vec<String>, String> {
         .disk
         .write(SEMAPHORE, "", 0o644)
         .map_err(|error| error.to_string())?;
-    for (index, command) in user_data.runcmd.iter().enumerate() {
-        let RunCommand::Arguments(argv) = command else {
-            machine.console.say(
-                PROGRAM,
-                format!("runcmd {}: there is no shell here; give a list", index + 1),
-            );
-            errors.push(format!(
-                "runcmd {}: a shell string, where the sandbox only runs lists",
-                index + 1
-            ));
-            continue;
-        };
-        machine.console.say(PROGRAM, format!("+ {}", argv.join(" ")));
-        if let Err(failure) = execute(machine, argv).await {
-            machine.console.say(PROGRAM, &failure.message);
-            let last = failure
-                .message
-                .lines()
-                .rfind(|line| !line.trim().is_empty())
-                .unwrap_or_default();
-            errors.push(format!(
-                "{}: {}",
-                title(argv),
-                summary(&failure.message).unwrap_or(last)
-            ));
+    let interrupted = {
+        let mut progress = lock(machine);
+        progress.errors.splice(..0, errors);
+        progress.command
+    };
+    for (index, command) in user_data.runcmd.iter().enumerate().skip(interrupted.unwrap_or(0)) {
+        machine.repeating.store(interrupted == Some(index), Ordering::Relaxed);
+        lock(machine).command = Some(index);
+        machine.remember();
+        if let Err(error) = run_command(machine, index, command).await {
+            lock(machine).errors.push(error);
         }
     }
-    Ok(errors)
+    Ok(lock(machine).errors.clone())
+}
+
+fn lock(machine: &Machine) -> MutexGuard<'_, UserDataProgress> {
+    machine.user_data.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn run_command(machine: &Machine, index: usize, command: &RunCommand) -> Result<(), String> {
+    let RunCommand::Arguments(argv) = command else {
+        machine.console.say(
+            PROGRAM,
+            format!("runcmd {}: there is no shell here; give a list", index + 1),
+        );
+        return Err(format!(
+            "runcmd {}: a shell string, where the sandbox only runs lists",
+            index + 1
+        ));
+    };
+    machine.console.say(PROGRAM, format!("+ {}", argv.join(" ")));
+    execute(machine, argv).await.map_err(|failure| {
+        machine.console.say(PROGRAM, &failure.message);
+        let last = failure
+            .message
+            .lines()
+            .rfind(|line| !line.trim().is_empty())
+            .unwrap_or_default();
+        format!("{}: {}", title(argv), summary(&failure.message).unwrap_or(last))
+    })
 }
 
 /// The command's name as people say it: the program, and its verb where it has one.

@@ -1,4 +1,4 @@
-//! The add-ons that kubeadm installs: CoreDNS and kube-proxy.
+//! The add-ons that kubeadm installs: `CoreDNS` and kube-proxy.
 
 use std::net::IpAddr;
 
@@ -12,7 +12,7 @@ const NAMESPACE: &str = "/api/v1/namespaces/kube-system";
 const APPS: &str = "/apis/apps/v1/namespaces/kube-system";
 const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
 
-/// Installs CoreDNS: two replicas behind the service kube-dns at `address`.
+/// Installs `CoreDNS`: two replicas behind the service kube-dns at `address`.
 pub(super) async fn core_dns(
     api: &Api,
     repository: &str,

@@ -10,10 +10,11 @@ use tokio::time::Instant;
 
 use super::certificates::DIRECTORY as PKI;
 use super::documents::{JoinConfiguration, TokenDiscovery, read_join};
-use super::init::{node_name, write_kubelet_settings};
+use super::kubelet_files::{node_name, write_kubelet_settings};
 use super::version::{Version, check_cluster};
 use super::{LEAST_PATIENCE, LEAST_POLL, POLL, PhaseFailed, go_duration, in_phase, objects, preflight, say};
 use crate::api::{Api, ApiError, Patch};
+use crate::hex::hex;
 use crate::kubeconfig::Credentials;
 use crate::kubelet;
 use crate::machine::Machine;
@@ -37,13 +38,10 @@ pub(super) async fn run(machine: &Machine, path: &str) -> Result<(), PhaseFailed
                 .to_owned(),
         ));
     }
-    let token = match (&join.discovery.bootstrap_token, &join.discovery.file) {
-        (Some(token), None) => token,
-        _ => {
-            return Err(failed(
-                "the sandbox's kubeadm needs discovery.bootstrapToken, and nothing else".to_owned(),
-            ));
-        }
+    let (Some(token), None) = (&join.discovery.bootstrap_token, &join.discovery.file) else {
+        return Err(failed(
+            "the sandbox's kubeadm needs discovery.bootstrapToken, and nothing else".to_owned(),
+        ));
     };
     if !join.skip_phases.iter().any(|phase| phase == "preflight") {
         say(machine, "[preflight] Running pre-flight checks");
@@ -191,8 +189,7 @@ fn verify_pin(authority: &str, hashes: &[String]) -> Result<(), String> {
         let (_, parsed) =
             x509_parser::parse_x509_certificate(&certificate).map_err(|error| format!("cluster CA: {error}"))?;
         let digest = Sha256::digest(parsed.public_key().raw);
-        let hash: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        found.push(format!("sha256:{hash}"));
+        found.push(format!("sha256:{}", hex(&digest)));
     }
     if found
         .iter()
@@ -294,7 +291,7 @@ mod tests {
             .self_signed(&key)
             .unwrap();
         let digest = Sha256::digest(rcgen::PublicKeyData::subject_public_key_info(&key));
-        let hash: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = hex(&digest);
         assert_eq!(verify_pin(&certificate.pem(), &[format!("sha256:{hash}")]), Ok(()));
         let refused = verify_pin(&certificate.pem(), &["sha256:00".to_owned()]).unwrap_err();
         assert!(refused.contains("none of the public keys"), "{refused}");

@@ -4,11 +4,14 @@
 mod addons;
 mod certificates;
 mod documents;
+mod files;
 mod init;
 mod join;
+mod kubelet_files;
 mod manifests;
 mod objects;
 mod preflight;
+mod settings;
 mod version;
 
 use std::time::Duration;

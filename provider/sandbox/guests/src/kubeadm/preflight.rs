@@ -1,6 +1,7 @@
 //! kubeadm's preflight checks, against what the commands before really did to the machine.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 
 use crate::kubeadm::version::Version;
 use crate::machine::Machine;
@@ -133,6 +134,10 @@ fn existing_file(machine: &Machine, path: &str) -> Option<Finding> {
 
 /// The findings as kubeadm's error, unless all of them are ignored.
 pub(super) fn judge(machine: &Machine, findings: Vec<Finding>, ignored: &[String]) -> Result<(), String> {
+    if machine.repeating.load(Ordering::Relaxed) {
+        // What a first attempt has left behind is no reason to stop.
+        return Ok(());
+    }
     let ignored: BTreeSet<String> = ignored.iter().map(|name| name.to_lowercase()).collect();
     let mut message = "[preflight] Some fatal errors occurred:".to_owned();
     let mut fatal = false;
@@ -141,7 +146,7 @@ pub(super) fn judge(machine: &Machine, findings: Vec<Finding>, ignored: &[String
             machine.console.say("kubeadm", format!("\t[WARNING {name}]: {text}"));
         } else {
             fatal = true;
-            message.push_str(&format!("\n\t[ERROR {name}]: {text}"));
+            message = format!("{message}\n\t[ERROR {name}]: {text}");
         }
     }
     if !fatal {

@@ -4,16 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
 
 /// The containers of a machine, by the UID of their pod.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Containers {
     running: BTreeMap<String, RunningPod>,
     images: BTreeSet<String>,
 }
 
 /// A pod whose containers run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub(crate) struct RunningPod {
     pub(crate) address: Ipv4Addr,
     pub(crate) started: String,

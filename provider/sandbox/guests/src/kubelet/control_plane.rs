@@ -27,11 +27,14 @@ const NO_POD_CIDR: &str = "10.244.0.0/16";
 pub(crate) async fn run(machine: Arc<Machine>) {
     let mut wanted = machine.static_pods.subscribe();
     let mut problem = String::new();
+    let mut was_running = machine.resumed;
     loop {
         let asked = async {
             let _ = wanted.wait_for(|wanted| *wanted).await;
             if machine.disk.exists(&format!("{MANIFESTS}/kube-apiserver.yaml")) {
-                machine.takes(START).await;
+                if !std::mem::take(&mut was_running) {
+                    machine.takes(START).await;
+                }
             } else {
                 tokio::time::sleep(machine.interval(CRASH_LOOP, LEAST_CRASH_LOOP)).await;
             }

@@ -4,6 +4,7 @@ mod containers;
 pub(crate) mod control_plane;
 mod credentials;
 mod node;
+mod pod_status;
 mod pods;
 mod settings;
 mod static_pods;
@@ -26,7 +27,7 @@ pub(crate) const KUBECONFIG: &str = "/etc/kubernetes/kubelet.conf";
 /// The bootstrap token's credentials, there only during a join.
 pub(crate) const BOOTSTRAP_KUBECONFIG: &str = "/etc/kubernetes/bootstrap-kubelet.conf";
 
-/// systemd's RestartSec for the kubelet.
+/// systemd's `RestartSec` for the kubelet.
 const RESTART: Duration = Duration::from_secs(10);
 const LEAST_RESTART: Duration = Duration::from_millis(200);
 

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::KubeletError;
 use super::settings::Settings;
 use crate::api::{Api, ApiError, Patch};
+use crate::hex::hex;
 use crate::machine::Machine;
 
 /// How often a kubelet renews its lease, and the fastest that makes sense on a shared host.
@@ -17,7 +18,7 @@ const LEASE: Duration = Duration::from_secs(10);
 const LEAST_LEASE: Duration = Duration::from_millis(250);
 /// How often a kubelet looks at its Node, and how often it posts although nothing has changed.
 const STATUS: Duration = Duration::from_secs(10);
-const LEAST_STATUS: Duration = Duration::from_millis(500);
+const LEAST_STATUS: Duration = Duration::from_secs(1);
 const UNCHANGED_POSTS: u32 = 30;
 const RETRY: Duration = Duration::from_secs(2);
 const LEAST_RETRY: Duration = Duration::from_millis(100);
@@ -293,7 +294,7 @@ impl<'a> Node<'a> {
             "{purpose} {}/{}",
             self.machine.spec.project, self.machine.spec.name
         ));
-        let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        let hex = hex(&digest[..16]);
         format!(
             "{}-{}-{}-{}-{}",
             &hex[..8],

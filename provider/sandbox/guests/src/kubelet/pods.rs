@@ -15,9 +15,9 @@ use ipnet::Ipv4Net;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::KubeletError;
 use super::containers::RunningPod;
 use super::node::{CNI_DIRECTORY, Node, condition, seconds};
+use super::{KubeletError, pod_status};
 use crate::api::{ApiError, Patch};
 
 /// Pulling an image that the machine does not have, and starting the containers.
@@ -104,11 +104,14 @@ async fn drain(tasks: &mut FuturesUnordered<Abortable<BoxFuture<'_, ()>>>) {
 
 fn forget(node: &Node<'_>, uid: &str, work: &Work) {
     work.abort.abort();
-    node.machine
-        .containers
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .remove(uid);
+    remove_containers(node, uid);
+}
+
+fn remove_containers(node: &Node<'_>, uid: &str) {
+    let mut containers = node.machine.containers.lock().unwrap_or_else(PoisonError::into_inner);
+    containers.remove(uid);
+    drop(containers);
+    node.machine.remember();
 }
 
 /// Begins what a pod's state asks for, unless it is under way.
@@ -163,7 +166,7 @@ async fn start(node: &Node<'_>, pod: Value) {
         Some(running) => running,
         None => {
             if pod["status"]["phase"] != "Running" {
-                report(node, &pod, &waiting(node, &pod)).await;
+                report(node, &pod, &pod_status::waiting(node, &pod)).await;
             }
             let address = address(node, &pod).await;
             let images: Vec<&str> = containers(&pod)
@@ -184,15 +187,14 @@ async fn start(node: &Node<'_>, pod: Value) {
             let mut runtime = machine.containers.lock().unwrap_or_else(PoisonError::into_inner);
             let address = match address {
                 PodAddress::Host(address) => address,
-                PodAddress::Block(block) => match runtime.free_address(block) {
-                    Some(address) => address,
-                    None => {
-                        machine
-                            .console
-                            .say("kubelet", format!("no free pod address in {block} for {}", path(&pod)));
+                PodAddress::Block(block) => {
+                    let Some(address) = runtime.free_address(block) else {
+                        let problem = format!("no free pod address in {block} for {}", path(&pod));
+                        machine.console.say("kubelet", problem);
                         return;
-                    }
-                },
+                    };
+                    address
+                }
             };
             let running = RunningPod {
                 address,
@@ -200,13 +202,14 @@ async fn start(node: &Node<'_>, pod: Value) {
             };
             runtime.insert(&uid, running.clone());
             drop(runtime);
+            machine.remember();
             running
         }
     };
     if mounts_cni(&pod) {
         set_up_network(node, &pod);
     }
-    report(node, &pod, &running_status(node, &pod, &running)).await;
+    report(node, &pod, &pod_status::running(node, &pod, &running)).await;
 }
 
 enum PodAddress {
@@ -265,105 +268,6 @@ fn set_up_network(node: &Node<'_>, pod: &Value) {
     }
 }
 
-/// The status of a pod whose containers are being made.
-fn waiting(node: &Node<'_>, pod: &Value) -> Value {
-    let waiting = json!({"waiting": {"reason": "ContainerCreating"}});
-    let network = *node.network.borrow() || pod["spec"]["hostNetwork"] == true;
-    let reason = if network {
-        "ContainersNotReady"
-    } else {
-        "NetworkNotReady"
-    };
-    json!({
-        "phase": "Pending",
-        "hostIP": node.settings.address.to_string(),
-        "startTime": seconds(Timestamp::now()),
-        "conditions": conditions(pod, false, reason),
-        "containerStatuses": statuses(pod, "containers", &waiting, false),
-    })
-}
-
-fn running_status(node: &Node<'_>, pod: &Value, running: &RunningPod) -> Value {
-    let state = json!({"running": {"startedAt": running.started}});
-    let mut status = json!({
-        "phase": "Running",
-        "hostIP": node.settings.address.to_string(),
-        "podIP": running.address.to_string(),
-        "podIPs": [{"ip": running.address.to_string()}],
-        "startTime": pod["status"]["startTime"].as_str().unwrap_or(&running.started),
-        "conditions": conditions(pod, true, ""),
-        "containerStatuses": statuses(pod, "containers", &state, true),
-    });
-    if pod["spec"]["initContainers"]
-        .as_array()
-        .is_some_and(|list| !list.is_empty())
-    {
-        let done = json!({"terminated": {
-            "exitCode": 0, "reason": "Completed", "startedAt": running.started, "finishedAt": running.started,
-        }});
-        status["initContainerStatuses"] = statuses(pod, "initContainers", &done, true);
-    }
-    status
-}
-
-fn conditions(pod: &Value, ready: bool, reason: &str) -> Value {
-    let now = seconds(Timestamp::now());
-    let state = |good: bool| if good { "True" } else { "False" };
-    let list = [
-        "PodReadyToStartContainers",
-        "Initialized",
-        "Ready",
-        "ContainersReady",
-        "PodScheduled",
-    ]
-    .map(|kind| {
-        let good = ready || matches!(kind, "Initialized" | "PodScheduled");
-        let before = condition(pod, kind).filter(|before| before["status"] == state(good));
-        let since = before.map_or_else(|| json!(now), |before| before["lastTransitionTime"].clone());
-        let mut object = json!({
-            "type": kind, "status": state(good), "lastProbeTime": null, "lastTransitionTime": since,
-        });
-        if !good {
-            object["reason"] = reason.into();
-        }
-        object
-    });
-    json!(list)
-}
-
-fn statuses(pod: &Value, field: &str, state: &Value, ready: bool) -> Value {
-    let earlier = |name: &Value| {
-        let list = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
-        let status = list.into_iter().find(|status| status["name"] == *name)?;
-        // Running according to the API but not here: the machine was halted in between.
-        let lost = ready && status["containerID"].is_string();
-        Some(status["restartCount"].as_u64().unwrap_or(0) + u64::from(lost))
-    };
-    let uid = pod["metadata"]["uid"].as_str().unwrap_or_default().replace('-', "");
-    pod["spec"][field]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|container| {
-            let name = &container["name"];
-            let image = container["image"].as_str().unwrap_or_default();
-            let mut status = json!({
-                "name": name,
-                "image": image,
-                "imageID": if ready { image } else { "" },
-                "ready": ready,
-                "restartCount": earlier(name).unwrap_or(0),
-                "started": ready,
-                "state": state,
-            });
-            if ready {
-                status["containerID"] = format!("containerd://{uid}-{}", name.as_str().unwrap_or_default()).into();
-            }
-            status
-        })
-        .collect()
-}
-
 /// Posts a pod's status until the API has it or the pod is gone.
 async fn report(node: &Node<'_>, pod: &Value, status: &Value) {
     let uid = &pod["metadata"]["uid"];
@@ -407,11 +311,7 @@ async fn stop(node: &Node<'_>, pod: Value) {
         .is_some();
     if runs {
         node.machine.takes(grace.min(STOP)).await;
-        node.machine
-            .containers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(uid);
+        remove_containers(node, uid);
     }
     let options = json!({
         "apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": 0, "preconditions": {"uid": uid},
@@ -420,7 +320,10 @@ async fn stop(node: &Node<'_>, pod: Value) {
         match node.api.delete(&path(&pod), &options).await {
             Ok(_) => return,
             // Gone, or another pod of that name by now.
-            Err(ApiError::Refused { .. }) => return,
+            Err(error) if error.is_conflict() || !error.is_transient() => {
+                tracing::debug!(pod = path(&pod), %error, "the pod is not there to be deleted");
+                return;
+            }
             Err(error) => tracing::debug!(pod = path(&pod), %error, "will delete the pod again"),
         }
         node.pause().await;

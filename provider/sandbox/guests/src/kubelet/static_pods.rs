@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 use super::KubeletError;
 use super::node::{Node, seconds};
 use crate::api::ApiError;
+use crate::hex::hex;
 
 /// Where static pods are described.
 pub(super) const MANIFESTS: &str = "/etc/kubernetes/manifests";
@@ -59,7 +60,7 @@ async fn mirror_once(node: &Node<'_>, seen: &str) -> Result<(), ApiError> {
 
 async fn mirror_pod(node: &Node<'_>, owner: &Value, pod: Value, text: &str, seen: &str) -> Result<(), ApiError> {
     let digest = Sha256::digest(text);
-    let hash: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let hash = hex(&digest[..16]);
     let name = format!(
         "{}-{}",
         pod["metadata"]["name"].as_str().unwrap_or_default(),

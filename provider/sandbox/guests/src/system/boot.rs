@@ -9,6 +9,21 @@ const FSTAB: &str = "/etc/fstab";
 /// The image comes with a swap file, like many do: whoever wants a kubelet has to turn it off.
 const IMAGE_FSTAB: &str = "LABEL=rootfs / ext4 defaults 0 1\n/swapfile none swap sw 0 0\n";
 
+/// Goes on after a restart of the region's process: only what the process held for the machine is made again.
+pub(crate) fn resume(machine: &Machine) {
+    machine
+        .console
+        .say("multizone-sandbox", "the sandbox was restarted; the machine goes on");
+    let addresses = machine.kernel().local_addresses.clone();
+    for address in addresses {
+        if let Err(error) = machine.network.add_local_address(&machine.spec.name, address) {
+            machine
+                .console
+                .say("multizone-sandbox", format!("address {address} is lost: {error}"));
+        }
+    }
+}
+
 /// Brings the machine up to where cloud-init and enabled services start.
 pub(crate) fn boot(machine: &Machine) {
     let spec = &machine.spec;

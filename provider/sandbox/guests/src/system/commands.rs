@@ -163,7 +163,9 @@ fn add_address(machine: &Machine, address: &str) -> Result<(), Failure> {
             "Error: any valid prefix is expected rather than \"{address}\"."
         ))
     })?;
-    Ok(machine.network.add_local_address(&machine.spec.name, parsed)?)
+    machine.network.add_local_address(&machine.spec.name, parsed)?;
+    machine.kernel().local_addresses.insert(parsed);
+    Ok(())
 }
 
 fn systemctl(machine: &Machine, arguments: &[&str]) -> Result<(), Failure> {

@@ -4,8 +4,11 @@ mod boot;
 mod commands;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 
-pub(crate) use boot::boot;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use boot::{boot, resume};
 pub(crate) use commands::{Failure, execute, failure};
 
 /// The unit link that makes systemd start the kubelet at boot.
@@ -14,7 +17,7 @@ pub(crate) const KUBELET_ENABLED: &str = "/etc/systemd/system/multi-user.target.
 pub(crate) const CONTAINERD_ENABLED: &str = "/etc/systemd/system/multi-user.target.wants/containerd.service";
 
 /// What the running kernel holds and a halt forgets.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Kernel {
     /// Whether swap is in use.
     pub(crate) swap: bool,
@@ -22,6 +25,8 @@ pub(crate) struct Kernel {
     pub(crate) modules: BTreeSet<String>,
     /// Settings that differ from the kernel's own.
     pub(crate) sysctls: BTreeMap<String, String>,
+    /// Addresses on the loopback device.
+    pub(crate) local_addresses: BTreeSet<Ipv4Addr>,
     /// Whether containerd runs.
     pub(crate) containerd: bool,
 }

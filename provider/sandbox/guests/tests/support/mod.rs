@@ -21,6 +21,7 @@ use client::Client;
 
 pub const DEADLINE: Duration = Duration::from_secs(90);
 pub const VERSION: &str = "1.34.1";
+pub const PACE: Pace = Pace { speed: 100.0 };
 pub const SECRET: &str = "demo-pki";
 
 /// The secrets of the region.
@@ -51,11 +52,11 @@ impl Authority {
         parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
         let certificate = parameters.self_signed(&key).unwrap().pem();
         let digest = Sha256::digest(rcgen::PublicKeyData::subject_public_key_info(&key));
-        let hash = digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let hash = format!("sha256:{digest:x}");
         Self {
             certificate,
             key: key.serialize_pem(),
-            hash: format!("sha256:{hash}"),
+            hash,
         }
     }
 
@@ -95,16 +96,17 @@ pub struct Region {
     pub topology: Topology,
     pub specs: BTreeMap<String, MachineSpec>,
     pub ca: Authority,
+    secrets: Arc<Secrets>,
     directory: tempfile::TempDir,
     block: [u8; 2],
 }
 
 impl Region {
     pub fn new() -> Self {
-        let pace = Pace::new(100.0);
+        let pace = PACE;
         let network = Network::with_pace(pace);
         let (ca, secret) = Authority::secret();
-        let secrets = Secrets::default();
+        let secrets = Arc::new(Secrets::default());
         secrets.0.lock().unwrap().insert(SECRET.to_owned(), secret);
         let everywhere = FirewallRule {
             network: "demo".to_owned(),
@@ -112,7 +114,8 @@ impl Region {
             ..FirewallRule::default()
         };
         Self {
-            guests: Guests::new(network.clone(), Arc::new(secrets), pace),
+            guests: Guests::new(network.clone(), secrets.clone(), pace),
+            secrets,
             network,
             topology: Topology {
                 firewall_rules: vec![everywhere],
@@ -163,6 +166,14 @@ impl Region {
             service_account: None,
         };
         self.specs.entry(key).or_insert(spec)
+    }
+
+    /// Restarts the region's process, in effect: everything in memory is made again.
+    pub async fn restart(&mut self) {
+        self.guests.stop().await;
+        self.network = Network::with_pace(PACE);
+        self.guests = Guests::new(self.network.clone(), self.secrets.clone(), PACE);
+        self.apply();
     }
 
     pub fn power(&mut self, machine: &str, on: bool) {

@@ -4,7 +4,10 @@ use serde_json::{Value, json};
 
 use super::{Region, SECRET, VERSION};
 
-fn render(files: &[(&str, &str, String)], commands: &[Vec<&str>]) -> String {
+/// Path, mode, content.
+type File<'a> = (&'a str, &'a str, String);
+
+fn render(files: &[File<'_>], commands: &[Vec<&str>]) -> String {
     let files: Vec<Value> = files
         .iter()
         .map(|(path, mode, content)| json!({"path": path, "permissions": mode, "content": content}))
@@ -13,7 +16,7 @@ fn render(files: &[(&str, &str, String)], commands: &[Vec<&str>]) -> String {
     format!("#cloud-config\n{}\n", json!({"write_files": files, "runcmd": commands}))
 }
 
-fn prepared() -> (Vec<(&'static str, &'static str, String)>, Vec<Vec<&'static str>>) {
+fn prepared() -> (Vec<File<'static>>, Vec<Vec<&'static str>>) {
     let files = vec![
         ("/etc/modules-load.d/kubernetes.conf", "0644", "overlay\nbr_netfilter\n".to_owned()),
         (
@@ -116,7 +119,7 @@ pub fn worker_with(region: &Region, registration: &Value, token: &str, hash: &st
     render(&files, &commands)
 }
 
-/// A DaemonSet like a pod network's.
+/// A `DaemonSet` like a pod network's.
 pub fn pod_network() -> Value {
     json!({
         "apiVersion": "apps/v1",
