@@ -17,6 +17,13 @@ impl ComputeEngine {
         let object = disk_object(&spec.zone, &spec.name);
         let (project, zone) = (&self.settings().project, &spec.zone);
         let mut found = self.disk(zone, &spec.name).await.about(&object)?;
+        if found.as_ref().is_some_and(|disk| disk.status == Some(Status::Deleting)) {
+            let gone = || async { Ok(self.disk(zone, &spec.name).await?.is_none().then_some(())) };
+            self.poll(&format!("an earlier {object} to be gone"), gone)
+                .await
+                .about(&object)?;
+            found = None;
+        }
         if found.is_none() {
             let body = model::Disk::new()
                 .set_name(&spec.name)

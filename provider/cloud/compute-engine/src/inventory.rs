@@ -12,7 +12,7 @@ use crate::{
     ComputeEngine,
     disks::disk_facts,
     failure::{About as _, Failure, Kind},
-    machines::machine_facts,
+    instances::machine_facts,
     names::{last_segment, region_of},
     ownership::{filter, labelled},
 };

@@ -26,6 +26,7 @@ mod cloud;
 mod disks;
 mod failure;
 mod firewall_rules;
+mod instances;
 mod inventory;
 mod machines;
 mod names;

@@ -24,6 +24,16 @@ impl ComputeEngine {
             });
         };
         let mut found = self.snapshot(name).await.about(&object)?;
+        if found
+            .as_ref()
+            .is_some_and(|found| found.status == Some(Status::Deleting))
+        {
+            let gone = || async { Ok(self.snapshot(name).await?.is_none().then_some(())) };
+            self.poll(&format!("an earlier {object} to be gone"), gone)
+                .await
+                .about(&object)?;
+            found = None;
+        }
         if found.is_none() {
             self.own_disk(zone, disk, &disk_object(zone, disk)).await?;
             let mut labels = labels.clone();
