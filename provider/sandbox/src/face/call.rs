@@ -85,6 +85,16 @@ impl Call {
         self.parameter(name).ok_or_else(|| Refusal::required(name))
     }
 
+    /// A parameter that is true or false; Python clients write `True` and `False`.
+    pub fn flag(&self, name: &str) -> Result<Option<bool>, Refusal> {
+        match self.parameter(name) {
+            None => Ok(None),
+            Some(text) if text.eq_ignore_ascii_case("true") => Ok(Some(true)),
+            Some(text) if text.eq_ignore_ascii_case("false") => Ok(Some(false)),
+            Some(text) => Err(Refusal::invalid(name, text, "Must be true or false")),
+        }
+    }
+
     /// The body as `T`.
     pub fn body_as<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
         let body = if self.body.is_null() {

@@ -1,6 +1,7 @@
 //! The region's HTTP face: the Compute Engine API (`/compute/v1`), the Secret Manager API and a little IAM (`/v1`), and
 //! the operator's API (`/sandbox/v1`).
 
+mod batch;
 mod call;
 mod compute;
 mod control;
@@ -39,8 +40,27 @@ pub fn router(face: Face) -> axum::Router {
     axum::Router::new().fallback(answer).with_state(face)
 }
 
+/// What every answer but a batch's is.
+const JSON: &str = "application/json; charset=UTF-8";
+
+/// An answer as it goes out: the status and the JSON text.
+type Rendered = (StatusCode, String);
+
 async fn answer(State(face): State<Face>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
-    let call = match Call::parse(&method, &uri, &headers, &body) {
+    let (status, text) = if uri.path() == batch::PATH {
+        match batch::answer(&face, &method, &headers, &body).await {
+            Ok(reply) => return ([(header::CONTENT_TYPE, batch::CONTENT_TYPE)], reply).into_response(),
+            Err(refusal) => render(Err(refusal), true),
+        }
+    } else {
+        single(&face, &method, &uri, &headers, &body).await
+    };
+    (status, [(header::CONTENT_TYPE, JSON)], text).into_response()
+}
+
+/// Answers one call, alone or from a batch.
+async fn single(face: &Face, method: &Method, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Rendered {
+    let call = match Call::parse(method, uri, headers, body) {
         Ok(call) => call,
         Err(refusal) => return render(Err(refusal), true),
     };
@@ -55,7 +75,7 @@ async fn answer(State(face): State<Face>, method: Method, uri: Uri, headers: Hea
         ["v1", "projects", project, "serviceAccounts", rest @ ..] => {
             (identity::answer(&face.region, &call, project, rest), false)
         }
-        ["sandbox", "v1", rest @ ..] => (control::answer(&face, &call, rest).await, false),
+        ["sandbox", "v1", rest @ ..] => (control::answer(face, &call, rest).await, false),
         _ => (Err(call.unknown()), true),
     };
     if let Err(refusal) = &answer {
@@ -65,7 +85,7 @@ async fn answer(State(face): State<Face>, method: Method, uri: Uri, headers: Hea
 }
 
 /// Compute Engine's errors carry a list of reasons besides Google's common shape.
-fn render(answer: Answer, legacy: bool) -> Response {
+fn render(answer: Answer, legacy: bool) -> Rendered {
     let (status, body) = match answer {
         Ok(body) => (StatusCode::OK, body),
         Err(refusal) => {
@@ -81,11 +101,5 @@ fn render(answer: Answer, legacy: bool) -> Response {
             (status, json!({ "error": error }))
         }
     };
-    let text = serde_json::to_string_pretty(&body).unwrap_or_default();
-    (
-        status,
-        [(header::CONTENT_TYPE, "application/json; charset=UTF-8")],
-        text,
-    )
-        .into_response()
+    (status, serde_json::to_string_pretty(&body).unwrap_or_default())
 }

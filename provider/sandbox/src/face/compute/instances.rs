@@ -205,7 +205,7 @@ fn act(region: &Region, call: &Call, zone: &str, name: &str, verb: &str) -> Answ
         }
         "setDeletionProtection" => {
             // Without the parameter the method turns protection on, as on Compute Engine.
-            let protected = call.parameter("deletionProtection").is_none_or(|it| it == "true");
+            let protected = call.flag("deletionProtection")?.unwrap_or(true);
             operate(region, call, |transaction| {
                 transaction.set_deletion_protection(zone, name, protected)
             })

@@ -165,6 +165,13 @@ pub(super) fn subnetworks(region: &Region, call: &Call, place: &str, rest: &[&st
                 transaction.patch_subnetwork(place, name, body.private_ip_google_access)
             })
         }
+        ("POST", [name, "setPrivateIpGoogleAccess"]) => {
+            let body: SubnetworkBody = call.body_as()?;
+            let access = Some(body.private_ip_google_access.unwrap_or(false));
+            operate(region, call, |transaction| {
+                transaction.patch_subnetwork(place, name, access)
+            })
+        }
         ("DELETE", [name]) => operate(region, call, |transaction| transaction.delete_subnetwork(place, name)),
         _ => Err(call.unknown()),
     }

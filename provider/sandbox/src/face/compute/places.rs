@@ -233,10 +233,30 @@ fn show_image(it: &Image) -> Value {
     shown
 }
 
+/// Other projects that publish images.  The sandbox has none of theirs, but gcloud asks all of them when it lists images.
+const OTHER_IMAGE_PROJECTS: &[&str] = &[
+    "centos-cloud",
+    "cos-cloud",
+    "fedora-cloud",
+    "fedora-coreos-cloud",
+    "opensuse-cloud",
+    "oracle-linux-cloud",
+    "rhel-cloud",
+    "rhel-sap-cloud",
+    "rocky-linux-accelerator-cloud",
+    "rocky-linux-cloud",
+    "suse-cloud",
+    "suse-sap-cloud",
+    "ubuntu-os-accelerator-images",
+    "ubuntu-os-pro-cloud",
+    "windows-cloud",
+    "windows-sql-cloud",
+];
+
 /// Images are public: they are in the projects that publish them.
 pub(super) fn images(region: &Region, call: &Call, project: &str, rest: &[&str]) -> Answer {
     only_get(call)?;
-    if !catalogue::is_image_project(project) {
+    if !catalogue::is_image_project(project) && !OTHER_IMAGE_PROJECTS.contains(&project) {
         super::check_project(region, project)?;
     }
     match rest {

@@ -1,0 +1,240 @@
+//! The region as a process of its own, by its command line.
+#![allow(clippy::unwrap_used)]
+
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_multizone-sandbox");
+
+/// A directory whose sandbox ends with the test.
+struct Sandbox {
+    directory: TempDir,
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        let _ = self.command(&["stop"]).output();
+    }
+}
+
+impl Sandbox {
+    fn new() -> Self {
+        Self {
+            directory: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.path().join("state")
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(PROGRAM);
+        command
+            .arg("sandbox")
+            .args(arguments)
+            .arg("--directory")
+            .arg(self.path());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// What a command prints; it must succeed.
+    fn says(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// What a command complains of; it must fail.
+    fn complains(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(!output.status.success(), "{arguments:?}");
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    fn status(&self) -> Value {
+        serde_json::from_str(&self.says(&["status", "--json"])).unwrap()
+    }
+
+    fn pid(&self) -> u64 {
+        self.status()["pid"].as_u64().unwrap()
+    }
+}
+
+fn process_field(pid: u64, index: usize) -> String {
+    // The command in parentheses may hold spaces; the fields count from behind it.
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit(") ")
+        .next()
+        .unwrap()
+        .split(' ')
+        .nth(index)
+        .unwrap()
+        .to_owned()
+}
+
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !holds() {
+        assert!(Instant::now() < deadline, "waited too long: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn it_starts_detached_and_stops() {
+    let sandbox = Sandbox::new();
+    assert!(sandbox.says(&["status"]).starts_with("nothing here"));
+    // The output is a pipe: the command returns only when nobody holds it any more.
+    let said = sandbox.says(&["start", "--region", "europe-west1", "--speed", "1000"]);
+    assert!(said.starts_with("region europe-west1 runs at http://127."), "{said}");
+    let pid = sandbox.pid();
+    // Field 4 behind the command is the session.
+    assert_eq!(process_field(pid, 3), pid.to_string(), "a session of its own");
+    for (descriptor, target) in [
+        (0, Path::new("/dev/null")),
+        (1, Path::new("/dev/null")),
+        (2, &sandbox.path().join("sandbox.log")),
+    ] {
+        assert_eq!(
+            std::fs::read_link(format!("/proc/{pid}/fd/{descriptor}")).unwrap(),
+            target
+        );
+    }
+    assert!(sandbox.says(&["start"]).contains("region europe-west1 runs"));
+    assert_eq!(sandbox.pid(), pid, "a second start finds the first");
+    assert!(sandbox.says(&["status"]).contains("nothing here"));
+
+    assert!(sandbox.says(&["stop"]).contains("is stopped"));
+    until("the process ends", || {
+        !Path::new(&format!("/proc/{pid}")).exists() || process_field(pid, 0) == "Z"
+    });
+    let said = sandbox.says(&["status"]);
+    assert!(said.starts_with("not running; there is state in"), "{said}");
+    assert!(
+        sandbox
+            .complains(&["outage", "europe-west1-b"])
+            .contains("does not run: start it with")
+    );
+    assert!(sandbox.says(&["start"]).contains("region europe-west1 runs"));
+    assert!(sandbox.says(&["stop", "--delete"]).contains("is removed"));
+    assert!(!sandbox.path().exists());
+}
+
+#[test]
+fn many_starters_make_one_sandbox() {
+    let sandbox = Sandbox::new();
+    let starters: Vec<_> = (0..6)
+        .map(|_| sandbox.command(&["start", "--region", "us-central1"]).spawn().unwrap())
+        .collect();
+    for mut starter in starters {
+        assert!(starter.wait().unwrap().success());
+    }
+    let description: Value =
+        serde_json::from_slice(&std::fs::read(sandbox.path().join("process.json")).unwrap()).unwrap();
+    assert_eq!(description["pid"].as_u64(), Some(sandbox.pid()));
+}
+
+#[test]
+fn after_a_kill_the_next_start_goes_on() {
+    let sandbox = Sandbox::new();
+    sandbox.says(&["start", "--region", "us-central1"]);
+    let before = sandbox.status();
+    sandbox.says(&["outage", "us-central1-b"]);
+    let pid = sandbox.pid();
+    assert!(
+        Command::new("kill")
+            .args(["-9", &pid.to_string()])
+            .status()
+            .unwrap()
+            .success()
+    );
+    until("the process is dead", || {
+        sandbox.says(&["status"]).starts_with("not running")
+    });
+    sandbox.says(&["start"]);
+    let after = sandbox.status();
+    assert_ne!(after["pid"], before["pid"]);
+    assert_eq!(after["network_block"], before["network_block"]);
+    assert_eq!(after["endpoint"], before["endpoint"]);
+    assert!(sandbox.says(&["status"]).contains("us-central1-b out"));
+    assert!(sandbox.says(&["restore", "us-central1-b"]).contains("is back"));
+    assert!(sandbox.says(&["events"]).contains("zone.restore"));
+}
+
+#[test]
+fn mistakes_are_explained() {
+    let sandbox = Sandbox::new();
+    let complaint = sandbox.complains(&["start", "--region", "mars-north1"]);
+    assert!(
+        complaint.contains("there is no region 'mars-north1'; the sandbox has asia-east1"),
+        "{complaint}"
+    );
+    assert!(
+        sandbox
+            .complains(&["run", "--speed=-1", "--region", "us-central1"])
+            .contains("not a positive number")
+    );
+    sandbox.says(&["start", "--region", "us-central1"]);
+    let complaint = sandbox.complains(&["start", "--region", "europe-west1"]);
+    assert!(
+        complaint.contains("is region us-central1, not europe-west1"),
+        "{complaint}"
+    );
+    assert!(
+        sandbox
+            .complains(&["run", "--region", "us-central1"])
+            .contains("is running already")
+    );
+    assert!(sandbox.complains(&["outage", "us-central1-z"]).contains("Unknown zone"));
+    assert!(sandbox.complains(&["restore", "us-central1-a"]).contains("is not out"));
+    assert!(sandbox.complains(&["halt", "nope"]).contains("no machine called nope"));
+    assert!(
+        sandbox
+            .complains(&["console", "nope"])
+            .contains("no machine called nope")
+    );
+    assert!(
+        sandbox
+            .complains(&["kubeconfig", "demo"])
+            .contains("no master of a cluster called demo")
+    );
+}
+
+#[test]
+fn another_version_is_not_mistaken_for_this_one() {
+    use std::io::{Read as _, Write as _};
+    let sandbox = Sandbox::new();
+    std::fs::create_dir_all(sandbox.path()).unwrap();
+    // A sandbox of another version, as far as anybody can see from outside.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let description = serde_json::json!({
+        "pid": 1, "endpoint": format!("http://{}", listener.local_addr().unwrap()), "version": "0.0.1", "region": "us-central1",
+    });
+    std::fs::write(sandbox.path().join("process.json"), description.to_string()).unwrap();
+    let status =
+        serde_json::json!({ "directory": sandbox.path(), "version": "0.0.1", "region": "us-central1" }).to_string();
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _ = stream.read(&mut [0; 1024]);
+        write!(stream, "HTTP/1.0 200 OK\r\n\r\n{status}").unwrap();
+    });
+    let complaint = sandbox.complains(&["start", "--region", "us-central1"]);
+    server.join().unwrap();
+    assert!(
+        complaint.contains("is run by version 0.0.1") && complaint.contains("sandbox stop --directory"),
+        "{complaint}"
+    );
+    std::fs::remove_file(sandbox.path().join("process.json")).unwrap();
+}
