@@ -4,6 +4,7 @@
 //! Whoever writes a [`Resource`](crate::resources::Resource) gets [`AnyResource`] for free, and so on. The schema is
 //! passed in because building it anew for each of a thousand instances would be felt.
 
+mod as_planned;
 mod data_source;
 mod ephemeral;
 mod resource;

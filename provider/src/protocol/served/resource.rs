@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use multizone_schema::{Diagnostic, Diagnostics, Model, Path, PlannedModel as _, PlannedOf, Schema, Value};
 
-use super::{check_config, not_configured, write_only};
+use super::{as_planned, check_config, not_configured, write_only};
 use crate::configuration::Configured;
 use crate::resources::{Created, Failed, PlanRequest, Planning, Resource, Updated};
 use crate::stop::Stop;
@@ -250,18 +250,25 @@ async fn create<P: Send + Sync + 'static, R: Resource<P>>(
     change: Change,
     stop: &Stop,
 ) -> Result<Applied, Diagnostics> {
-    let planned = write_only::filled_in(&schema.attributes, change.new, &change.config);
+    let planned = write_only::filled_in(&schema.attributes, change.new.clone(), &change.config);
     let planned = PlannedOf::<R::Model>::from_value(&planned)?;
     let Created {
         state,
         private,
         warnings,
     } = resource.create(provider, planned, stop).await.map_err(as_errors)?;
-    Ok(Applied {
-        state: state_of(schema, &state),
+    Ok(done(&change.new, state_of(schema, &state), private, warnings))
+}
+
+/// The answer to a change that reached its plan.
+fn done(planned: &Value, state: Value, private: Vec<u8>, mut diagnostics: Diagnostics) -> Applied {
+    let (state, differences) = as_planned::mended(planned, state);
+    diagnostics.extend(differences);
+    Applied {
+        state,
         private,
-        diagnostics: warnings,
-    })
+        diagnostics,
+    }
 }
 
 async fn update<P: Send + Sync + 'static, R: Resource<P>>(
@@ -271,26 +278,27 @@ async fn update<P: Send + Sync + 'static, R: Resource<P>>(
     change: Change,
     stop: &Stop,
 ) -> Result<Applied, Diagnostics> {
-    let planned = write_only::filled_in(&schema.attributes, change.new, &change.config);
+    let planned = write_only::filled_in(&schema.attributes, change.new.clone(), &change.config);
     let planned = PlannedOf::<R::Model>::from_value(&planned)?;
     let prior = R::Model::from_value(&change.prior)?;
-    let (state, private, diagnostics) = match resource.update(provider, prior, planned, change.private, stop).await {
-        Ok(Updated {
-            state,
-            private,
-            warnings,
-        }) => (state, private, warnings),
-        Err(Failed {
-            state,
-            private,
-            diagnostics,
-        }) => (state, private, as_errors(diagnostics)),
-    };
-    Ok(Applied {
-        state: state_of(schema, &state),
-        private,
-        diagnostics,
-    })
+    Ok(
+        match resource.update(provider, prior, planned, change.private, stop).await {
+            Ok(Updated {
+                state,
+                private,
+                warnings,
+            }) => done(&change.new, state_of(schema, &state), private, warnings),
+            Err(Failed {
+                state,
+                private,
+                diagnostics,
+            }) => Applied {
+                state: state_of(schema, &state),
+                private,
+                diagnostics: as_errors(diagnostics),
+            },
+        },
+    )
 }
 
 async fn delete<P: Send + Sync + 'static, R: Resource<P>>(

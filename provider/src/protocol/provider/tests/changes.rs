@@ -78,6 +78,16 @@ async fn a_create_sees_the_write_only_value_and_state_does_not() {
 }
 
 #[tokio::test]
+async fn an_object_that_differs_from_its_plan_is_not_tainted() {
+    let answer = configured()
+        .await
+        .apply(Value::Null, planned("larger"), config("larger"))
+        .await;
+    assert_eq!(answer.value, state("larger", 3));
+    assert_eq!(answer.diagnostics, ["W: Applied, but not as planned"]);
+}
+
+#[tokio::test]
 async fn a_failed_create_leaves_no_state() {
     let answer = configured()
         .await
@@ -104,7 +114,11 @@ async fn an_update_keeps_its_private_bytes() {
     let prior = state("a", 3);
     let answer = configured()
         .await
-        .apply(prior.clone(), with(&prior, "size", 9), config("a"))
+        .apply(
+            prior.clone(),
+            with(&with(&prior, "size", 9), "revision", Value::Unknown),
+            config("a"),
+        )
         .await;
     assert_eq!(answer.value, with(&with(&prior, "size", 9), "revision", 2));
     assert_eq!(answer.private, b"planned");

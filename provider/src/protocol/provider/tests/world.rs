@@ -133,13 +133,14 @@ impl Resource<World> for Things {
     async fn create(
         &self,
         world: &World,
-        planned: PlannedOf<Thing>,
+        mut planned: PlannedOf<Thing>,
         stop: &Stop,
     ) -> Result<Created<Thing>, Diagnostics> {
-        let name = planned.name.into_known().unwrap();
+        let name = planned.name.known().unwrap().clone();
         match name.as_str() {
             "panic" => panic!("the test panics"),
             "fail" => return Err(failed("create")),
+            "larger" => planned.size = Planned::Known(100),
             "slow" => {
                 world.slow.notify_one();
                 stop.wait().await;
