@@ -273,6 +273,20 @@ async fn connect(config: &ProviderConfiguration) -> Result<Arc<dyn Cloud>, Diagn
 }
 
 async fn sandbox_settings(sandbox: &SandboxConfiguration) -> Result<Settings, Diagnostics> {
+    let regions = multizone_sandbox::core::catalogue::REGIONS;
+    if !regions.iter().any(|region| region.name == sandbox.region) {
+        let names: Vec<&str> = regions.iter().map(|region| region.name).collect();
+        return Err(Diagnostic::error(
+            "Unknown region",
+            format!(
+                "{:?} is no region that the sandbox can be. It can be {}.",
+                sandbox.region,
+                names.join(", ")
+            ),
+        )
+        .at(Path::from("sandbox").attribute("region"))
+        .into());
+    }
     let wanted = SandboxSettings {
         region: sandbox.region.clone(),
         directory: sandbox.directory.as_ref().map(PathBuf::from),

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use crate::approximately;
 
 /// How wide the text of a step is before its duration, so that short lines line up.
-const WIDTH: usize = 76;
+const WIDTH: usize = 84;
 /// How many names a line lists in full.
 const NAMES: usize = 4;
 

@@ -138,10 +138,10 @@ fn the_wording_of_a_create() {
     };
     let desired = desired();
     insta::assert_snapshot!(lines(&preview(&nothing(), &desired).describe(&desired, &timing)).join("\n"), @r"
-    1. create master a in us-central1-a, which initialises the cluster              ~40 s
-    2. wait until the API serves at the cluster's address                           ~2 min
-    3. let node groups join, label and drain nodes                                  ~1 s
-    4. apply the pod network's manifest                                             ~1 s
-    5. wait until master a is Ready                                                 ~30 s
+    1. create master a in us-central1-a, which initialises the cluster                      ~40 s
+    2. wait until the API serves at the cluster's address                                   ~2 min
+    3. let node groups join, label and drain nodes                                          ~1 s
+    4. apply the pod network's manifest                                                     ~1 s
+    5. wait until master a is Ready                                                         ~30 s
     ");
 }

@@ -14,7 +14,7 @@ use std::{collections::BTreeMap, time::Duration};
 use async_trait::async_trait;
 use multizone_cloud::ClusterName;
 use multizone_planner::{
-    control_plane::{Next, Observed, preview},
+    control_plane::{Next, Observed, Step, preview},
     lines,
 };
 use multizone_schema::{Diagnostic, Diagnostics, Model, Nested, Path, Planned, PlannedModel};
@@ -391,7 +391,11 @@ fn foresee(
     let timing = machine::timing(provider.cloud().capabilities().timing);
     let steps = lines(&preview.describe(&desired, &timing));
     planned.rollout = steps.into_iter().map(Planned::Known).collect::<Vec<_>>().into();
-    planned.nodes = Planned::Unknown;
+    let touches_the_machine = |step: &Step| matches!(step, Step::CreateMaster | Step::StartMaster | Step::WaitJoined);
+    planned.nodes = match prior {
+        Some(prior) if !preview.steps.iter().any(touches_the_machine) => ControlPlanePlanned::from(prior.clone()).nodes,
+        _ => Planned::Unknown,
+    };
 }
 
 /// The planned object with what only apply could tell.

@@ -477,8 +477,8 @@ impl<'a> Executor<'a> {
         failures.sort();
         Err(self.situation.error(
             &format!("{}.", failures.join(".\n")),
-            "Raise drain_timeout, or make room for the pods (more replicas, a wider PodDisruptionBudget), then apply again. \
-             To destroy a group whatever its pods, set destroy = { force = true } in the provider block.",
+            "Then apply again: the drain continues. To destroy a group whatever its pods, set destroy = { force = true } in \
+             the provider block.",
         ))
     }
 
