@@ -1,4 +1,7 @@
 //! Stable external addresses of the region.
+//!
+//! Compute Engine takes labels of an address only after it was made.  So that a crash in between loses nothing, an
+//! address is known by its description, as a network is; the labels are for people.
 
 use google_cloud_compute_v1::model::{self, address::AddressType};
 use multizone_cloud::{Address, AddressSpec, CloudError, ClusterName, Labels, Result, label};
@@ -6,9 +9,10 @@ use multizone_cloud::{Address, AddressSpec, CloudError, ClusterName, Labels, Res
 use crate::{
     ComputeEngine,
     failure::{About as _, Failure},
+    machines::LABEL_ATTEMPTS,
     names::last_segment,
     networks::{present, unless_absent, unless_exists},
-    ownership::{filter, labelled, labels_for},
+    ownership::{Owner, labels_for},
 };
 
 impl ComputeEngine {
@@ -16,14 +20,11 @@ impl ComputeEngine {
         let name = self.names(&spec.cluster).address(&spec.name);
         let object = self.address_object(&spec.name, &name);
         let (project, region) = (&self.settings().project, &self.settings().region);
-        let mut found = self.address(&name).await.about(&object)?;
-        if found.is_none() {
-            let mut labels = labels_for(&spec.cluster, &spec.labels);
-            labels.insert(label::ADDRESS.to_owned(), spec.name.clone());
+        if self.address(&name).await.about(&object)?.is_none() {
             let body = model::Address::new()
                 .set_name(&name)
-                .set_address_type(AddressType::External)
-                .set_labels(labels);
+                .set_description(self.owner(&spec.cluster, Some(&spec.name)).description())
+                .set_address_type(AddressType::External);
             let client = self.clients().addresses().await.about(&object)?;
             self.change("addresses.insert", |token| {
                 let call = client.insert().set_project(project).set_region(region);
@@ -33,28 +34,68 @@ impl ComputeEngine {
             .or_else(unless_exists)
             .making(&object)?;
         }
-        // The address itself is there once it is reserved.
-        let making = |found: &model::Address| found.address.as_deref().is_none_or(str::is_empty);
-        if found.as_ref().is_none_or(making) {
-            found = self
-                .poll(&format!("{object} to be reserved"), || async {
-                    let found = self.address(&name).await?;
-                    Ok(if found.as_ref().is_some_and(making) {
-                        None
-                    } else {
-                        Some(found)
-                    })
-                })
-                .await
-                .about(&object)?;
+        let mut attempt = 1;
+        loop {
+            let found = self.reserved(&name, &object).await?;
+            let facts = self.address_facts(&found, &spec.cluster).about(&object)?;
+            let Some(facts) = facts.filter(|facts| facts.name == spec.name) else {
+                return Err(CloudError::NotOurs { object });
+            };
+            let mut wanted = labels_for(&spec.cluster, &spec.labels);
+            wanted.insert(label::ADDRESS.to_owned(), spec.name.clone());
+            if wanted.iter().all(|(key, value)| facts.labels.get(key) == Some(value)) {
+                return Ok(facts);
+            }
+            match self.label_address(&name, found, &wanted).await {
+                Ok(()) => {
+                    return Ok(Address {
+                        labels: merged(&facts.labels, &wanted),
+                        ..facts
+                    });
+                }
+                Err(failure) if failure.is_stale() && attempt < LABEL_ATTEMPTS => attempt += 1,
+                Err(failure) => return Err(failure.into_error(&object)),
+            }
         }
-        let Some(found) = found else {
-            return Err(CloudError::NotFound { object });
-        };
-        match address_facts(&found, &spec.cluster).about(&object)? {
-            Some(address) if address.name == spec.name => Ok(address),
-            _ => Err(CloudError::NotOurs { object }),
-        }
+    }
+
+    /// The address, once it has one.
+    async fn reserved(&self, name: &str, object: &str) -> Result<model::Address> {
+        let waiting_for = format!("{object} to be reserved");
+        let found = self.poll(&waiting_for, || async {
+            let found = self.address(name).await?;
+            let making = |found: &model::Address| found.address.as_deref().is_none_or(str::is_empty);
+            Ok(if found.as_ref().is_some_and(making) {
+                None
+            } else {
+                Some(found)
+            })
+        });
+        found.await.about(object)?.ok_or_else(|| CloudError::NotFound {
+            object: object.to_owned(),
+        })
+    }
+
+    async fn label_address(
+        &self,
+        name: &str,
+        found: model::Address,
+        wanted: &Labels,
+    ) -> std::result::Result<(), Failure> {
+        let client = self.clients().addresses().await?;
+        let (project, region) = (&self.settings().project, &self.settings().region);
+        let body = model::RegionSetLabelsRequest::new()
+            .set_labels(merged(&found.labels.into_iter().collect(), wanted))
+            .set_or_clear_label_fingerprint(found.label_fingerprint);
+        self.change("addresses.setLabels", |token| {
+            let call = client
+                .set_labels()
+                .set_project(project)
+                .set_region(region)
+                .set_resource(name);
+            call.set_request_id(token).set_body(body.clone()).send()
+        })
+        .await
     }
 
     pub(crate) async fn delete_stable_address(&self, cluster: &ClusterName, address: &str) -> Result<()> {
@@ -64,7 +105,7 @@ impl ComputeEngine {
         let Some(found) = self.address(&name).await.about(&object)? else {
             return Ok(());
         };
-        if !labelled(&found.labels, cluster) {
+        if self.address_facts(&found, cluster).about(&object)?.is_none() {
             return Err(CloudError::NotOurs { object });
         }
         let client = self.clients().addresses().await.about(&object)?;
@@ -81,34 +122,30 @@ impl ComputeEngine {
     pub(crate) async fn held_address(&self, cluster: &ClusterName, address: &str) -> Result<String> {
         let name = self.names(cluster).address(address);
         let object = self.address_object(address, &name);
-        let found = self.address(&name).await.about(&object)?;
-        match found {
-            Some(found) if !labelled(&found.labels, cluster) => Err(CloudError::NotOurs { object }),
-            Some(model::Address {
-                address: Some(text), ..
-            }) => Ok(text),
-            _ => Err(CloudError::NotFound { object }),
+        let Some(found) = self.address(&name).await.about(&object)? else {
+            return Err(CloudError::NotFound { object });
+        };
+        match self.address_facts(&found, cluster).about(&object)? {
+            Some(facts) => Ok(facts.address.to_string()),
+            None => Err(CloudError::NotOurs { object }),
         }
     }
 
+    /// The cluster's addresses, found by their descriptions: the region's addresses are read in pages.
     pub(crate) async fn addresses_of(&self, cluster: &ClusterName) -> std::result::Result<Vec<Address>, Failure> {
         let client = self.clients().addresses().await?;
         let (project, region) = (&self.settings().project, &self.settings().region);
         let (mut addresses, mut page) = (Vec::new(), None);
         loop {
             let request = || {
-                let call = client
-                    .list()
-                    .set_project(project)
-                    .set_region(region)
-                    .set_filter(filter(cluster));
+                let call = client.list().set_project(project).set_region(region);
                 call.set_max_results(500_u32)
                     .set_or_clear_page_token(page.clone())
                     .send()
             };
             let reply = self.sender().send("addresses.list", request).await?;
             for found in &reply.items {
-                addresses.extend(address_facts(found, cluster)?);
+                addresses.extend(self.address_facts(found, cluster)?);
             }
             page = reply.next_page_token.filter(|token| !token.is_empty());
             if page.is_none() {
@@ -135,26 +172,42 @@ impl ComputeEngine {
     fn address_object(&self, address: &str, name: &str) -> String {
         format!("address {address} ({name} in {})", self.settings().region)
     }
+
+    /// What an address says, if it is the cluster's and has been reserved.
+    fn address_facts(
+        &self,
+        address: &model::Address,
+        cluster: &ClusterName,
+    ) -> std::result::Result<Option<Address>, Failure> {
+        let owner = Owner::parse(address.description.as_deref());
+        let Some(name) = owner
+            .filter(|owner| owner.is(cluster, &self.settings().region))
+            .and_then(|owner| owner.name)
+        else {
+            return Ok(None);
+        };
+        let text = address.address.as_deref().unwrap_or_default();
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let value = text
+            .parse()
+            .map_err(|_| Failure::unreadable(format!("the address is {text:?}")))?;
+        Ok(Some(Address {
+            name,
+            address: value,
+            holder: address.users.iter().find_map(|user| holder(user)),
+            labels: address.labels.clone().into_iter().collect(),
+        }))
+    }
 }
 
-/// What an address says, if it is the cluster's and has been reserved.
-fn address_facts(address: &model::Address, cluster: &ClusterName) -> std::result::Result<Option<Address>, Failure> {
-    let (Some(name), true) = (address.labels.get(label::ADDRESS), labelled(&address.labels, cluster)) else {
-        return Ok(None);
-    };
-    let text = address.address.as_deref().unwrap_or_default();
-    if text.is_empty() {
-        return Ok(None);
-    }
-    let value = text
-        .parse()
-        .map_err(|_| Failure::unreadable(format!("the address is {text:?}")))?;
-    Ok(Some(Address {
-        name: name.clone(),
-        address: value,
-        holder: address.users.iter().find_map(|user| holder(user)),
-        labels: address.labels.clone().into_iter().collect::<Labels>(),
-    }))
+/// The labels that there are, with those that are wanted.
+fn merged(now: &Labels, wanted: &Labels) -> Labels {
+    now.iter()
+        .chain(wanted)
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
 }
 
 /// Zone and name of the machine that a URL is about.

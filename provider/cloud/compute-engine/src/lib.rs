@@ -11,10 +11,11 @@
 //! |---|---|---|
 //! | network and its regional subnet | `multizone-<cluster>-<region>` | a JSON document in `description` |
 //! | firewall rule | `multizone-<cluster>-<rule>-<hash>` | a JSON document in `description` |
-//! | address | `multizone-<cluster>-<address>-<hash>` | labels |
+//! | address | `multizone-<cluster>-<address>-<hash>` | a JSON document in `description` |
 //! | machine, disk, snapshot, secret | the caller's | labels |
 //!
-//! Compute Engine has no labels on networks, subnets and firewall rules.  The hash is over region, cluster and name, so
+//! Compute Engine has no labels on networks, subnets and firewall rules, and takes those of addresses only after they
+//! were made.  The hash is over region, cluster and name, so
 //! that clusters of which one's name is a prefix of the other's cannot meet (domain-rules.md, kube-up's mistake 4).
 //!
 //! [`CloudError::NotOurs`]: multizone_cloud::CloudError::NotOurs

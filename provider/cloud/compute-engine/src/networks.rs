@@ -63,7 +63,6 @@ impl ComputeEngine {
                 .set_name(name)
                 .set_description(self.owner(cluster, None).description())
                 .set_network(format!("projects/{}/global/networks/{name}", self.settings().project))
-                .set_region(region)
                 .set_ip_cidr_range(cidr.to_string())
                 .set_private_ip_google_access(true);
             let client = self.clients().subnetworks().await.about(&object)?;

@@ -1,7 +1,7 @@
 //! Who owns an object.
 //!
-//! Networks, subnets and firewall rules have no labels on Compute Engine: their `description` holds a small JSON
-//! document instead.  A description that is not exactly such a document belongs to nobody we know.
+//! Networks, subnets and firewall rules have no labels on Compute Engine, and addresses get theirs only after they were
+//! made: their `description` holds a small JSON document instead.  A description that is not exactly such a document belongs to nobody we know.
 
 use multizone_cloud::{ClusterName, Labels, label};
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ pub(crate) struct Owner {
     /// The region that the cluster is in.
     #[serde(rename = "multizone-region")]
     region: String,
-    /// Name within the cluster, on firewall rules.
+    /// Name within the cluster, on firewall rules and addresses.
     #[serde(rename = "multizone-name", default, skip_serializing_if = "Option::is_none")]
     pub(crate) name: Option<String>,
 }

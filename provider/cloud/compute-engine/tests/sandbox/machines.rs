@@ -15,6 +15,7 @@ async fn machines() {
     let cloud = &sandbox.cloud;
     cloud.ensure_network(&network_spec(cluster())).await.unwrap();
     let address = cloud.ensure_address(&address_spec()).await.unwrap();
+    assert_eq!(address.labels["team"], "web");
     assert_eq!(cloud.ensure_address(&address_spec()).await.unwrap(), address);
     let before = sandbox.everything();
 
