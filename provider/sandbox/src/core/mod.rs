@@ -56,6 +56,12 @@ impl Core {
                 tracing::error!(%refusal, "the default network could not be made");
             }
         }
+        if let Err(refusal) = core.transact("region", now, |transaction| {
+            transaction.forget_old_operations();
+            Ok(())
+        }) {
+            tracing::error!(%refusal, "old operations could not be forgotten");
+        }
         Ok(core)
     }
 

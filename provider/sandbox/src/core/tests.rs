@@ -990,3 +990,27 @@ fn a_restart_keeps_everything_and_finishes_what_was_under_way() {
     );
     assert_eq!(bench.core.state().event_count(), events.len() as u64);
 }
+
+#[test]
+fn operations_are_forgotten_after_two_weeks() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("region.sqlite");
+    let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+    let mut bench = Bench {
+        core: Core::open(settings(), Store::open(&file).unwrap(), now).unwrap(),
+        now,
+    };
+    let token = Some("8a4fb5d0-0f1e-4f6e-9d6a-5f3f1f2e3d4c");
+    let operation = bench.done(|it| it.once(token, "r", |it| it.insert_disk(&disk(A, "d"))));
+    drop(bench.core);
+    for (days, kept) in [(13, true), (15, false)] {
+        let later = now + SignedDuration::from_hours(days * 24);
+        let core = Core::open(settings(), Store::open(&file).unwrap(), later).unwrap();
+        assert_eq!(
+            core.state().operations().contains_key(&operation.name),
+            kept,
+            "{days} days"
+        );
+        assert!(core.state().disks().contains_key("us-central1-a/d"));
+    }
+}

@@ -6,7 +6,7 @@ use super::records::{AnsweredRequest, Identity};
 use super::settings::Settings;
 use super::state::{Counters, Record, State};
 use super::store::{Event, Store, Write};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 type Undo = Box<dyn FnOnce(&mut State) + Send>;
 
@@ -54,14 +54,15 @@ impl<'a> Transaction<'a> {
         self.settings
     }
 
-    fn touch<R: Record>(&mut self) {
-        if ["instance", "disk", "firewall", "outage"].contains(&R::TABLE) {
+    /// Disks matter to the guests only when they go.
+    fn touch<R: Record>(&mut self, gone: bool) {
+        if ["instance", "firewall", "outage"].contains(&R::TABLE) || (gone && R::TABLE == "disk") {
             self.state.layout += 1;
         }
     }
 
     pub(super) fn put<R: Record>(&mut self, record: R) {
-        self.touch::<R>();
+        self.touch::<R>(false);
         let key = record.key();
         let row = serde_json::to_string(&record).unwrap_or_default();
         self.writes.push(Write {
@@ -80,7 +81,7 @@ impl<'a> Transaction<'a> {
     }
 
     pub(super) fn remove<R: Record>(&mut self, key: &str) {
-        self.touch::<R>();
+        self.touch::<R>(true);
         if let Some(old) = R::table_mut(self.state).remove(key) {
             self.writes.push(Write {
                 table: R::TABLE,
@@ -202,6 +203,31 @@ impl<'a> Transaction<'a> {
             at: self.now,
         });
         Ok(operation)
+    }
+
+    /// Forgets operations that ended two weeks ago, as Compute Engine does, and the tokens that led to them.
+    pub(super) fn forget_old_operations(&mut self) {
+        let horizon = self.now - SignedDuration::from_hours(14 * 24);
+        let old: Vec<String> = self
+            .state
+            .operations
+            .values()
+            .filter(|it| it.ended.is_some_and(|at| at < horizon))
+            .map(|it| it.name.clone())
+            .collect();
+        for name in old {
+            self.remove::<Operation>(&name);
+        }
+        let unanswered: Vec<String> = self
+            .state
+            .answered
+            .values()
+            .filter(|it| !self.state.operations.contains_key(&it.operation))
+            .map(|it| it.token.clone())
+            .collect();
+        for token in unanswered {
+            self.remove::<AnsweredRequest>(&token);
+        }
     }
 
     /// Starts an operation: `steps` are seconds of a real region after now, in order; the last one ends it.

@@ -39,7 +39,12 @@ pub(super) fn answer(region: &Region, call: &Call, project: &str, path: &[&str])
             let default = core.settings().default_service_account();
             items.push((default.clone(), show_default(core, &default)));
             items.sort_by(|one, other| one.0.cmp(&other.0));
-            let (page, token) = lists::page(call, "pageSize", 100, items)?;
+            let (page, token) = lists::page(
+                call,
+                "pageSize",
+                100,
+                items.into_iter().map(|(key, item)| (key, move || item)),
+            )?;
             let mut body = json!({ "accounts": page.into_iter().map(|(_, item)| item).collect::<Vec<_>>() });
             if let Some(token) = token {
                 body["nextPageToken"] = token.into();

@@ -10,12 +10,13 @@ use serde_json::{Map, Value, json};
 /// Compute Engine's largest page.
 const LARGEST_PAGE: usize = 500;
 
-/// The part of `items` that the call asks for, and the token of the next page.  `key` of an item is its position.
-pub(super) fn page(
+/// The part of `items` that the call asks for, and the token of the next page.  The key of an item is its position; it
+/// is shown only when it is looked at.
+pub(super) fn page<F: FnOnce() -> Value>(
     call: &Call,
     size_parameter: &str,
     largest: usize,
-    items: Vec<(String, Value)>,
+    items: impl IntoIterator<Item = (String, F)>,
 ) -> Result<(Vec<(String, Value)>, Option<String>), Refusal> {
     let filter = call.parameter("filter").map(Filter::parse).transpose()?;
     let size = match call.parameter(size_parameter) {
@@ -36,6 +37,7 @@ pub(super) fn page(
     let mut items = items
         .into_iter()
         .filter(|(key, _)| after.as_ref().is_none_or(|after| key > after))
+        .map(|(key, show)| (key, show()))
         .filter(|(_, item)| filter.as_ref().is_none_or(|filter| filter.matches(item)));
     let page: Vec<_> = items.by_ref().take(size).collect();
     let token = match (items.next(), page.last()) {
@@ -54,7 +56,12 @@ fn decode_token(token: &str) -> Result<String, Refusal> {
 }
 
 /// A list of one place.  `items` are in the order of their keys.
-pub(super) fn list(call: &Call, kind: &str, path: &str, items: Vec<(String, Value)>) -> Result<Value, Refusal> {
+pub(super) fn list<F: FnOnce() -> Value>(
+    call: &Call,
+    kind: &str,
+    path: &str,
+    items: impl IntoIterator<Item = (String, F)>,
+) -> Result<Value, Refusal> {
     let (page, token) = page(call, "maxResults", LARGEST_PAGE, items)?;
     let mut body = json!({ "kind": kind, "id": path, "selfLink": link(path) });
     if !page.is_empty() {
@@ -66,16 +73,21 @@ pub(super) fn list(call: &Call, kind: &str, path: &str, items: Vec<(String, Valu
     Ok(body)
 }
 
+/// A list that is always empty.
+pub(super) fn empty(call: &Call, kind: &str, path: &str) -> Result<Value, Refusal> {
+    list(call, kind, path, std::iter::empty::<(String, fn() -> Value)>())
+}
+
 /// A list over places (`zones/...`, `regions/...`, `global`).  `items` are `(place, key, item)`.
-pub(super) fn aggregated(
+pub(super) fn aggregated<F: FnOnce() -> Value>(
     call: &Call,
     kind: &str,
     path: &str,
     collection: &str,
     places: &[String],
-    items: Vec<(String, String, Value)>,
+    items: impl IntoIterator<Item = (String, String, F)>,
 ) -> Result<Value, Refusal> {
-    let mut items: Vec<(String, Value)> = items
+    let mut items: Vec<(String, F)> = items
         .into_iter()
         .map(|(place, key, item)| (format!("{place}\n{key}"), item))
         .collect();

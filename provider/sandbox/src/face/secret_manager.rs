@@ -74,7 +74,7 @@ pub(super) fn answer(region: &Region, call: &Call, project: &str, path: &[&str])
     match (call.method.as_str(), path) {
         ("GET", []) => region.read(|core| {
             let secrets = core.state().secrets().iter();
-            let items = secrets.map(|(key, it)| (key.clone(), show_secret(core, it))).collect();
+            let items = secrets.map(|(key, it)| (key.clone(), move || show_secret(core, it)));
             paged(call, "secrets", items)
         }),
         ("POST", []) => {
@@ -93,10 +93,14 @@ pub(super) fn answer(region: &Region, call: &Call, project: &str, path: &[&str])
         ("GET", [name, "versions"]) => region.read(|core| {
             let secret = find(core, name)?;
             // Newest first, as Secret Manager lists them.
-            let mut items: Vec<(String, Value)> = secret
+            let mut items: Vec<(String, _)> = secret
                 .versions
                 .iter()
-                .map(|it| (format!("{:010}", u32::MAX - it.number), show_version(core, name, it)))
+                .map(|it| {
+                    (format!("{:010}", u32::MAX - it.number), move || {
+                        show_version(core, name, it)
+                    })
+                })
                 .collect();
             items.sort_by(|one, other| one.0.cmp(&other.0));
             paged(call, "versions", items)
@@ -260,7 +264,8 @@ fn show_policy(secret: &Secret) -> Value {
 }
 
 /// Secret Manager's lists are plainer than Compute Engine's: the items under the collection's name, and their number.
-fn paged(call: &Call, collection: &str, items: Vec<(String, Value)>) -> Answer {
+fn paged<F: FnOnce() -> Value>(call: &Call, collection: &str, items: impl IntoIterator<Item = (String, F)>) -> Answer {
+    let items: Vec<(String, F)> = items.into_iter().collect();
     let total = items.len();
     let (page, token) = lists::page(call, "pageSize", 25_000, items)?;
     let mut body = json!({ "totalSize": total });

@@ -60,8 +60,7 @@ pub(super) fn addresses(region: &Region, call: &Call, place: &str, rest: &[&str]
                 .state()
                 .addresses()
                 .iter()
-                .map(|(key, it)| (key.clone(), show(core, it)))
-                .collect();
+                .map(|(key, it)| (key.clone(), move || show(core, it)));
             list(
                 call,
                 "compute#addressList",
@@ -129,9 +128,7 @@ pub(super) fn all_addresses(region: &Region, call: &Call) -> Answer {
     region.read(|core| {
         let place = format!("regions/{}", core.settings().region.name);
         let addresses = core.state().addresses().iter();
-        let items = addresses
-            .map(|(key, it)| (place.clone(), key.clone(), show(core, it)))
-            .collect();
+        let items = addresses.map(|(key, it)| (place.clone(), key.clone(), move || show(core, it)));
         let places = ["global".to_owned(), place.clone()];
         let path = scope(core, "aggregated/addresses");
         aggregated(

@@ -128,7 +128,7 @@ pub(super) fn disks(region: &Region, call: &Call, zone: &str, rest: &[&str]) -> 
     match (call.method.as_str(), rest) {
         ("GET", []) => region.read(|core| {
             let disks = core.state().disks().iter().filter(|(_, it)| it.zone == zone);
-            let items = disks.map(|(key, it)| (key.clone(), show_disk(core, it))).collect();
+            let items = disks.map(|(key, it)| (key.clone(), move || show_disk(core, it)));
             list(
                 call,
                 "compute#diskList",
@@ -184,9 +184,7 @@ pub(super) fn disks(region: &Region, call: &Call, zone: &str, rest: &[&str]) -> 
 pub(super) fn all_disks(region: &Region, call: &Call) -> Answer {
     region.read(|core| {
         let disks = core.state().disks().iter();
-        let items = disks
-            .map(|(key, it)| (format!("zones/{}", it.zone), key.clone(), show_disk(core, it)))
-            .collect();
+        let items = disks.map(|(key, it)| (format!("zones/{}", it.zone), key.clone(), move || show_disk(core, it)));
         let path = scope(core, "aggregated/disks");
         aggregated(
             call,
@@ -220,9 +218,7 @@ pub(super) fn snapshots(region: &Region, call: &Call, rest: &[&str]) -> Answer {
     match (call.method.as_str(), rest) {
         ("GET", []) => region.read(|core| {
             let snapshots = core.state().snapshots().iter();
-            let items = snapshots
-                .map(|(key, it)| (key.clone(), show_snapshot(core, it)))
-                .collect();
+            let items = snapshots.map(|(key, it)| (key.clone(), move || show_snapshot(core, it)));
             list(call, "compute#snapshotList", &scope(core, "global/snapshots"), items)
         }),
         ("GET", [name]) => region.read(|core| {

@@ -118,8 +118,7 @@ pub(super) fn firewalls(region: &Region, call: &Call, rest: &[&str]) -> Answer {
                 .state()
                 .firewalls()
                 .iter()
-                .map(|(key, it)| (key.clone(), show(core, it)))
-                .collect();
+                .map(|(key, it)| (key.clone(), move || show(core, it)));
             list(call, "compute#firewallList", &scope(core, "global/firewalls"), items)
         }),
         ("GET", [name]) => region.read(|core| {

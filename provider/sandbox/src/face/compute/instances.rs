@@ -137,7 +137,7 @@ pub(super) fn instances(region: &Region, call: &Call, zone: &str, rest: &[&str])
     match (call.method.as_str(), rest) {
         ("GET", []) => region.read(|core| {
             let instances = core.state().instances().iter().filter(|(_, it)| it.zone == zone);
-            let items = instances.map(|(key, it)| (key.clone(), show(core, it))).collect();
+            let items = instances.map(|(key, it)| (key.clone(), move || show(core, it)));
             list(
                 call,
                 "compute#instanceList",
@@ -266,9 +266,7 @@ fn serial_port(region: &Region, call: &Call, zone: &str, name: &str) -> Answer {
 pub(super) fn all_instances(region: &Region, call: &Call) -> Answer {
     region.read(|core| {
         let instances = core.state().instances().iter();
-        let items = instances
-            .map(|(key, it)| (format!("zones/{}", it.zone), key.clone(), show(core, it)))
-            .collect();
+        let items = instances.map(|(key, it)| (format!("zones/{}", it.zone), key.clone(), move || show(core, it)));
         let path = scope(core, "aggregated/instances");
         aggregated(
             call,

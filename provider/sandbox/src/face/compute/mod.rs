@@ -39,19 +39,14 @@ pub(super) async fn answer(region: &Region, call: &Call, project: &str, path: &[
         ["aggregated", "subnetworks"] => networks::all_subnetworks(region, call),
         ["global", "firewalls", rest @ ..] => firewalls::firewalls(region, call, rest),
         ["regions", place, "addresses", rest @ ..] => addresses::addresses(region, call, place, rest),
-        ["global", "addresses"] if call.method == "GET" => region.read(|core| {
-            super::lists::list(
-                call,
-                "compute#addressList",
-                &scope(core, "global/addresses"),
-                Vec::new(),
-            )
-        }),
+        ["global", "addresses"] if call.method == "GET" => {
+            region.read(|core| super::lists::empty(call, "compute#addressList", &scope(core, "global/addresses")))
+        }
         ["aggregated", "addresses"] => addresses::all_addresses(region, call),
         ["zones", zone, "disks", rest @ ..] => disks::disks(region, call, zone, rest),
         ["regions", place, "disks"] if call.method == "GET" => {
             let path = format!("regions/{place}/disks");
-            region.read(|core| super::lists::list(call, "compute#diskList", &scope(core, &path), Vec::new()))
+            region.read(|core| super::lists::empty(call, "compute#diskList", &scope(core, &path)))
         }
         ["aggregated", "disks"] => disks::all_disks(region, call),
         ["global", "snapshots", rest @ ..] => disks::snapshots(region, call, rest),

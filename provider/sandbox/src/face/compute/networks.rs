@@ -58,8 +58,7 @@ pub(super) fn networks(region: &Region, call: &Call, rest: &[&str]) -> Answer {
                 .state()
                 .networks()
                 .iter()
-                .map(|(key, it)| (key.clone(), show_network(core, it)))
-                .collect();
+                .map(|(key, it)| (key.clone(), move || show_network(core, it)));
             list(call, "compute#networkList", &scope(core, "global/networks"), items)
         }),
         ("GET", [name]) => region.read(|core| {
@@ -121,9 +120,9 @@ pub(super) fn subnetworks(region: &Region, call: &Call, place: &str, rest: &[&st
                 .state()
                 .subnetworks()
                 .iter()
-                .map(|(key, it)| (key.clone(), show_subnetwork(core, it)));
+                .map(|(key, it)| (key.clone(), move || show_subnetwork(core, it)));
             let path = scope(core, &format!("regions/{place}/subnetworks"));
-            list(call, "compute#subnetworkList", &path, items.collect())
+            list(call, "compute#subnetworkList", &path, items)
         }),
         ("GET", [name]) => region.read(|core| {
             let found = core
@@ -181,9 +180,7 @@ pub(super) fn all_subnetworks(region: &Region, call: &Call) -> Answer {
     region.read(|core| {
         let place = format!("regions/{}", core.settings().region.name);
         let subnetworks = core.state().subnetworks().iter();
-        let items = subnetworks
-            .map(|(key, it)| (place.clone(), key.clone(), show_subnetwork(core, it)))
-            .collect();
+        let items = subnetworks.map(|(key, it)| (place.clone(), key.clone(), move || show_subnetwork(core, it)));
         let path = scope(core, "aggregated/subnetworks");
         aggregated(
             call,

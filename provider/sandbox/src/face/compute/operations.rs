@@ -34,9 +34,7 @@ pub(super) fn all(region: &Region, call: &Call) -> Answer {
         let mut places = super::zone_scopes(core);
         places.extend([format!("regions/{}", core.settings().region.name), "global".to_owned()]);
         let operations = core.state().operations().iter();
-        let items = operations
-            .map(|(key, it)| (place(&it.scope), key.clone(), render(core.settings(), it)))
-            .collect();
+        let items = operations.map(|(key, it)| (place(&it.scope), key.clone(), move || render(core.settings(), it)));
         let path = scope(core, "aggregated/operations");
         aggregated(
             call,
@@ -53,9 +51,7 @@ async fn answer(region: &Region, call: &Call, of: &Scope, rest: &[&str]) -> Answ
     match (call.method.as_str(), rest) {
         ("GET", []) => region.read(|core| {
             let items = core.state().operations().iter().filter(|(_, it)| it.scope == *of);
-            let items = items
-                .map(|(key, it)| (key.clone(), render(core.settings(), it)))
-                .collect();
+            let items = items.map(|(key, it)| (key.clone(), move || render(core.settings(), it)));
             list(
                 call,
                 "compute#operationList",

@@ -60,7 +60,7 @@ pub(super) fn regions(region: &Region, call: &Call, rest: &[&str]) -> Answer {
                 .map(show)
                 .ok_or_else(|| Refusal::not_found(&scope(core, &format!("regions/{name}")))),
             _ => {
-                let items = REGIONS.iter().map(|it| (it.name.to_owned(), show(it))).collect();
+                let items = REGIONS.iter().map(|it| (it.name.to_owned(), move || show(it)));
                 list(call, "compute#regionList", &scope(core, "regions"), items)
             }
         }
@@ -92,7 +92,7 @@ pub(super) fn zones(region: &Region, call: &Call, rest: &[&str]) -> Answer {
                 let zones = REGIONS
                     .iter()
                     .flat_map(|of| of.zones.iter().map(move |zone| (*zone, of)));
-                let items = zones.map(|(zone, of)| (zone.to_owned(), show(zone, of))).collect();
+                let items = zones.map(|(zone, of)| (zone.to_owned(), move || show(zone, of)));
                 list(call, "compute#zoneList", &scope(core, "zones"), items)
             }
         }
@@ -134,9 +134,7 @@ pub(super) fn machine_types(region: &Region, call: &Call, zone: &str, rest: &[&s
         match rest {
             [] => {
                 let types = catalogue::MACHINE_TYPES.iter();
-                let items = types
-                    .map(|it| (it.name.to_owned(), show_machine_type(core, zone, it)))
-                    .collect();
+                let items = types.map(|it| (it.name.to_owned(), move || show_machine_type(core, zone, it)));
                 list(call, "compute#machineTypeList", &path, items)
             }
             [name] => catalogue::machine_type(name)
@@ -151,17 +149,12 @@ pub(super) fn all_machine_types(region: &Region, call: &Call) -> Answer {
     only_get(call)?;
     region.read(|core| {
         let zones = core.settings().region.zones.iter();
-        let items = zones
-            .flat_map(|zone| {
-                catalogue::MACHINE_TYPES.iter().map(move |it| {
-                    (
-                        format!("zones/{zone}"),
-                        it.name.to_owned(),
-                        show_machine_type(core, zone, it),
-                    )
-                })
+        let items = zones.flat_map(|zone| {
+            catalogue::MACHINE_TYPES.iter().map(move |it| {
+                let show = move || show_machine_type(core, zone, it);
+                (format!("zones/{zone}"), it.name.to_owned(), show)
             })
-            .collect();
+        });
         let path = scope(core, "aggregated/machineTypes");
         aggregated(
             call,
@@ -195,9 +188,7 @@ pub(super) fn disk_types(region: &Region, call: &Call, zone: &str, rest: &[&str]
         match rest {
             [] => {
                 let types = catalogue::DISK_TYPES.iter();
-                let items = types
-                    .map(|(name, largest)| ((*name).to_owned(), show(name, *largest)))
-                    .collect();
+                let items = types.map(|(name, largest)| ((*name).to_owned(), move || show(name, *largest)));
                 list(call, "compute#diskTypeList", &path, items)
             }
             [name] => catalogue::DISK_TYPES
@@ -262,7 +253,7 @@ pub(super) fn images(region: &Region, call: &Call, project: &str, rest: &[&str])
     match rest {
         [] => {
             let images = catalogue::IMAGES.iter().filter(|it| it.project == project);
-            let items = images.map(|it| (it.name.to_owned(), show_image(it))).collect();
+            let items = images.map(|it| (it.name.to_owned(), move || show_image(it)));
             list(
                 call,
                 "compute#imageList",
