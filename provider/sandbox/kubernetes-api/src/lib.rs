@@ -12,6 +12,7 @@ mod http;
 mod object;
 mod objects;
 mod patch;
+mod protobuf;
 mod random;
 mod resources;
 mod selectors;

@@ -44,6 +44,12 @@ async fn nodes_are_shown_labelled_tainted_and_cordoned() {
     assert_eq!(kubectl.run(&["get", "nodes", "-l", "team=web", "-o", "name"]).await, "");
     kubectl.run(&["taint", "node", "n1", "dedicated=db:NoSchedule"]).await;
     kubectl.run(&["taint", "node", "n1", "dedicated=db:NoSchedule-"]).await;
+    let add = r#"[{"op": "add", "path": "/metadata/labels/patched", "value": "yes"}]"#;
+    kubectl.run(&["patch", "node", "n1", "--type=json", "-p", add]).await;
+    assert_eq!(
+        kubectl.run(&["get", "nodes", "-l", "patched=yes", "-o", "name"]).await,
+        "node/n1\n"
+    );
     kubectl.run(&["cordon", "n1"]).await;
     assert!(
         kubectl

@@ -430,3 +430,49 @@ async fn server_side_apply_explains_conflicts_and_dry_runs_change_nothing() {
             .await
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kubectl_creates_what_it_sends_as_protobuf() {
+    if !kubectl_is_there() {
+        return;
+    }
+    let (_cluster, kubectl) = cluster_with_nodes(&[("a1", "us-central1-a")]).await;
+    for command in [
+        "create namespace shop",
+        "create serviceaccount clerk -n shop",
+        "create configmap settings -n shop --from-literal=colour=red",
+        "create secret generic key -n shop --from-literal=password=x",
+        "create deployment web -n shop --image=nginx:1.27 --replicas=2 --port=80",
+        "create poddisruptionbudget web -n shop --selector=app=web --min-available=1",
+        "create service clusterip web -n shop --tcp=80:8080",
+        "create role reader -n shop --verb=get --resource=pods",
+        "create rolebinding reader -n shop --role=reader --user=jane",
+        "run single -n shop --image=busybox:1.36 -- sleep 1d",
+        "expose deployment web -n shop --name=web2 --port=80",
+        "set image deployment/web -n shop nginx=nginx:1.28",
+        "annotate deployment/web -n shop note=x",
+        "rollout restart deployment/web -n shop",
+        "rollout status deployment/web -n shop --timeout=30s",
+    ] {
+        let args: Vec<&str> = command.split(' ').collect();
+        println!("$ kubectl {command}\n{}", kubectl.run(&args).await);
+    }
+    assert_eq!(
+        kubectl
+            .run(&["get", "cm", "-n", "shop", "settings", "-o", "jsonpath={.data.colour}"])
+            .await,
+        "red"
+    );
+    let all = kubectl.run(&["get", "all,pdb,ep", "-n", "shop", "-o", "wide"]).await;
+    println!("{all}");
+    println!(
+        "{}",
+        kubectl.run(&["describe", "deployment", "web", "-n", "shop"]).await
+    );
+    println!(
+        "{}",
+        kubectl
+            .run(&["rollout", "history", "deployment", "web", "-n", "shop"])
+            .await
+    );
+}

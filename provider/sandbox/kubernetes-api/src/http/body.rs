@@ -36,8 +36,12 @@ pub(super) async fn read(incoming: hyper::body::Incoming, content_type: &str) ->
             .map_err(|error| ApiError::bad_request(format!("error decoding YAML: {error}")));
     }
     if media.contains("protobuf") {
-        let message = "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml";
-        return Err(ApiError::new(415, "UnsupportedMediaType", message));
+        return crate::protobuf::decode(&bytes).map_err(|error| {
+            let message = format!(
+                "the body of the request was in an unknown format ({error}) - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf"
+            );
+            ApiError::new(415, "UnsupportedMediaType", message)
+        });
     }
     serde_json::from_slice(&bytes).map_err(|error| ApiError::bad_request(format!("error decoding JSON: {error}")))
 }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::read::{Shape, metadata_only, scope, selector, table_options};
-use super::{Answer, Call, Face};
+use super::{Answer, Call, Face, body};
 use crate::object::ObjectExt as _;
 use crate::resources::Resource;
 use crate::selectors::Selector;
@@ -56,7 +56,19 @@ impl Face {
                 .map_err(|_| ApiError::bad_request(format!("Invalid value: \"{wanted}\": invalid resource version")))?;
             (Vec::new(), from)
         };
-        let watcher = self.api.store.watch(from).map_err(|_| ApiError::gone())?;
+        let Ok(watcher) = self.api.store.watch(from) else {
+            // As in Kubernetes: an event of the watch, not a refused request.
+            let message = format!("too old resource version: {from} ({})", self.api.store.revision());
+            let error = ApiError {
+                message,
+                ..ApiError::gone()
+            };
+            return Ok(body::respond(
+                StatusCode::OK,
+                "application/json",
+                line("ERROR", &error.to_status()),
+            ));
+        };
         let seconds: u64 = call.query.get("timeoutSeconds").parse().unwrap_or(3600);
         let now = Instant::now();
         let mut watching = Watching {
