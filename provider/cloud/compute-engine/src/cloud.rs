@@ -146,11 +146,11 @@ impl Cloud for ComputeEngine {
     }
 
     async fn ensure_machine(&self, spec: &MachineSpec) -> Result<Machine> {
-        self.ensure_machine_runs(spec).await
+        Box::pin(self.ensure_machine_runs(spec)).await
     }
 
     async fn start_machine(&self, zone: &str, name: &str) -> Result<()> {
-        self.run_existing(zone, name).await.map(drop)
+        Box::pin(self.run_existing(zone, name)).await.map(drop)
     }
 
     async fn delete_machine(&self, zone: &str, name: &str) -> Result<()> {

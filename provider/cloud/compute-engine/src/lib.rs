@@ -18,6 +18,21 @@
 //! were made.  The hash is over region, cluster and name, so
 //! that clusters of which one's name is a prefix of the other's cannot meet (domain-rules.md, kube-up's mistake 4).
 //!
+//! # What the caller must be allowed to do
+//!
+//! By Google's list of permissions; not tried on a real account:
+//! - `compute.projects.get`, `compute.zones.list`, `compute.machineTypes.get`, `compute.globalOperations.get`,
+//!   `compute.regionOperations.get`, `compute.zoneOperations.get`;
+//! - `compute.networks.` create, delete, get, updatePolicy; `compute.subnetworks.` create, delete, get, use,
+//!   useExternalIp; `compute.firewalls.` create, delete, get, list, update;
+//! - `compute.addresses.` create, delete, get, list, setLabels, use;
+//! - `compute.instances.` create, delete, get, list, setLabels, setMetadata, setServiceAccount, setTags, start, update;
+//! - `compute.disks.` create, createSnapshot, delete, get, list, resize, setLabels; `compute.snapshots.` create, delete,
+//!   get, list, setLabels, useReadOnly;
+//! - `secretmanager.secrets.` create, delete, get, getIamPolicy, list, setIamPolicy; `secretmanager.versions.` access,
+//!   add;
+//! - `iam.serviceAccounts.actAs` on the masters' service account.
+//!
 //! [`CloudError::NotOurs`]: multizone_cloud::CloudError::NotOurs
 //! [`CloudError::Differs`]: multizone_cloud::CloudError::Differs
 

@@ -283,6 +283,46 @@ async fn deleting_twice_is_fine_and_deleting_what_is_not_ours_is_not() {
     server.finish();
 }
 
+#[tokio::test]
+async fn a_change_waits_for_an_earlier_one() {
+    const RESIZE: &str = "POST /disks/data/resize";
+    let not_ready = || refusal(400, "resourceNotReady", "The resource is not ready");
+    let mut steps = vec![(DISK, disk("demo", "pd-balanced"))];
+    // More often than a request is retried: an operation takes as long as it takes.
+    steps.extend((0..6).map(|_| (RESIZE, not_ready())));
+    steps.push((RESIZE, operation("DONE")));
+    let server = Server::start(steps).await;
+    server.cloud.resize_disk("us-central1-a", "data", 20).await.unwrap();
+    server.finish();
+}
+
+#[tokio::test]
+async fn only_the_boot_disk_goes_with_its_machine() {
+    const MACHINE: &str = "/zones/us-central1-a/instances/m";
+    const SET: &str = "POST /zones/us-central1-a/instances/m/setDiskAutoDelete";
+    let mut found = machine("m", "demo");
+    found["disks"] = json!([
+        { "boot": true, "autoDelete": false, "deviceName": "boot" },
+        { "boot": false, "autoDelete": true, "deviceName": "data" },
+        { "boot": false, "autoDelete": false, "deviceName": "more" },
+    ]);
+    let server = Server::start(vec![
+        (&format!("GET {MACHINE}"), Reply::Json(200, found)),
+        (SET, operation("DONE")),
+        (SET, operation("DONE")),
+        (&format!("DELETE {MACHINE}"), operation("DONE")),
+    ])
+    .await;
+    server.cloud.delete_machine("us-central1-a", "m").await.unwrap();
+    let seen = server.finish();
+    let set: Vec<_> = seen
+        .iter()
+        .filter(|seen| seen.call.ends_with("setDiskAutoDelete"))
+        .map(|seen| (seen.query["deviceName"].as_str(), seen.query["autoDelete"].as_str()))
+        .collect();
+    assert_eq!(set, [("boot", "true"), ("data", "false")]);
+}
+
 fn scope(collection: &str, items: &[Value]) -> Value {
     json!({ "zones/us-central1-a": { collection: items } })
 }
