@@ -1,6 +1,7 @@
 //! All machines of a region: switched on and off as the core says.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -30,12 +31,47 @@ pub struct Guests {
 
 struct Entry {
     running: bool,
+    boot_disk: PathBuf,
     power: CancellationToken,
     /// Whether the power went, rather than the region's process.
     halted: Arc<AtomicBool>,
     task: Option<JoinHandle<()>>,
+    /// Of this boot: what an earlier one still says is heard by nobody.
     status: Arc<Status>,
     console: Arc<Mutex<Option<Arc<Console>>>>,
+}
+
+impl Entry {
+    fn halted(boot_disk: PathBuf) -> Self {
+        let entry = Self {
+            running: false,
+            boot_disk,
+            power: CancellationToken::new(),
+            halted: Arc::default(),
+            task: None,
+            status: Arc::default(),
+            console: Arc::default(),
+        };
+        entry.status.phase("halted");
+        entry
+    }
+
+    fn halt(&mut self) {
+        self.running = false;
+        self.halted.store(true, Ordering::Release);
+        self.power.cancel();
+        self.begin("halted");
+    }
+
+    /// A new status, of which only the installed version is old.
+    fn begin(&mut self, phase: &str) {
+        let kubernetes_version = self.status.get().kubernetes_version;
+        self.status = Arc::default();
+        self.status.update(|progress| {
+            phase.clone_into(&mut progress.phase);
+            progress.kubernetes_version = kubernetes_version;
+        });
+    }
 }
 
 impl Guests {
@@ -58,36 +94,25 @@ impl Guests {
         entries.retain(|name, entry| {
             let keep = listed.contains_key(name);
             if !keep {
-                entry.halted.store(true, Ordering::Release);
-                entry.power.cancel();
+                entry.halt();
             }
             keep
         });
         for (name, spec) in listed {
-            let entry = entries.entry(name).or_insert_with(|| {
-                let status = Arc::new(Status::default());
-                status.phase("halted");
-                Entry {
-                    running: false,
-                    power: CancellationToken::new(),
-                    halted: Arc::default(),
-                    task: None,
-                    status,
-                    console: Arc::default(),
+            let entry = entries
+                .entry(name)
+                .or_insert_with(|| Entry::halted(spec.boot_disk.clone()));
+            if entry.boot_disk != spec.boot_disk {
+                // Another machine has taken over the name.
+                if entry.running {
+                    entry.halt();
                 }
-            });
+                entry.boot_disk.clone_from(&spec.boot_disk);
+            }
             match (entry.running, spec.running) {
                 (false, false) if entry.task.is_none() => Memory::forget(&spec.boot_disk),
                 (false, true) => self.switch_on(entry, spec),
-                (true, false) => {
-                    entry.running = false;
-                    entry.halted.store(true, Ordering::Release);
-                    entry.power.cancel();
-                    entry.status.update(|progress| {
-                        "halted".clone_into(&mut progress.phase);
-                        progress.node_ready = None;
-                    });
-                }
+                (true, false) => entry.halt(),
                 _ => {}
             }
         }
@@ -98,10 +123,7 @@ impl Guests {
         entry.power = CancellationToken::new();
         entry.halted = Arc::default();
         let halted = Arc::clone(&entry.halted);
-        entry.status.update(|progress| {
-            "booting".clone_into(&mut progress.phase);
-            progress.warnings.clear();
-        });
+        entry.begin("booting");
         let (network, host, pace) = (self.network.clone(), Arc::clone(&self.host), self.pace);
         let (status, power, console) = (
             Arc::clone(&entry.status),

@@ -3,6 +3,7 @@
 mod containers;
 pub(crate) mod control_plane;
 mod credentials;
+mod events;
 mod node;
 mod pod_status;
 mod pods;
@@ -78,6 +79,7 @@ async fn run(machine: &Machine) -> Result<Infallible, KubeletError> {
     let node = node::Node::new(machine, &settings, &api);
     node.register().await?;
     machine.set_kubelet_problem("");
+    events::of_node(&node, "Starting", "Starting kubelet.").await;
     tokio::select! {
         error = node.post_status() => Err(error),
         error = node.renew_lease() => Err(error),

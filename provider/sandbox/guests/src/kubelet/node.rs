@@ -7,15 +7,15 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 
-use super::KubeletError;
 use super::settings::Settings;
+use super::{KubeletError, events};
 use crate::api::{Api, ApiError, Patch};
 use crate::hex::hex;
 use crate::machine::Machine;
 
-/// How often a kubelet renews its lease, and the fastest that makes sense on a shared host.
+/// How often a kubelet renews its lease, at the least a quarter of the shortest silence that the control plane bears.
 const LEASE: Duration = Duration::from_secs(10);
-const LEAST_LEASE: Duration = Duration::from_millis(250);
+const LEAST_LEASE: Duration = Duration::from_millis(750);
 /// How often a kubelet looks at its Node, and how often it posts although nothing has changed.
 const STATUS: Duration = Duration::from_secs(10);
 const LEAST_STATUS: Duration = Duration::from_secs(1);
@@ -146,6 +146,9 @@ impl<'a> Node<'a> {
                                 "Node became not ready: no pod network"
                             };
                             self.machine.console.say("kubelet", text);
+                            let reason = if ready { "NodeReady" } else { "NodeNotReady" };
+                            let message = format!("Node {} status is now: {reason}", self.settings.node_name);
+                            events::of_node(self, reason, &message).await;
                         }
                         posted = Some(ready);
                         self.machine.status.update(|progress| progress.node_ready = Some(ready));

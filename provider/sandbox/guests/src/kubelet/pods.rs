@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::containers::RunningPod;
 use super::node::{CNI_DIRECTORY, Node, condition, seconds};
-use super::{KubeletError, pod_status};
+use super::{KubeletError, events, pod_status};
 use crate::api::{ApiError, Patch};
 
 /// Pulling an image that the machine does not have, and starting the containers.
@@ -127,7 +127,9 @@ fn handle<'a>(
         return;
     }
     if let Some(known) = work.get(&uid) {
-        if known.stopping || !stopping {
+        // While the node was lost, a controller has marked its running pods: that wants correcting.
+        let marked = !stopping && !is_ready(&pod) && runs(node, &uid);
+        if known.stopping || !(stopping || marked) {
             return;
         }
         known.abort.abort();
@@ -140,6 +142,16 @@ fn handle<'a>(
         Box::pin(start(node, pod))
     };
     tasks.push(Abortable::new(task, registration));
+}
+
+fn is_ready(pod: &Value) -> bool {
+    condition(pod, "Ready").is_some_and(|ready| ready["status"] == "True")
+}
+
+/// Whether the containers of the pod with this UID run.
+fn runs(node: &Node<'_>, uid: &str) -> bool {
+    let containers = node.machine.containers.lock().unwrap_or_else(PoisonError::into_inner);
+    containers.get(uid).is_some()
 }
 
 fn path(pod: &Value) -> String {
@@ -157,12 +169,10 @@ async fn start(node: &Node<'_>, pod: Value) {
         .unwrap_or_else(PoisonError::into_inner)
         .get(&uid)
         .cloned();
+    let fresh = known.is_none();
     let running = match known {
         // The kubelet was restarted, the containers were not.
-        Some(running) if condition(&pod, "Ready").is_some_and(|ready| ready["status"] == "True") => {
-            let _ = running;
-            return;
-        }
+        Some(_) if is_ready(&pod) => return,
         Some(running) => running,
         None => {
             if pod["status"]["phase"] != "Running" {
@@ -179,6 +189,7 @@ async fn start(node: &Node<'_>, pod: Value) {
                     .unwrap_or_else(PoisonError::into_inner)
                     .pull(image);
                 if absent {
+                    events::of_pod(node, &pod, "Pulling", &format!("Pulling image \"{image}\"")).await;
                     machine.takes(PULL).await;
                 }
             }
@@ -210,6 +221,12 @@ async fn start(node: &Node<'_>, pod: Value) {
         set_up_network(node, &pod);
     }
     report(node, &pod, &pod_status::running(node, &pod, &running)).await;
+    if fresh {
+        for container in containers(&pod) {
+            let name = container["name"].as_str().unwrap_or_default();
+            events::of_pod(node, &pod, "Started", &format!("Started container {name}")).await;
+        }
+    }
 }
 
 enum PodAddress {
@@ -302,14 +319,11 @@ async fn report(node: &Node<'_>, pod: &Value, status: &Value) {
 async fn stop(node: &Node<'_>, pod: Value) {
     let uid = pod["metadata"]["uid"].as_str().unwrap_or_default();
     let grace = Duration::from_secs(pod["metadata"]["deletionGracePeriodSeconds"].as_u64().unwrap_or(30));
-    let runs = node
-        .machine
-        .containers
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .get(uid)
-        .is_some();
-    if runs {
+    if runs(node, uid) {
+        for container in containers(&pod) {
+            let name = container["name"].as_str().unwrap_or_default();
+            events::of_pod(node, &pod, "Killing", &format!("Stopping container {name}")).await;
+        }
         node.machine.takes(grace.min(STOP)).await;
         remove_containers(node, uid);
     }
