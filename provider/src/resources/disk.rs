@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use multizone_cloud::{CloudError, ClusterName, Disk as CloudDisk, DiskSpec, Inventory, Labels, label};
 use multizone_kubernetes::persistent_volume::{self, PersistentVolumeSettings, VolumeSource};
 use multizone_schema::{Diagnostic, Diagnostics, Model, Path, Planned, PlannedModel};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{
     Created, Failed, PlanRequest, Planning, Resource, Updated, checks,
@@ -182,8 +182,11 @@ impl Resource for DiskResource {
         }
         state.size_gb = found.size_gb;
         state.disk_type.clone_from(&found.disk_type);
+        if unfinished(found) {
+            confirm(provider, &cluster, found).await;
+        }
         // Labels that somebody else added are theirs.
-        let ours = |key: &String| state.labels_all.contains_key(key) || key == label::CREATING;
+        let ours = |key: &String| state.labels_all.contains_key(key);
         state.labels_all = found
             .labels
             .iter()
@@ -407,6 +410,16 @@ fn unfinished(disk: &CloudDisk) -> bool {
     disk.labels.contains_key(label::CREATING)
 }
 
+/// Takes the mark of an unfinished create or move away: Terraform has the disk in its state.
+async fn confirm(provider: &Configured, cluster: &ClusterName, disk: &CloudDisk) {
+    let mut labels = disk.labels.clone();
+    labels.remove(label::CREATING);
+    match provider.cloud().set_disk_labels(&disk.zone, &disk.name, &labels).await {
+        Ok(()) => provider.forget(cluster).await,
+        Err(error) => warn!(disk = %disk.name, %error, "the mark of the disk's create stays for now"),
+    }
+}
+
 fn specification(disk: &Disk, snapshot: Option<String>) -> DiskSpec {
     let cluster = ClusterName::new(&disk.cluster);
     let mut labels = disk.labels_all.clone();
@@ -460,7 +473,7 @@ async fn create(provider: &Configured, disk: &Disk, situation: &Situation<'_>) -
         .at("name")
         .into());
     }
-    info!(disk = %spec.name, zone = %spec.zone, "step 1 of 2: make the disk");
+    info!(disk = %spec.name, zone = %spec.zone, "make the disk");
     let made = provider.cloud().ensure_disk(&spec).await.map_err(failed)?;
     if made.size_gb < disk.size_gb {
         provider
@@ -469,12 +482,6 @@ async fn create(provider: &Configured, disk: &Disk, situation: &Situation<'_>) -
             .await
             .map_err(failed)?;
     }
-    info!(disk = %spec.name, zone = %spec.zone, "step 2 of 2: label it as finished");
-    provider
-        .cloud()
-        .set_disk_labels(&disk.zone, &spec.name, &disk.labels_all)
-        .await
-        .map_err(failed)?;
     provider.forget(&cluster).await;
     Ok(())
 }

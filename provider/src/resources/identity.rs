@@ -89,7 +89,7 @@ pub struct SecretNames {
     pub node_credential: String,
     /// What the cluster's control plane has to know about it; nothing in it is secret.
     pub settings: String,
-    /// There as long as the cluster's create has not finished: the next create then adopts what it finds.
+    /// There until Terraform is known to have the cluster in its state: until then a create adopts what it finds.
     pub creating: String,
 }
 

@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod control_plane;
 pub mod disk;
 pub mod identity;
+pub mod marks;
 pub mod node_group;
 pub mod offers;
 pub mod timeouts;

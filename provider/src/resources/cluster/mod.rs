@@ -1,9 +1,9 @@
 //! `multizone_cluster`: identity, network, endpoint and keys of a cluster.
 //!
 //! # Flow
-//! Create marks the cluster as unfinished (a secret named `…-creating`), makes the network, the firewall rules, the
-//! address, the keys and the settings, each idempotently, and takes the mark away.  A create that finds objects without
-//! the mark refuses to adopt them.  Update makes sure of the same objects again, which is also how drift is repaired.
+//! Create marks the cluster as unfinished (a secret named `…-creating`) and makes the network, the firewall rules, the
+//! address, the keys and the settings, each idempotently.  The first read takes the mark away: only then is it certain
+//! that Terraform has the cluster in its state.  A create that finds objects without the mark refuses to adopt them.  Update makes sure of the same objects again, which is also how drift is repaired.
 //! Delete is gated: nothing of the cluster may be left that is not this resource's own.
 
 mod objects;
@@ -206,6 +206,7 @@ impl Resource for ClusterResource {
         if inventory.network.is_none() && inventory.addresses.is_empty() && inventory.machines.is_empty() {
             return Ok(None);
         }
+        objects::confirm(provider, &cluster, &inventory).await;
         state.drift = objects::drift(provider.cloud().region(), &cluster, &state.pod_cidr, &inventory);
         for zone in occupied(&inventory) {
             state.zones.entry(zone).or_default();

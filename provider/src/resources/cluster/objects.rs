@@ -10,7 +10,7 @@ use multizone_kubernetes::{
     pki::{ClusterPki, NodeCredential},
 };
 use multizone_schema::{Diagnostic, Diagnostics, Planned};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{ClusterPlanned, ClusterSettings, Situation};
 use crate::{
@@ -118,7 +118,18 @@ pub(super) async fn refuse_foreign(
     .into())
 }
 
-/// Makes sure of everything.  `fresh` is a create, which may make keys and marks itself as unfinished meanwhile.
+/// Takes the mark of an unfinished create away: Terraform has the cluster in its state.
+pub(super) async fn confirm(provider: &Configured, cluster: &ClusterName, inventory: &Inventory) {
+    let mark = SecretNames::of(provider.cloud().region(), cluster).creating;
+    if inventory.secrets.contains(&mark) {
+        match provider.cloud().delete_secret(&mark).await {
+            Ok(()) => provider.forget(cluster).await,
+            Err(error) => warn!(cluster = %cluster, %error, "the mark of the cluster's create stays for now"),
+        }
+    }
+}
+
+/// Makes sure of everything.  `fresh` is a create, which may make keys and marks itself as unfinished.
 pub(super) async fn ensure(
     provider: &Configured,
     wanted: &Wanted,
@@ -189,9 +200,6 @@ pub(super) async fn ensure(
     store(provider, cluster, &secrets.settings, settings.to_json(), &labels)
         .await
         .map_err(failed)?;
-    if fresh {
-        cloud.delete_secret(&secrets.creating).await.map_err(failed)?;
-    }
     provider.forget(cluster).await;
     Ok(Made {
         cluster: cluster.clone(),

@@ -287,16 +287,6 @@ impl<'a> Executor<'a> {
             .map(|_| ())
     }
 
-    /// Takes the mark of an unfinished create away.
-    pub(super) async fn finish(&self) -> Result<(), Diagnostics> {
-        let labels = self.wanted.labels(self.provider.cloud().region());
-        let (zone, name) = (&self.wanted.zone, self.wanted.name());
-        self.cloud(self.provider.cloud().set_machine_labels(zone, &name, &labels))
-            .await?;
-        self.provider.forget(&self.wanted.cluster).await;
-        Ok(())
-    }
-
     /// Adds or takes away the old zone labels on the master's node.
     pub(super) async fn relabel(&self, had_legacy_labels: bool) -> Result<(), Diagnostics> {
         if had_legacy_labels == self.wanted.legacy_zone_labels {

@@ -13,7 +13,7 @@ use tracing::warn;
 use super::{ControlPlane, MasterNode, Replica, blank, executor::Reached, machine::SPECIFICATION};
 use crate::{
     configuration::Configured,
-    resources::{cluster::ClusterFacts, identity::ObjectId, trouble::Situation},
+    resources::{cluster::ClusterFacts, identity::ObjectId, marks, trouble::Situation},
     stop::Stop,
 };
 
@@ -106,6 +106,7 @@ pub(super) async fn refresh(
     let Some(machine) = master(&inventory) else {
         return Ok(None);
     };
+    marks::confirm(provider, &cluster, [machine]).await;
     let mut observed = decode(private).unwrap_or_else(|| Observed {
         access: true,
         ..nothing()

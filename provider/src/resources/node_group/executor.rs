@@ -482,27 +482,6 @@ impl<'a> Executor<'a> {
         ))
     }
 
-    /// Takes the mark of an unfinished create away from the group's machines.
-    pub(super) async fn finish(&self) -> Result<(), Diagnostics> {
-        let inventory = self.inventory().await?;
-        let region = self.provider.cloud().region();
-        let marked: BTreeSet<String> = facts::machines(&inventory, &self.wanted.group)
-            .filter(|machine| machine.creating())
-            .map(|machine| machine.name.clone())
-            .collect();
-        self.each(&marked, |name| {
-            let zone = self.zone_of(&inventory, &name);
-            let labels = self.wanted.machine_labels(region);
-            async move {
-                self.cloud(self.provider.cloud().set_machine_labels(&zone, &name, &labels))
-                    .await
-            }
-        })
-        .await?;
-        self.provider.forget(&self.wanted.cluster).await;
-        Ok(())
-    }
-
     /// What the group owned on a Node, and what it is to own.
     fn metadata(&self, observed: &Observed, name: &str) -> (OwnedMetadata, OwnedMetadata) {
         let desired = self.wanted.owned(self.provider.cloud().region());

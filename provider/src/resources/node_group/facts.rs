@@ -27,6 +27,7 @@ use crate::{
         cluster::ClusterFacts,
         control_plane::SPECIFICATION,
         identity::{API_ADDRESS, ObjectId, SecretNames},
+        marks,
         trouble::Situation,
     },
 };
@@ -257,6 +258,7 @@ pub(super) async fn refresh(
     if inventory.is_empty() {
         return Ok(None);
     }
+    marks::confirm(provider, &id.cluster, machines(&inventory, &state.name)).await;
     let connection = connect(provider, &id.cluster, &inventory)
         .await
         .map(|(connection, _)| connection);

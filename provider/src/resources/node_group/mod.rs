@@ -256,7 +256,6 @@ impl Resource for NodeGroupResource {
         let mut executor = executor::Executor::new(provider, wanted, desired, deadline, stop, situation);
         executor.adopt().await?;
         let reached = executor.run().await?;
-        executor.finish().await?;
         let private = facts::encode(&reached.observed);
         let state = complete(provider, planned, &executor, &reached)?;
         Ok(Created {
