@@ -1,6 +1,6 @@
 //! The caller ends while an operation runs; the next one finds the object half made or half gone.
 
-use std::{future::Future, sync::Arc};
+use std::future::Future;
 
 use multizone_cloud::{Cloud as _, CloudError};
 use multizone_cloud_compute_engine::ComputeEngine;
@@ -10,23 +10,31 @@ use crate::{
     specs::{ZONE, address_spec, cluster, disk_spec, inventory, machine_spec, network_spec, rule_spec},
 };
 
-/// Begins a call, ends the caller as soon as an operation runs, and makes the call again.
+/// Begins a call, ends the caller while the operation runs, and makes the call again before the operation is done.
 async fn interrupted<T, F>(sandbox: &Sandbox, call: impl Fn(ComputeEngine) -> F) -> Result<T, CloudError>
 where
     T: Send + 'static,
     F: Future<Output = Result<T, CloudError>> + Send + 'static,
 {
     sandbox.idle().await;
+    sandbox.stop_time();
     let caller = tokio::spawn(call(sandbox.cloud.clone()));
     sandbox.busy().await;
     caller.abort();
     assert!(caller.await.is_err(), "the caller was ended before it was done");
-    call(sandbox.cloud.clone()).await
+    let before = sandbox.cloud.requests();
+    let next = tokio::spawn(call(sandbox.cloud.clone()));
+    // It has looked and tried, or found that it has nothing to do.
+    sandbox
+        .until(|_| next.is_finished() || sandbox.cloud.requests() > before + 2)
+        .await;
+    sandbox.resume_time();
+    next.await.unwrap()
 }
 
 #[tokio::test]
 async fn the_next_caller_finishes_what_the_last_one_began() {
-    let sandbox = Sandbox::start_slow().await;
+    let sandbox = Sandbox::start().await;
     let before = sandbox.everything();
     interrupted(&sandbox, |cloud| async move {
         cloud.ensure_network(&network_spec(cluster())).await
@@ -92,15 +100,19 @@ async fn the_next_caller_finishes_what_the_last_one_began() {
 
 #[tokio::test]
 async fn a_machine_that_is_being_deleted_is_made_anew() {
-    let sandbox = Sandbox::start_slow().await;
+    let sandbox = Sandbox::start().await;
     sandbox.cloud.ensure_network(&network_spec(cluster())).await.unwrap();
-    let spec = Arc::new(machine_spec("demo-pool-1"));
+    let spec = machine_spec("demo-pool-1");
     let first = sandbox.cloud.ensure_machine(&spec).await.unwrap();
     sandbox.idle().await;
+    sandbox.stop_time();
     let cloud = sandbox.cloud.clone();
     let deleting = tokio::spawn(async move { cloud.delete_machine(ZONE, "demo-pool-1").await });
     sandbox.busy().await;
     deleting.abort();
-    let second = sandbox.cloud.ensure_machine(&spec).await.unwrap();
-    assert_ne!(first.id, second.id);
+    let (cloud, before) = (sandbox.cloud.clone(), sandbox.cloud.requests());
+    let making = tokio::spawn(async move { cloud.ensure_machine(&spec).await });
+    sandbox.until(|_| sandbox.cloud.requests() > before + 2).await;
+    sandbox.resume_time();
+    assert_ne!(first.id, making.await.unwrap().unwrap().id);
 }

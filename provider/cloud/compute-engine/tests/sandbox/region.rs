@@ -32,15 +32,15 @@ use multizone_sandbox_data_plane::Network;
 use serde_json::Value;
 
 /// How many times faster than a real region: operations take some milliseconds.
-const FAST: f64 = 2000.0;
-/// Operations take some tenths of a second: long enough to be interrupted.
-const SLOW: f64 = 60.0;
+const SPEED: f64 = 2000.0;
 
 /// A region and its client.
 pub(crate) struct Sandbox {
     /// The client under test.
     pub(crate) cloud: ComputeEngine,
     region: Arc<Region>,
+    /// The region's time, while it stands still.
+    stopped_at: Arc<Mutex<Option<Timestamp>>>,
     endpoint: String,
     faults: Arc<Faults>,
 }
@@ -55,24 +55,20 @@ struct Faults {
 
 impl Sandbox {
     pub(crate) async fn start() -> Self {
-        Self::start_at(FAST).await
-    }
-
-    /// A region whose operations can be interrupted.
-    pub(crate) async fn start_slow() -> Self {
-        Self::start_at(SLOW).await
-    }
-
-    async fn start_at(speed: f64) -> Self {
         let settings = RegionSettings {
             region: catalogue::region("us-central1").unwrap(),
             project: "sandbox".into(),
             project_number: 1_234_567_890,
             block: Block::new(77).unwrap(),
-            speed,
+            speed: SPEED,
         };
         let core = Core::open(settings, Store::in_memory().unwrap(), Timestamp::now()).unwrap();
-        let region = Region::new(core, Arc::new(Timestamp::now), Network::new());
+        let stopped_at = Arc::new(Mutex::new(None));
+        let clock = {
+            let stopped_at = stopped_at.clone();
+            move || stopped_at.lock().unwrap().unwrap_or_else(Timestamp::now)
+        };
+        let region = Region::new(core, Arc::new(clock), Network::new());
         tokio::spawn(region.clone().drive());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
@@ -109,6 +105,7 @@ impl Sandbox {
         Self {
             cloud,
             region,
+            stopped_at,
             endpoint,
             faults,
         }
@@ -123,6 +120,16 @@ impl Sandbox {
         self.faults.lost.load(Ordering::SeqCst)
     }
 
+    /// Lets the region's time stand still: operations begin and do not end.
+    pub(crate) fn stop_time(&self) {
+        *self.stopped_at.lock().unwrap() = Some(Timestamp::now());
+    }
+
+    /// Lets the region's time go on.
+    pub(crate) fn resume_time(&self) {
+        *self.stopped_at.lock().unwrap() = None;
+    }
+
     /// Waits until operations run.
     pub(crate) async fn busy(&self) {
         self.until(|core| core.state().next_due().is_some()).await;
@@ -133,7 +140,8 @@ impl Sandbox {
         self.until(|core| core.state().next_due().is_none()).await;
     }
 
-    async fn until(&self, holds: impl Fn(&Core) -> bool) {
+    /// Waits until something holds of the region.
+    pub(crate) async fn until(&self, holds: impl Fn(&Core) -> bool) {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
         while !self.region.read(&holds) {
             assert!(tokio::time::Instant::now() < deadline, "the region did not get there");
