@@ -132,7 +132,7 @@ fn a_new_machine_type_rolls_the_group_without_dropping_below_its_size() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|machine| machine["machine_type"].as_str().unwrap_or_default().to_owned())
+        .map(|machine| machine["type"].as_str().unwrap_or_default().to_owned())
         .collect();
     assert!(
         types.iter().all(|machine_type| machine_type == "n1-standard-2"),
