@@ -144,7 +144,7 @@ impl Region {
             let next = self.read(|core| core.state().next_due());
             let wait = match next {
                 Some(at) => Duration::try_from(at.duration_since(self.now())).unwrap_or(Duration::ZERO),
-                None => Duration::from_secs(3600),
+                None => Duration::from_hours(1),
             };
             let leftovers = self.machines.get().is_some_and(Machines::has_leftovers);
             let wait = if leftovers { wait.min(SWEEP_INTERVAL) } else { wait };

@@ -140,6 +140,33 @@ async fn a_machine_lives_and_dies() {
             .contains("-compute@")
     );
 
+    let found = region
+        .get("/aggregated/instances?filter=labels.team%3Dweb&returnPartialSuccess=true&$alt=json")
+        .await;
+    assert_eq!(found["items"]["zones/us-central1-a"]["instances"][0]["name"], "m");
+    assert_eq!(
+        found["items"]["zones/us-central1-b"]["warning"]["code"],
+        "NO_RESULTS_ON_PAGE"
+    );
+    region.delete(&format!("{instances}/m")).await;
+    assert_eq!(
+        region.refused(Method::GET, &format!("{instances}/m"), None).await.1,
+        "notFound"
+    );
+    assert!(region.get(&format!("/zones/{ZONE}/disks")).await.get("items").is_none());
+    let disks = region.directory.path().join("disks");
+    until("the disk's content is gone", || is_empty(&disks).then_some(())).await;
+    region.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_is_changed() {
+    let region = TestRegion::start().await;
+    let instances = format!("/zones/{ZONE}/instances");
+    let mut body = machine("m");
+    body["labels"] = json!({ "team": "web" });
+    region.post(&instances, body).await;
+    let machine = region.get(&format!("{instances}/m")).await;
     let fingerprint = &machine["labelFingerprint"];
     region
         .post(
@@ -185,22 +212,6 @@ async fn a_machine_lives_and_dies() {
         .await;
     assert!(region.get(&format!("{instances}/m/serialPort")).await["next"].is_string());
 
-    let found = region
-        .get("/aggregated/instances?filter=labels.team%3Ddb&returnPartialSuccess=true&$alt=json")
-        .await;
-    assert_eq!(found["items"]["zones/us-central1-a"]["instances"][0]["name"], "m");
-    assert_eq!(
-        found["items"]["zones/us-central1-b"]["warning"]["code"],
-        "NO_RESULTS_ON_PAGE"
-    );
-    region.delete(&format!("{instances}/m")).await;
-    assert_eq!(
-        region.refused(Method::GET, &format!("{instances}/m"), None).await.1,
-        "notFound"
-    );
-    assert!(region.get(&format!("/zones/{ZONE}/disks")).await.get("items").is_none());
-    let disks = region.directory.path().join("disks");
-    until("the disk's content is gone", || is_empty(&disks).then_some(())).await;
     region.stop().await;
 }
 

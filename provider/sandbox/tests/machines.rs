@@ -18,7 +18,7 @@ runcmd:
 ";
 
 async fn phase_until(region: &TestRegion, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     loop {
         let status = region.status().await;
         let machine = status["machines"][0].clone();

@@ -101,12 +101,10 @@ pub(super) fn status(which: &Which, json: bool) -> Result<(), CliError> {
     match which.client() {
         Ok(client) => {
             let status = client.get("/sandbox/v1/status")?;
-            match json {
-                true => print(&format!(
-                    "{}\n",
-                    serde_json::to_string_pretty(&status).unwrap_or_default()
-                )),
-                false => print(&super::status::table(&status)),
+            if json {
+                print(&format!("{status:#}\n"))
+            } else {
+                print(&super::status::table(&status))
             }
         }
         Err(CliError::NotRunning(_)) => {

@@ -1,6 +1,7 @@
 //! `sandbox status` as a table.
 
 use serde_json::Value;
+use std::fmt::Write as _;
 
 fn text<'v>(value: &'v Value, name: &str) -> &'v str {
     value.get(name).and_then(Value::as_str).unwrap_or_default()
@@ -53,21 +54,21 @@ pub(super) fn table(status: &Value) -> String {
         .iter()
         .map(|it| format!("{} {}", text(it, "name"), text(it, "status").to_lowercase()))
         .collect();
-    out.push_str(&format!("zones: {}\n", zones.join(", ")));
+    let _ = writeln!(out, "zones: {}", zones.join(", "));
     let running = status.get("operations_running").and_then(Value::as_u64).unwrap_or(0);
     if running > 0 {
-        out.push_str(&format!("operations under way: {running}\n"));
+        let _ = writeln!(out, "operations under way: {running}");
     }
     let before = out.len();
     section(
         &mut out,
         "machines",
         &["ZONE", "NAME", "TYPE", "STATE", "ADDRESS", "EXTERNAL", "NODE", "PHASE"],
-        machines(status),
+        &machines(status),
     );
     for machine in list(status, "machines") {
         for warning in list(machine, "warnings").iter().filter_map(Value::as_str) {
-            out.push_str(&format!("  warning: {}: {warning}\n", text(machine, "name")));
+            let _ = writeln!(out, "  warning: {}: {warning}", text(machine, "name"));
         }
     }
     let disks = list(status, "disks").iter().map(|it| {
@@ -87,7 +88,7 @@ pub(super) fn table(status: &Value) -> String {
         &mut out,
         "disks",
         &["ZONE", "NAME", "SIZE", "TYPE", "STATE", "MACHINE"],
-        disks.collect(),
+        &disks.collect::<Vec<_>>(),
     );
     let addresses = list(status, "addresses").iter().map(|it| {
         vec![
@@ -100,7 +101,7 @@ pub(super) fn table(status: &Value) -> String {
         &mut out,
         "addresses",
         &["NAME", "ADDRESS", "MACHINE"],
-        addresses.collect(),
+        &addresses.collect::<Vec<_>>(),
     );
     let networks = list(status, "networks").iter().map(|it| {
         let ranges: Vec<String> = list(it, "subnetworks")
@@ -118,7 +119,7 @@ pub(super) fn table(status: &Value) -> String {
         &mut out,
         "networks",
         &["NAME", "SUBNETWORKS", "FIREWALL RULES"],
-        networks.collect(),
+        &networks.collect::<Vec<_>>(),
     );
     for (name, title) in [
         ("snapshots", "snapshots"),
@@ -127,7 +128,7 @@ pub(super) fn table(status: &Value) -> String {
     ] {
         let names: Vec<&str> = list(status, name).iter().filter_map(Value::as_str).collect();
         if !names.is_empty() {
-            out.push_str(&format!("\n{title}: {}\n", names.join(", ")));
+            let _ = writeln!(out, "\n{title}: {}", names.join(", "));
         }
     }
     if out.len() == before {
@@ -136,9 +137,9 @@ pub(super) fn table(status: &Value) -> String {
     out
 }
 
-fn section(out: &mut String, title: &str, heading: &[&str], rows: Vec<Vec<String>>) {
+fn section(out: &mut String, title: &str, heading: &[&str], rows: &[Vec<String>]) {
     if !rows.is_empty() {
-        out.push_str(&format!("\n{title}\n{}", columns(heading, &rows)));
+        let _ = write!(out, "\n{title}\n{}", columns(heading, rows));
     }
 }
 

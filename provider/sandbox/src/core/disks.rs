@@ -62,7 +62,7 @@ impl Transaction<'_> {
         let id = disk.identity.id;
         self.put(disk);
         Ok(self.begin(
-            self.zonal("disks.insert", &new.zone, path, id),
+            Self::zonal("disks.insert", &new.zone, path, id),
             [(seconds, Effect::DiskReady(key))],
         ))
     }
@@ -175,7 +175,7 @@ impl Transaction<'_> {
         }
         let effect = Effect::DiskGrows(format!("{zone}/{name}"), size_gb);
         Ok(self.begin(
-            self.zonal("disks.resize", zone, path, disk.identity.id),
+            Self::zonal("disks.resize", zone, path, disk.identity.id),
             [(3.0, effect)],
         ))
     }
@@ -194,7 +194,7 @@ impl Transaction<'_> {
         check_label_change(&disk.labels, &labels, expected)?;
         self.alter::<Disk>(&format!("{zone}/{name}"), |it| it.labels = labels);
         Ok(self.begin(
-            self.zonal("disks.setLabels", zone, path, disk.identity.id),
+            Self::zonal("disks.setLabels", zone, path, disk.identity.id),
             [(3.0, Effect::None)],
         ))
     }
@@ -210,7 +210,7 @@ impl Transaction<'_> {
         let key = format!("{zone}/{name}");
         self.alter::<Disk>(&key, |it| it.status = DiskStatus::Deleting);
         Ok(self.begin(
-            self.zonal("disks.delete", zone, path, disk.identity.id),
+            Self::zonal("disks.delete", zone, path, disk.identity.id),
             [(3.0, Effect::DiskGone(key))],
         ))
     }

@@ -1,6 +1,5 @@
 //! What the steps of operations do.
 
-use super::error::Refusal;
 use super::operations::{Effect, Operation, OperationError};
 use super::records::{
     AccessConfig, Address, AttachedDisk, Disk, DiskStatus, Firewall, Instance, InstanceStatus, Network, Snapshot,
@@ -9,7 +8,7 @@ use super::records::{
 use super::transaction::Transaction;
 
 impl Transaction<'_> {
-    pub(super) fn apply(&mut self, effect: Effect) -> Result<(), Refusal> {
+    pub(super) fn apply(&mut self, effect: Effect) {
         let now = self.now;
         match effect {
             Effect::None | Effect::Begin => {}
@@ -69,7 +68,6 @@ impl Transaction<'_> {
                 }
             }
         }
-        Ok(())
     }
 
     fn free_disk(&mut self, key: &str) {
@@ -106,12 +104,12 @@ impl Transaction<'_> {
 
     /// In a zone that is out nothing starts: ends the operation that would have started something there, as Compute
     /// Engine does when a zone has no resources.
-    pub(super) fn fail_in_outage(&mut self, zone: &str, operation: Operation) -> Result<Operation, Refusal> {
+    pub(super) fn fail_in_outage(&mut self, zone: &str, operation: Operation) -> Operation {
         if !self.state.outages.contains_key(zone) {
-            return Ok(operation);
+            return operation;
         }
         self.exhaust(zone, &operation);
-        Ok(self.state.operations.get(&operation.name).cloned().unwrap_or(operation))
+        self.state.operations.get(&operation.name).cloned().unwrap_or(operation)
     }
 
     /// Ends an operation that starts a machine because its zone is out, and takes back what it had begun.
@@ -122,26 +120,23 @@ impl Transaction<'_> {
             .next()
             .map(|name| format!("{zone}/{name}"))
             .unwrap_or_default();
-        match operation.verb.as_str() {
-            "insert" => {
-                // Disks that were to come with the machine go, also those that would have outlived it.
-                let made: Vec<String> = operation
-                    .steps
-                    .iter()
-                    .filter_map(|step| match &step.effect {
-                        Effect::DiskReady(disk) => Some(disk.clone()),
-                        _ => None,
-                    })
-                    .collect();
-                self.remove_instance(&key);
-                for disk in made {
-                    self.remove::<Disk>(&disk);
-                }
+        if operation.verb == "insert" {
+            // Disks that were to come with the machine go, also those that would have outlived it.
+            let made: Vec<String> = operation
+                .steps
+                .iter()
+                .filter_map(|step| match &step.effect {
+                    Effect::DiskReady(disk) => Some(disk.clone()),
+                    _ => None,
+                })
+                .collect();
+            self.remove_instance(&key);
+            for disk in made {
+                self.remove::<Disk>(&disk);
             }
-            _ => {
-                let now = self.now;
-                self.alter::<Instance>(&key, |it| stop(it, now));
-            }
+        } else {
+            let now = self.now;
+            self.alter::<Instance>(&key, |it| stop(it, now));
         }
         self.fail(
             &operation.name,

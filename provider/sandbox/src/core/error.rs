@@ -92,14 +92,13 @@ impl Refusal {
     /// Google's canonical status word for the HTTP status.
     pub fn canonical_status(&self) -> &'static str {
         match (self.status, self.reason) {
-            (400, "failedPrecondition" | "resourceNotReady" | "resourceInUseByAnotherResource") => {
+            (400, "failedPrecondition" | "resourceNotReady" | "resourceInUseByAnotherResource") | (412, _) => {
                 "FAILED_PRECONDITION"
             }
             (400, _) => "INVALID_ARGUMENT",
             (403, _) => "PERMISSION_DENIED",
             (404, _) => "NOT_FOUND",
             (409, _) => "ALREADY_EXISTS",
-            (412, _) => "FAILED_PRECONDITION",
             (503, _) => "UNAVAILABLE",
             _ => "INTERNAL",
         }

@@ -30,7 +30,7 @@ impl Transaction<'_> {
         let (instance, path) = self.instance(zone, name)?;
         self.require_ready(&path)?;
         let key = format!("{zone}/{name}");
-        let subject = self.zonal("instances.start", zone, path, instance.identity.id);
+        let subject = Self::zonal("instances.start", zone, path, instance.identity.id);
         if instance.status == InstanceStatus::Running {
             return Ok(self.begin(subject, [(1.0, Effect::None)]));
         }
@@ -41,7 +41,7 @@ impl Transaction<'_> {
             (10.0, Effect::InstanceRuns(key)),
         ];
         let operation = self.begin(subject, steps);
-        self.fail_in_outage(zone, operation)
+        Ok(self.fail_in_outage(zone, operation))
     }
 
     /// A machine that starts gets a new address where its earlier one was not reserved.
@@ -69,7 +69,7 @@ impl Transaction<'_> {
         self.require_zone_up(zone)?;
         self.require_ready(&path)?;
         let key = format!("{zone}/{name}");
-        let subject = self.zonal("instances.stop", zone, path, instance.identity.id);
+        let subject = Self::zonal("instances.stop", zone, path, instance.identity.id);
         if instance.status == InstanceStatus::Terminated {
             return Ok(self.begin(subject, [(1.0, Effect::None)]));
         }
@@ -93,7 +93,7 @@ impl Transaction<'_> {
         }
         let key = format!("{zone}/{name}");
         Ok(self.begin(
-            self.zonal("instances.reset", zone, path, instance.identity.id),
+            Self::zonal("instances.reset", zone, path, instance.identity.id),
             [
                 (0.5, Effect::InstanceLosesPower(key.clone())),
                 (4.0, Effect::InstanceRuns(key)),
@@ -113,7 +113,7 @@ impl Transaction<'_> {
         check_label_change(&instance.labels, &labels, expected)?;
         self.alter::<Instance>(&format!("{zone}/{name}"), |it| it.labels = labels);
         Ok(self.begin(
-            self.zonal("instances.setLabels", zone, path, instance.identity.id),
+            Self::zonal("instances.setLabels", zone, path, instance.identity.id),
             [(3.0, Effect::None)],
         ))
     }
@@ -131,7 +131,7 @@ impl Transaction<'_> {
         check_fingerprint("metadata", expected, &instance.metadata)?;
         self.alter::<Instance>(&format!("{zone}/{name}"), |it| it.metadata = metadata);
         Ok(self.begin(
-            self.zonal("instances.setMetadata", zone, path, instance.identity.id),
+            Self::zonal("instances.setMetadata", zone, path, instance.identity.id),
             [(4.0, Effect::None)],
         ))
     }
@@ -149,7 +149,7 @@ impl Transaction<'_> {
         check_fingerprint("tags", expected, &instance.tags)?;
         self.alter::<Instance>(&format!("{zone}/{name}"), |it| it.tags = tags);
         Ok(self.begin(
-            self.zonal("instances.setTags", zone, path, instance.identity.id),
+            Self::zonal("instances.setTags", zone, path, instance.identity.id),
             [(4.0, Effect::None)],
         ))
     }
@@ -162,7 +162,7 @@ impl Transaction<'_> {
         machine_type: &(Option<String>, String),
     ) -> Result<Operation, Refusal> {
         let (instance, path) = self.changeable(zone, name)?;
-        self.check_machine_type("machineType", zone, machine_type)?;
+        Self::check_machine_type("machineType", zone, machine_type)?;
         if instance.status != InstanceStatus::Terminated {
             return Err(Refusal::bad_request(format!(
                 "Invalid resource usage: 'The instance '{path}' must be stopped before its machine type can be changed'."
@@ -170,10 +170,10 @@ impl Transaction<'_> {
         }
         self.require_ready(&path)?;
         self.alter::<Instance>(&format!("{zone}/{name}"), |it| {
-            it.machine_type.clone_from(&machine_type.1)
+            it.machine_type.clone_from(&machine_type.1);
         });
         Ok(self.begin(
-            self.zonal("instances.setMachineType", zone, path, instance.identity.id),
+            Self::zonal("instances.setMachineType", zone, path, instance.identity.id),
             [(4.0, Effect::None)],
         ))
     }
@@ -182,7 +182,7 @@ impl Transaction<'_> {
     pub fn set_deletion_protection(&mut self, zone: &str, name: &str, protected: bool) -> Result<Operation, Refusal> {
         let (instance, path) = self.changeable(zone, name)?;
         self.alter::<Instance>(&format!("{zone}/{name}"), |it| it.deletion_protection = protected);
-        let subject = self.zonal("instances.setDeletionProtection", zone, path, instance.identity.id);
+        let subject = Self::zonal("instances.setDeletionProtection", zone, path, instance.identity.id);
         Ok(self.begin(subject, [(2.0, Effect::None)]))
     }
 
@@ -212,7 +212,7 @@ impl Transaction<'_> {
             reserved,
         };
         Ok(self.begin(
-            self.zonal("instances.addAccessConfig", zone, path, instance.identity.id),
+            Self::zonal("instances.addAccessConfig", zone, path, instance.identity.id),
             [(6.0, effect)],
         ))
     }
@@ -243,7 +243,7 @@ impl Transaction<'_> {
         }
         let effect = Effect::AccessRevoked(format!("{zone}/{name}"));
         Ok(self.begin(
-            self.zonal("instances.deleteAccessConfig", zone, path, instance.identity.id),
+            Self::zonal("instances.deleteAccessConfig", zone, path, instance.identity.id),
             [(6.0, effect)],
         ))
     }
@@ -287,13 +287,13 @@ impl Transaction<'_> {
         };
         self.alter::<Instance>(&key, |it| {
             if attached.boot {
-                it.disks.insert(0, attached)
+                it.disks.insert(0, attached);
             } else {
-                it.disks.push(attached)
+                it.disks.push(attached);
             }
         });
         Ok(self.begin(
-            self.zonal("instances.attachDisk", zone, path, instance.identity.id),
+            Self::zonal("instances.attachDisk", zone, path, instance.identity.id),
             [(4.0, Effect::None)],
         ))
     }
@@ -316,7 +316,7 @@ impl Transaction<'_> {
         self.require_ready(&path)?;
         let effect = Effect::DiskLeaves(format!("{zone}/{name}"), device.to_owned());
         Ok(self.begin(
-            self.zonal("instances.detachDisk", zone, path, instance.identity.id),
+            Self::zonal("instances.detachDisk", zone, path, instance.identity.id),
             [(4.0, effect)],
         ))
     }

@@ -110,7 +110,7 @@ impl Transaction<'_> {
         if new.machine_type.1.is_empty() {
             return Err(Refusal::required("resource.machineType"));
         }
-        self.check_machine_type("resource.machineType", &new.zone, &new.machine_type)?;
+        Self::check_machine_type("resource.machineType", &new.zone, &new.machine_type)?;
         let service_account = self.check_service_account(&new.service_accounts)?;
         let interface = self.make_interface(&new, &key)?;
         let (disks, made) = self.attach_at_birth(&new, &key)?;
@@ -139,12 +139,11 @@ impl Transaction<'_> {
         let mut steps: Vec<(f64, Effect)> = made.into_iter().map(|disk| (3.5, Effect::DiskReady(disk))).collect();
         steps.push((4.0, Effect::InstanceIs(key.clone(), InstanceStatus::Staging)));
         steps.push((12.0, Effect::InstanceRuns(key)));
-        let operation = self.begin(self.zonal("instances.insert", &new.zone, path, id), steps);
-        self.fail_in_outage(&new.zone, operation)
+        let operation = self.begin(Self::zonal("instances.insert", &new.zone, path, id), steps);
+        Ok(self.fail_in_outage(&new.zone, operation))
     }
 
     pub(super) fn check_machine_type(
-        &self,
         field: &str,
         zone: &str,
         (type_zone, name): &(Option<String>, String),
@@ -509,7 +508,7 @@ impl Transaction<'_> {
             (1.0, Effect::InstanceLosesPower(key.clone())),
             (seconds, Effect::InstanceGone(key)),
         ];
-        Ok(self.begin(self.zonal("instances.delete", zone, path, instance.identity.id), steps))
+        Ok(self.begin(Self::zonal("instances.delete", zone, path, instance.identity.id), steps))
     }
 }
 

@@ -49,18 +49,15 @@ impl Core {
     pub fn open(settings: Settings, store: Store, now: Timestamp) -> Result<Self, StoreError> {
         let state = store.load()?;
         let mut core = Self { settings, state, store };
-        if core.state.counters.is_empty() {
-            #[allow(clippy::redundant_closure_for_method_calls)] // the method alone is not general enough
-            let made = core.transact("region", now, |transaction| transaction.make_default_network());
-            if let Err(refusal) = made {
-                tracing::error!(%refusal, "the default network could not be made");
+        let prepared = core.transact("region", now, |transaction| {
+            if transaction.state().counters.is_empty() {
+                transaction.make_default_network();
             }
-        }
-        if let Err(refusal) = core.transact("region", now, |transaction| {
             transaction.forget_old_operations();
             Ok(())
-        }) {
-            tracing::error!(%refusal, "old operations could not be forgotten");
+        });
+        if let Err(refusal) = prepared {
+            tracing::error!(%refusal, "the region could not be prepared");
         }
         Ok(core)
     }
@@ -109,7 +106,10 @@ impl Core {
     pub fn advance(&mut self, now: Timestamp) -> Result<bool, Refusal> {
         let mut any = false;
         while let Some((at, name)) = self.state.due.first().cloned().filter(|(at, _)| *at <= now) {
-            self.transact("region", at, |transaction| transaction.step(&name))?;
+            self.transact("region", at, |transaction| {
+                transaction.step(&name);
+                Ok(())
+            })?;
             any = true;
         }
         Ok(any)

@@ -45,7 +45,7 @@ pub struct NewSubnetwork {
 
 impl Transaction<'_> {
     /// Makes the network that every project begins with, with its subnetwork and rules.
-    pub(super) fn make_default_network(&mut self) -> Result<(), Refusal> {
+    pub(super) fn make_default_network(&mut self) {
         let identity = self.new_identity(DEFAULT_NETWORK, "Default network for the project");
         self.put(Network {
             identity,
@@ -89,7 +89,6 @@ impl Transaction<'_> {
                 disabled: false,
             });
         }
-        Ok(())
     }
 
     /// Makes a network.

@@ -132,9 +132,10 @@ impl Transaction<'_> {
 
     /// Makes a version readable, or unreadable for now.
     pub fn enable_secret_version(&mut self, name: &str, version: &str, on: bool) -> Result<SecretVersion, Refusal> {
-        let (verb, state) = match on {
-            true => ("secretVersions.enable", VersionState::Enabled),
-            false => ("secretVersions.disable", VersionState::Disabled),
+        let (verb, state) = if on {
+            ("secretVersions.enable", VersionState::Enabled)
+        } else {
+            ("secretVersions.disable", VersionState::Disabled)
         };
         self.change_version(name, version, verb, state)
     }
@@ -199,9 +200,10 @@ impl Transaction<'_> {
         if let Some(email) = member.strip_prefix("serviceAccount:") {
             let exists =
                 email == self.settings.default_service_account() || self.state.service_accounts.contains_key(email);
-            return match exists {
-                true => Ok(()),
-                false => Err(Refusal::bad_request(format!("Service account {email} does not exist."))),
+            return if exists {
+                Ok(())
+            } else {
+                Err(Refusal::bad_request(format!("Service account {email} does not exist.")))
             };
         }
         let known = ["user:", "group:", "domain:"]

@@ -41,7 +41,7 @@ impl Transaction<'_> {
         Ok(if of_disk {
             // As on Compute Engine the operation is about the disk, and blocks its deletion until the copy is made.
             self.begin(
-                self.zonal("disks.createSnapshot", zone, disk_path, disk.identity.id),
+                Self::zonal("disks.createSnapshot", zone, disk_path, disk.identity.id),
                 effect,
             )
         } else {

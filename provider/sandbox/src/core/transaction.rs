@@ -263,19 +263,19 @@ impl<'a> Transaction<'a> {
     }
 
     /// Carries out the next step of an operation.
-    pub(super) fn step(&mut self, name: &str) -> Result<(), Refusal> {
+    pub(super) fn step(&mut self, name: &str) {
         let Some(mut operation) = self.state.operations.get(name).cloned() else {
-            return Ok(());
+            return;
         };
         if operation.steps.is_empty() {
-            return Ok(());
+            return;
         }
         let step = operation.steps.remove(0);
         if operation.started.is_none() {
             operation.started = Some(self.now);
             operation.status = OperationStatus::Running;
         }
-        self.apply(step.effect)?;
+        self.apply(step.effect);
         if operation.steps.is_empty() {
             operation.status = OperationStatus::Done;
             operation.ended = Some(self.now);
@@ -287,7 +287,6 @@ impl<'a> Transaction<'a> {
             );
         }
         self.put_operation(operation);
-        Ok(())
     }
 
     /// Ends an operation without its remaining steps.
@@ -316,14 +315,11 @@ impl<'a> Transaction<'a> {
 
     /// Refuses when the object at `path` is being made or deleted.
     pub(super) fn require_existing(&self, path: &str) -> Result<(), Refusal> {
-        match self
-            .state
-            .operations_on(path)
-            .any(|operation| matches!(operation.verb.as_str(), "insert" | "delete"))
-        {
-            true => Err(Refusal::not_ready(path)),
-            false => Ok(()),
+        let comes_or_goes = |it: &Operation| matches!(it.verb.as_str(), "insert" | "delete");
+        if self.state.operations_on(path).any(comes_or_goes) {
+            return Err(Refusal::not_ready(path));
         }
+        Ok(())
     }
 
     /// Refuses a zone that is not of this region.
@@ -346,7 +342,7 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    pub(super) fn zonal(&self, verb: &'static str, zone: &str, path: String, id: u64) -> Subject {
+    pub(super) fn zonal(verb: &'static str, zone: &str, path: String, id: u64) -> Subject {
         Subject {
             verb,
             scope: Scope::Zone(zone.to_owned()),

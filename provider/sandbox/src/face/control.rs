@@ -173,7 +173,7 @@ fn machines(core: &Core, reports: &std::collections::BTreeMap<String, crate::reg
             "kubernetes_version": report.and_then(|it| it.kubernetes_version.clone()),
             "node_ready": report.and_then(|it| it.node_ready),
             "warnings": report.map(|it| it.warnings.clone()).unwrap_or_default(),
-            "boot_disk": it.boot_disk().and_then(|disk| core.state().disks().get(&disk.disk)).map(|it| it.directory()),
+            "boot_disk": it.boot_disk().and_then(|disk| core.state().disks().get(&disk.disk)).map(crate::core::records::Disk::directory),
         })
     };
     core.state().instances().iter().map(machine).collect()

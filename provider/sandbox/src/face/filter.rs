@@ -262,9 +262,8 @@ impl Parser<'_> {
             _ => return Err(format!("'{field}' is not compared with anything")),
         };
         self.at += 1;
-        let value = match self.peek().cloned() {
-            Some(Token::Word(value) | Token::Quoted(value)) => value,
-            _ => return Err(format!("'{field}' is not compared with anything")),
+        let Some(Token::Word(value) | Token::Quoted(value)) = self.peek().cloned() else {
+            return Err(format!("'{field}' is not compared with anything"));
         };
         self.at += 1;
         let pattern = |value: &str| {

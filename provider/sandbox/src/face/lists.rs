@@ -10,6 +10,9 @@ use serde_json::{Map, Value, json};
 /// Compute Engine's largest page.
 const LARGEST_PAGE: usize = 500;
 
+/// Items with their keys, and the token of the next page.
+type Page = (Vec<(String, Value)>, Option<String>);
+
 /// The part of `items` that the call asks for, and the token of the next page.  The key of an item is its position; it
 /// is shown only when it is looked at.
 pub(super) fn page<F: FnOnce() -> Value>(
@@ -17,7 +20,7 @@ pub(super) fn page<F: FnOnce() -> Value>(
     size_parameter: &str,
     largest: usize,
     items: impl IntoIterator<Item = (String, F)>,
-) -> Result<(Vec<(String, Value)>, Option<String>), Refusal> {
+) -> Result<Page, Refusal> {
     let filter = call.parameter("filter").map(Filter::parse).transpose()?;
     let size = match call.parameter(size_parameter) {
         None => largest,

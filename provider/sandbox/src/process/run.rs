@@ -89,20 +89,20 @@ pub async fn run(wanted: RunSettings) -> Result<(), RunError> {
     place.make()?;
     let _lock = lock(&place)?;
     let store = Store::open(&place.database())?;
-    let (settings, _claim) = settle(&wanted, &store)?;
+    let (settings, _claim) = decide(&wanted, &store)?;
     let listener = listen(&store, settings.block)?;
-    let address = listener.local_addr().map_err(system("learn its own address"))?;
+    let endpoint = listener.local_addr().map_err(system("learn its own address"))?;
 
-    let pace = Pace::new(settings.speed);
-    let network = Network::with_pace(pace);
+    let speed = Pace::new(settings.speed);
+    let network = Network::with_pace(speed);
     let core = Core::open(settings, store, Timestamp::now())?;
     let region_name = core.settings().region.name.to_owned();
     let region = Region::new(core, Arc::new(Timestamp::now), network.clone());
-    region.populate(Machines::new(&region, network, pace, place.disks()));
+    region.populate(Machines::new(&region, network, speed, place.disks()));
     let time = tokio::spawn(Arc::clone(&region).drive());
 
     let control = Arc::new(Control {
-        endpoint: format!("http://{address}"),
+        endpoint: format!("http://{endpoint}"),
         directory: place.directory.clone(),
         version: VERSION.to_owned(),
         stop: StopSignal::default(),
@@ -164,7 +164,7 @@ fn lock(place: &Place) -> Result<std::fs::File, RunError> {
 }
 
 /// What the region is: what its state remembers, else what is asked for.
-fn settle(wanted: &RunSettings, store: &Store) -> Result<(Settings, TcpListener), RunError> {
+fn decide(wanted: &RunSettings, store: &Store) -> Result<(Settings, TcpListener), RunError> {
     let found = store.setting("region")?;
     let name = match (&wanted.region, found) {
         (Some(wanted_name), Some(found)) if *wanted_name != found => {

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 pub const ZONE: &str = "us-central1-a";
 pub const OTHER_ZONE: &str = "us-central1-b";
 pub const REGION: &str = "us-central1";
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A region that runs until the test ends.
 pub struct TestRegion {

@@ -187,7 +187,7 @@ pub(super) fn all_subnetworks(region: &Region, call: &Call) -> Answer {
             "compute#subnetworkAggregatedList",
             &path,
             "subnetworks",
-            &[place.clone()],
+            std::slice::from_ref(&place),
             items,
         )
     })

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// `wait` answers after this time even when the operation goes on, as Compute Engine does.
-const WAIT_LIMIT: Duration = Duration::from_secs(120);
+const WAIT_LIMIT: Duration = Duration::from_mins(2);
 
 pub(super) async fn zonal(region: &Region, call: &Call, zone: &str, rest: &[&str]) -> Answer {
     region.read(|core| core.settings().require_zone(zone))?;

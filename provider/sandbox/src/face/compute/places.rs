@@ -55,15 +55,13 @@ pub(super) fn regions(region: &Region, call: &Call, rest: &[&str]) -> Answer {
                 "selfLink": link(&path),
             })
         };
-        match rest {
-            [name] => catalogue::region(name)
+        if let [name] = rest {
+            return catalogue::region(name)
                 .map(show)
-                .ok_or_else(|| Refusal::not_found(&scope(core, &format!("regions/{name}")))),
-            _ => {
-                let items = REGIONS.iter().map(|it| (it.name.to_owned(), move || show(it)));
-                list(call, "compute#regionList", &scope(core, "regions"), items)
-            }
+                .ok_or_else(|| Refusal::not_found(&scope(core, &format!("regions/{name}"))));
         }
+        let items = REGIONS.iter().map(|it| (it.name.to_owned(), move || show(it)));
+        list(call, "compute#regionList", &scope(core, "regions"), items)
     })
 }
 
@@ -84,18 +82,16 @@ pub(super) fn zones(region: &Region, call: &Call, rest: &[&str]) -> Answer {
                 "selfLink": link(&scope(core, &format!("zones/{name}"))),
             })
         };
-        match rest {
-            [name] => catalogue::region_of_zone(name)
+        if let [name] = rest {
+            return catalogue::region_of_zone(name)
                 .map(|of| show(name, of))
-                .ok_or_else(|| Refusal::not_found(&scope(core, &format!("zones/{name}")))),
-            _ => {
-                let zones = REGIONS
-                    .iter()
-                    .flat_map(|of| of.zones.iter().map(move |zone| (*zone, of)));
-                let items = zones.map(|(zone, of)| (zone.to_owned(), move || show(zone, of)));
-                list(call, "compute#zoneList", &scope(core, "zones"), items)
-            }
+                .ok_or_else(|| Refusal::not_found(&scope(core, &format!("zones/{name}"))));
         }
+        let zones = REGIONS
+            .iter()
+            .flat_map(|of| of.zones.iter().map(move |zone| (*zone, of)));
+        let items = zones.map(|(zone, of)| (zone.to_owned(), move || show(zone, of)));
+        list(call, "compute#zoneList", &scope(core, "zones"), items)
     })
 }
 
