@@ -24,3 +24,8 @@ pub(crate) fn suffix() -> String {
         .map(|_| char::from(ALPHABET[rand::random_range(0..ALPHABET.len())]))
         .collect()
 }
+
+/// A port of the range that Kubernetes gives to Services on nodes.
+pub(crate) fn node_port() -> u16 {
+    rand::random_range(30_000..=32_767)
+}

@@ -92,8 +92,7 @@ pub enum StartError {
     Bootstrap(#[source] ApiError),
 }
 
-/// A running API server with its controllers.  Dropping it without [`ApiServer::stop`] leaves connections open
-/// until their clients close them.
+/// A running API server with its controllers.  Dropping it ends everything without waiting for the end.
 #[derive(Debug)]
 pub struct ApiServer {
     face: Face,
@@ -171,6 +170,12 @@ impl ApiServer {
         self.stopping.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+    }
+}
+
+impl Drop for ApiServer {
+    fn drop(&mut self) {
+        self.stopping.cancel();
     }
 }
 

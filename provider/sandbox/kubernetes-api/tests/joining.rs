@@ -1,5 +1,7 @@
 //! What a joining machine does: anonymous discovery, a bootstrap token, a certificate request, its own node.
 
+#![allow(clippy::unwrap_used, reason = "also the functions beside the tests may")]
+
 mod fixture;
 
 use base64::Engine as _;

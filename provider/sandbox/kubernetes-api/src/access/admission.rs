@@ -1,4 +1,4 @@
-//! NodeRestriction: what a kubelet may write into its own objects.
+//! `NodeRestriction`: what a kubelet may write into its own objects.
 
 use std::collections::BTreeMap;
 

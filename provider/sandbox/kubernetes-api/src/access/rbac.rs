@@ -1,4 +1,4 @@
-//! The RBAC authorizer, over the Role, ClusterRole and binding objects in the store.
+//! The RBAC authorizer, over the Role, `ClusterRole` and binding objects in the store.
 
 use serde_json::{Value, json};
 

@@ -23,7 +23,7 @@ fn urls(verbs: &[&str], paths: &[&str]) -> Value {
     json!({"verbs": verbs, "nonResourceURLs": paths})
 }
 
-fn role(kind: &str, namespace: &str, name: &str, rules: Vec<Value>) -> Value {
+fn role(kind: &str, namespace: &str, name: &str, rules: impl Into<Value>) -> Value {
     let mut metadata = json!({"name": name});
     if !namespace.is_empty() {
         metadata["namespace"] = json!(namespace);
@@ -31,7 +31,7 @@ fn role(kind: &str, namespace: &str, name: &str, rules: Vec<Value>) -> Value {
     if !name.starts_with("kubeadm:") {
         metadata["labels"] = json!({"kubernetes.io/bootstrapping": "rbac-defaults"});
     }
-    json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": metadata, "rules": rules})
+    json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": metadata, "rules": rules.into()})
 }
 
 fn binding(namespace: &str, name: &str, role_kind: &str, role: &str, subjects: &[(&str, &str)]) -> Value {

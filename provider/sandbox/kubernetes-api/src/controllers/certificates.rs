@@ -15,7 +15,7 @@ use crate::status::ApiError;
 use crate::store::Event;
 use crate::time;
 
-/// Approver and signer of CertificateSigningRequests.
+/// Approver and signer of `CertificateSigningRequests`.
 pub(super) struct Certificates;
 
 const REQUESTS: &str = "certificatesigningrequests.certificates.k8s.io";
@@ -99,15 +99,15 @@ fn is_for_a_node(request: &Value, read: &Request) -> bool {
 }
 
 async fn sign(api: &Api, request: &Value) -> Result<(), ApiError> {
-    let signer = request.text("/spec/signerName");
+    let signer_name = request.text("/spec/signerName");
     let Some(pem) = pem(request) else { return Ok(()) };
-    let fits = match (signer, read_request(&pem)) {
+    let fits = match (signer_name, read_request(&pem)) {
         (KUBELET_CLIENT, Some(read)) => is_for_a_node(request, &read),
         (CLIENT, Some(read)) => !read.organizations.iter().any(|one| one == "system:masters"),
         // Other signers are other people's business.
         _ => return Ok(()),
     };
-    let signed = if fits {
+    let outcome = if fits {
         api.settings
             .authority
             .sign(&pem, Timestamp::now())
@@ -117,7 +117,7 @@ async fn sign(api: &Api, request: &Value) -> Result<(), ApiError> {
     };
     let now = time::seconds(Timestamp::now());
     let conditions = request.items("/status/conditions").to_vec();
-    match signed {
+    match outcome {
         Ok(certificate) => {
             let encoded = base64::engine::general_purpose::STANDARD.encode(certificate);
             api.adjust(REQUESTS, "", request.name(), Part::Status, move |request| {

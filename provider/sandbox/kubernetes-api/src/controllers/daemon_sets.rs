@@ -1,4 +1,4 @@
-//! DaemonSets: one pod on every node that suits.
+//! `DaemonSets`: one pod on every node that suits.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::objects::{Api, DeleteOptions, Part};
 use crate::status::ApiError;
 use crate::store::Event;
 
-/// The controller of DaemonSets.
+/// The controller of `DaemonSets`.
 pub(super) struct DaemonSets;
 
 const HASH: &str = "controller-revision-hash";

@@ -1,4 +1,4 @@
-//! Deployments: a ReplicaSet per template, old ones replaced by the new one step by step.
+//! Deployments: a `ReplicaSet` per template, old ones replaced by the new one step by step.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! PodDisruptionBudgets: how many pods may go at the moment.
+//! `PodDisruptionBudgets`: how many pods may go at the moment.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::status::ApiError;
 use crate::store::Event;
 use crate::time;
 
-/// The controller of PodDisruptionBudgets.
+/// The controller of `PodDisruptionBudgets`.
 pub(super) struct Disruption;
 
 const BUDGETS: &str = "poddisruptionbudgets.policy";
@@ -31,7 +31,10 @@ impl Controller for Disruption {
     }
 
     fn cares(&self, event: &Event) -> bool {
-        matches!(event.key.resource.as_str(), BUDGETS | "pods") || event.key.resource.ends_with(".apps")
+        matches!(
+            event.key.resource.as_str(),
+            BUDGETS | "pods" | "deployments.apps" | "replicasets.apps" | "statefulsets.apps"
+        )
     }
 
     async fn reconcile(&mut self, api: &Api) -> Result<Option<Duration>, ApiError> {
@@ -144,14 +147,13 @@ fn wanted_by_controllers(api: &Api, covered: &[&Arc<Value>]) -> i64 {
             _ => "",
         };
         let found = by_id(id).and_then(|_| api.store.get(id, pod.namespace(), owner.text("/name")));
-        sum += match found {
-            Some(owner) => owner.number("/spec/replicas").unwrap_or(1),
-            None => {
-                let of_owner = covered
-                    .iter()
-                    .filter(|other| other.controller().map(|one| one.text("/uid")) == Some(owner.text("/uid")));
-                i64::try_from(of_owner.count()).unwrap_or(0)
-            }
+        sum += if let Some(owner) = found {
+            owner.number("/spec/replicas").unwrap_or(1)
+        } else {
+            let of_owner = covered
+                .iter()
+                .filter(|other| other.controller().map(|one| one.text("/uid")) == Some(owner.text("/uid")));
+            i64::try_from(of_owner.count()).unwrap_or(0)
         };
     }
     sum

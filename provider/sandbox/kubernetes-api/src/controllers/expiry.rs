@@ -33,7 +33,7 @@ impl Controller for Expiry {
 
     async fn reconcile(&mut self, api: &Api) -> Result<Option<Duration>, ApiError> {
         let now = Timestamp::now();
-        let mut next = Duration::from_secs(600);
+        let mut next = Duration::from_mins(10);
         let mut due = Vec::new();
         for secret in api.store.list("secrets", Some("kube-system")).0 {
             if secret.text("/type") == TOKEN_TYPE {

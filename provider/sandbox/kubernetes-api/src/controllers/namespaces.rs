@@ -1,4 +1,4 @@
-//! The life of namespaces: their default ServiceAccount, the CA's ConfigMap, and their end.
+//! The life of namespaces: their default `ServiceAccount`, the CA's `ConfigMap`, and their end.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ impl Controller for Namespaces {
     }
 }
 
-/// Gives a namespace its default ServiceAccount and the CA that pods check the API server with.
+/// Gives a namespace its default `ServiceAccount` and the CA that pods check the API server with.
 async fn furnish(api: &Api, name: &str) -> Result<(), ApiError> {
     let account = json!({"metadata": {"name": "default"}});
     let root = json!({

@@ -56,7 +56,7 @@ impl Controller for Nodes {
             let silent = self.silence(api, node);
             let lost = silent >= grace;
             if !lost {
-                let left = grace - silent;
+                let left = grace.saturating_sub(silent);
                 next = Some(next.map_or(left, |next| next.min(left)));
             } else if !is_unknown(node) {
                 mark_unknown(api, node).await?;

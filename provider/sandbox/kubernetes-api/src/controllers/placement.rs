@@ -120,7 +120,7 @@ pub(super) fn is_ready(pod: &Value) -> bool {
     !pod.is_deleting() && is_active(pod) && condition_is(pod, "Ready", "True")
 }
 
-/// The tolerations that every pod of a DaemonSet gets.
+/// The tolerations that every pod of a `DaemonSet` gets.
 pub(super) fn daemon_tolerations(spec: &Value) -> Vec<Value> {
     let mut all = spec.items("/tolerations").to_vec();
     let mut add = |key: &str, effect: &str| {

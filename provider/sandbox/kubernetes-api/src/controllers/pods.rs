@@ -1,4 +1,4 @@
-//! Ends pods that no kubelet will end: those of nodes that are gone, and those that a NoExecute taint drives away.
+//! Ends pods that no kubelet will end: those of nodes that are gone, and those that a `NoExecute` taint drives away.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! ReplicaSets: as many pods as wanted.
+//! `ReplicaSets`: as many pods as wanted.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::objects::{Api, DeleteOptions, Part};
 use crate::status::ApiError;
 use crate::store::Event;
 
-/// The controller of ReplicaSets.
+/// The controller of `ReplicaSets`.
 pub(super) struct ReplicaSets;
 
 #[async_trait::async_trait]

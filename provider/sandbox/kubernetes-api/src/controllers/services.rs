@@ -89,9 +89,9 @@ fn subsets(api: &Api, service: &Value) -> Value {
             "targetRef": {"kind": "Pod", "namespace": pod.namespace(), "name": pod.name(), "uid": pod.uid()},
         });
         if is_ready(&pod) {
-            ready.push(address)
+            ready.push(address);
         } else {
-            not_ready.push(address)
+            not_ready.push(address);
         }
     }
     if ready.is_empty() && not_ready.is_empty() {

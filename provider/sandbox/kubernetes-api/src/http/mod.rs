@@ -93,7 +93,10 @@ impl Face {
         if matches!(verb, "list" | "watch" | "deletecollection") {
             // Listing one object by its name counts as asking for that object.
             let selector = Selector::parse("", query.get("fieldSelector"))?;
-            wanted.name = selector.wanted_field("metadata.name").unwrap_or_default().to_owned();
+            selector
+                .wanted_field("metadata.name")
+                .unwrap_or_default()
+                .clone_into(&mut wanted.name);
         }
         authorize(&self.api.store, &who, &wanted)?;
         let content_type = text(header::CONTENT_TYPE);

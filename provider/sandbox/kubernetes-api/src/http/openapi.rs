@@ -1,4 +1,4 @@
-//! As much of OpenAPI as kubectl asks for before it applies: that the server itself validates fields.
+//! As much of `OpenAPI` as kubectl asks for before it applies: that the server itself validates fields.
 //!
 //! The documents list every path with its kind and the query parameter `fieldValidation`, and no schemas: with
 //! them kubectl would offer `explain`, without them it uses its built-in types for strategic merge patches.

@@ -33,20 +33,20 @@ impl Target {
         let rest = match rest {
             [] => return None,
             ["namespaces", name, "status" | "finalize"] if group.is_empty() => {
-                target.namespace = (*name).to_owned();
+                (*name).clone_into(&mut target.namespace);
                 rest
             }
             ["namespaces", namespace, inner @ ..] if !inner.is_empty() => {
-                target.namespace = (*namespace).to_owned();
+                (*namespace).clone_into(&mut target.namespace);
                 inner
             }
             ["namespaces", name] if group.is_empty() => {
-                target.namespace = (*name).to_owned();
+                (*name).clone_into(&mut target.namespace);
                 rest
             }
             _ => rest,
         };
-        target.plural = rest[0].to_owned();
+        rest[0].clone_into(&mut target.plural);
         target.name = rest.get(1).map(|&one| one.to_owned()).unwrap_or_default();
         target.subresource = rest.get(2..).map(|more| more.join("/")).unwrap_or_default();
         Some(target)
@@ -123,15 +123,12 @@ fn decode(text: &str) -> String {
     let mut at = 0;
     while at < bytes.len() {
         let escaped = (bytes[at] == b'%').then(|| text.get(at + 1..at + 3)).flatten();
-        match escaped.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(byte) => {
-                out.push(byte);
-                at += 3;
-            }
-            None => {
-                out.push(bytes[at]);
-                at += 1;
-            }
+        if let Some(byte) = escaped.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            out.push(byte);
+            at += 3;
+        } else {
+            out.push(bytes[at]);
+            at += 1;
         }
     }
     String::from_utf8_lossy(&out).into_owned()
@@ -153,8 +150,8 @@ mod tests {
     }
 
     fn expected(parts: [&str; 5]) -> (String, String, String, String, String) {
-        let [a, b, c, d, e] = parts.map(str::to_owned);
-        (a, b, c, d, e)
+        let [group, plural, namespace, name, subresource] = parts.map(str::to_owned);
+        (group, plural, namespace, name, subresource)
     }
 
     #[test]

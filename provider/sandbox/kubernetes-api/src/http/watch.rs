@@ -119,14 +119,15 @@ impl Watching {
             tokio::select! {
                 biased;
                 () = self.stopping.cancelled() => return None,
-                events = self.watcher.next() => match events {
-                    Ok(events) => events.iter().for_each(|event| self.take(event)),
-                    Err(_) => {
+                events = self.watcher.next() => {
+                    let Ok(events) = events else {
                         self.over = true;
-                        let status = ApiError::gone().to_status();
-                        return Some(line("ERROR", &status));
+                        return Some(line("ERROR", &ApiError::gone().to_status()));
+                    };
+                    for event in &events {
+                        self.take(event);
                     }
-                },
+                }
                 () = tokio::time::sleep_until(self.deadline) => return None,
                 () = tokio::time::sleep_until(self.next_bookmark) => {
                     self.next_bookmark = Instant::now() + BOOKMARKS;

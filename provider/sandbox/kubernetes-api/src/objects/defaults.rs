@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::Api;
 use crate::access::Identity;
 use crate::object::{ObjectExt as _, map_of};
+use crate::random;
 use crate::resources::Resource;
 use crate::status::ApiError;
 
@@ -43,7 +44,7 @@ impl Api {
             }
             ("", "services") => {
                 default_service(object);
-                self.give_cluster_ip(resource, object)?;
+                self.give_cluster_ip(object)?;
             }
             ("certificates.k8s.io", _) => {
                 for field in ["username", "groups", "uid", "extra"] {
@@ -60,7 +61,7 @@ impl Api {
         Ok(())
     }
 
-    pub(super) fn default_on_update(&self, resource: &Resource, old: &Value, new: &mut Value) {
+    pub(super) fn default_on_update(resource: &Resource, old: &Value, new: &mut Value) {
         if resource.is_core("services") {
             for field in ["clusterIP", "clusterIPs"] {
                 if let Some(kept) = old.pointer(&format!("/spec/{field}")) {
@@ -95,7 +96,7 @@ impl Api {
         Ok(())
     }
 
-    fn give_cluster_ip(&self, resource: &Resource, service: &mut Value) -> Result<(), ApiError> {
+    fn give_cluster_ip(&self, service: &mut Value) -> Result<(), ApiError> {
         if service.text("/spec/type") == "ExternalName" || !service.text("/spec/clusterIP").is_empty() {
             let given = service.text("/spec/clusterIP").to_owned();
             if !given.is_empty() {
@@ -119,7 +120,6 @@ impl Api {
                 format!("no address is free in {}", self.settings.service_cidr),
             )
         })?;
-        tracing::debug!(service = service.name(), address = %free, resource = resource.plural, "cluster address given");
         service.put(&["spec", "clusterIP"], json!(free.to_string()));
         service.put(&["spec", "clusterIPs"], json!([free.to_string()]));
         Ok(())
@@ -202,9 +202,9 @@ fn default_pod_spec(spec: Option<&mut Value>) {
             container.put_default(&["terminationMessagePolicy"], json!("File"));
             container.put_default(&["resources"], json!({}));
             if let Some(Value::Array(ports)) = container.get_mut("ports") {
-                ports
-                    .iter_mut()
-                    .for_each(|port| port.put_default(&["protocol"], json!("TCP")));
+                for port in ports {
+                    port.put_default(&["protocol"], json!("TCP"));
+                }
             }
         }
     }
@@ -285,11 +285,18 @@ fn default_service(service: &mut Value) {
     service.put_default(&["spec", "ipFamilies"], json!(["IPv4"]));
     service.put_default(&["spec", "ipFamilyPolicy"], json!("SingleStack"));
     service.put_default(&["status"], json!({"loadBalancer": {}}));
+    let outside = matches!(service.text("/spec/type"), "NodePort" | "LoadBalancer");
+    let number = |port: &Value, field: &str| port.number(field).filter(|number| *number != 0);
     if let Some(Value::Array(ports)) = service.pointer_mut("/spec/ports") {
         for port in ports {
             port.put_default(&["protocol"], json!("TCP"));
-            if let Some(number) = port.get("port").cloned() {
-                port.put_default(&["targetPort"], number);
+            if let Some(own) = port.get("port").cloned() {
+                port.put_default(&["targetPort"], own);
+            }
+            match (outside, number(port, "/nodePort")) {
+                (true, None) => port.put(&["nodePort"], json!(random::node_port())),
+                (false, None) => drop(port.take_out(&["nodePort"])),
+                (_, Some(_)) => {}
             }
         }
     }

@@ -189,5 +189,5 @@ pub(crate) fn is_finished(resource: &Resource, object: &Value) -> bool {
     object.is_deleting()
         && object.items("/metadata/finalizers").is_empty()
         && object.number("/metadata/deletionGracePeriodSeconds").unwrap_or(0) == 0
-        && !(resource.is_core("namespaces") && !object.items("/spec/finalizers").is_empty())
+        && (!resource.is_core("namespaces") || object.items("/spec/finalizers").is_empty())
 }

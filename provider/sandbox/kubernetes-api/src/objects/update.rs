@@ -102,7 +102,7 @@ impl Api {
         let warnings = validation::structure(resource, &mut wanted, options.validation)?;
         let mut new = merge_parts(resource, part, old, wanted);
         keep_system_fields(old, &mut new, options);
-        self.default_on_update(resource, old, &mut new);
+        Self::default_on_update(resource, old, &mut new);
         if defaults::counts_generations(resource) && new.get("spec") != old.get("spec") {
             let generation = old.number("/metadata/generation").unwrap_or(0) + 1;
             new.put(&["metadata", "generation"], json!(generation));

@@ -23,9 +23,7 @@ pub(super) fn merge(object: &mut Value, patch: &Value) {
             }
         } else if key.starts_with('$') {
             // $setElementOrder only orders; the other directives are handled where they stand.
-        } else if value.is_null() {
-            target.remove(key);
-        } else if value.text("/$patch") == "delete" && value.is_object() {
+        } else if value.is_null() || value.text("/$patch") == "delete" {
             target.remove(key);
         } else if value.is_object() {
             merge(target.entry(key.clone()).or_insert_with(|| json!({})), value);

@@ -1,4 +1,4 @@
-//! Objects in one SQLite file.
+//! Objects in one `SQLite` file.
 
 use std::path::Path;
 

@@ -337,6 +337,7 @@ pub(crate) fn change(resource: &Resource, old: &Value, new: &Value) -> Vec<Cause
     let mut causes = Vec::new();
     let mut immutable = |pointer: &str, field: &str| {
         if let Some(value) = old.pointer(pointer)
+            && value != ""
             && new.pointer(pointer) != Some(value)
         {
             let shown = new.pointer(pointer).cloned().unwrap_or(Value::Null);
@@ -357,11 +358,9 @@ pub(crate) fn change(resource: &Resource, old: &Value, new: &Value) -> Vec<Cause
                 immutable(&format!("/spec/{field}"), &format!("spec.{field}"));
             }
         }
-        ("", "pods") => {
-            if frozen_pod(old) != frozen_pod(new) {
-                let why = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
-                causes.push(Cause::forbidden("spec", why));
-            }
+        ("", "pods") if frozen_pod(old) != frozen_pod(new) => {
+            let why = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
+            causes.push(Cause::forbidden("spec", why));
         }
         ("", "nodes") => {
             immutable("/spec/podCIDR", "spec.podCIDR");
