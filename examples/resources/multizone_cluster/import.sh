@@ -1,0 +1,1 @@
+terraform import multizone_cluster.demo us-central1/demo

@@ -1,0 +1,1 @@
+terraform import multizone_disk.data us-central1/demo/data
