@@ -17,6 +17,9 @@ QUERY_PARAMETERS = {
 BOOLEANS = {"True": "true", "False": "false"}
 BOOLEANS_WHY = "gcloud writes booleans as Python does; Google's front end takes them"
 
+# A body where the method takes none.
+EMPTY_BODY_WHY = "Google's Rust client sends an empty message with every POST; the front end takes it"
+
 # Fields that only the server sets and that clients send all the same: (method, path without indices).  The server
 # ignores them.
 READ_ONLY_FIELDS = {}

@@ -130,7 +130,9 @@ class Validation:
                 yield from self._parameter(name, value, method.parameters[name])
         yield from self._query(api, method, urlsplit(request["target"]).query)
         if method.request is None:
-            if request["body"]:
+            if request["body"] == "{}":
+                self.tolerated["{} where no body is taken", tolerated.EMPTY_BODY_WHY] += 1
+            elif request["body"]:
                 yield f"has a body: {short(request['body'])}"
             return
         yield from content_type(request["headers"])
