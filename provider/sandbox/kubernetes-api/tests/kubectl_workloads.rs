@@ -445,6 +445,7 @@ async fn kubectl_creates_what_it_sends_as_protobuf() {
         "create deployment web -n shop --image=nginx:1.27 --replicas=2 --port=80",
         "create poddisruptionbudget web -n shop --selector=app=web --min-available=1",
         "create service clusterip web -n shop --tcp=80:8080",
+        "create service nodeport outside -n shop --tcp=80",
         "create role reader -n shop --verb=get --resource=pods",
         "create rolebinding reader -n shop --role=reader --user=jane",
         "run single -n shop --image=busybox:1.36 -- sleep 1d",
@@ -475,4 +476,43 @@ async fn kubectl_creates_what_it_sends_as_protobuf() {
             .run(&["rollout", "history", "deployment", "web", "-n", "shop"])
             .await
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn definitions_of_a_pod_network_are_established() {
+    if !kubectl_is_there() {
+        return;
+    }
+    let cluster = Cluster::start().await;
+    let kubectl = cluster.kubectl();
+    let definition = r"
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata:
+  name: felixconfigurations.crd.projectcalico.org
+spec:
+  group: crd.projectcalico.org
+  names: {kind: FelixConfiguration, listKind: FelixConfigurationList, plural: felixconfigurations, singular: felixconfiguration}
+  scope: Cluster
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema:
+      openAPIV3Schema:
+        type: object
+        x-kubernetes-preserve-unknown-fields: true
+        properties:
+          limits: {type: integer, minimum: 0, default: 3}
+";
+    kubectl.apply(definition).await;
+    assert!(kubectl.apply(definition).await.contains("unchanged"));
+    kubectl
+        .run(&[
+            "wait",
+            "--for=condition=established",
+            "--timeout=10s",
+            "crd/felixconfigurations.crd.projectcalico.org",
+        ])
+        .await;
 }

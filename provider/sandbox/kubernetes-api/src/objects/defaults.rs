@@ -9,7 +9,8 @@ use crate::access::Identity;
 use crate::object::{ObjectExt as _, map_of};
 use crate::random;
 use crate::resources::Resource;
-use crate::status::ApiError;
+use crate::status::{ApiError, Cause};
+use crate::time;
 
 /// Whether `metadata.generation` counts the spec's changes.
 pub(crate) fn counts_generations(resource: &Resource) -> bool {
@@ -44,7 +45,7 @@ impl Api {
             }
             ("", "services") => {
                 default_service(object);
-                self.give_cluster_ip(object)?;
+                self.give_cluster_ip(resource, object)?;
             }
             ("certificates.k8s.io", _) => {
                 for field in ["username", "groups", "uid", "extra"] {
@@ -55,27 +56,11 @@ impl Api {
                 object.put(&["status"], json!({}));
             }
             ("apps" | "policy", _) => object.put(&["status"], json!({})),
+            ("apiextensions.k8s.io", _) => establish(object),
             _ => {}
         }
         default_any(resource, object);
         Ok(())
-    }
-
-    pub(super) fn default_on_update(resource: &Resource, old: &Value, new: &mut Value) {
-        if resource.is_core("services") {
-            for field in ["clusterIP", "clusterIPs"] {
-                if let Some(kept) = old.pointer(&format!("/spec/{field}")) {
-                    new.put_default(&["spec", field], kept.clone());
-                }
-            }
-            default_service(new);
-        }
-        if resource.is_core("persistentvolumeclaims")
-            && let Some(volume) = old.pointer("/spec/volumeName")
-        {
-            new.put_default(&["spec", "volumeName"], volume.clone());
-        }
-        default_any(resource, new);
     }
 
     fn check_service_account(&self, resource: &Resource, pod: &mut Value) -> Result<(), ApiError> {
@@ -96,34 +81,54 @@ impl Api {
         Ok(())
     }
 
-    fn give_cluster_ip(&self, service: &mut Value) -> Result<(), ApiError> {
-        if service.text("/spec/type") == "ExternalName" || !service.text("/spec/clusterIP").is_empty() {
-            let given = service.text("/spec/clusterIP").to_owned();
-            if !given.is_empty() {
-                service.put_default(&["spec", "clusterIPs"], json!([given]));
-            }
+    fn give_cluster_ip(&self, resource: &Resource, service: &mut Value) -> Result<(), ApiError> {
+        let given = service.text("/spec/clusterIP").to_owned();
+        if service.text("/spec/type") == "ExternalName" || given == "None" {
             return Ok(());
         }
         let services = self.store.all("services");
-        let used: Vec<&str> = services.iter().map(|one| one.text("/spec/clusterIP")).collect();
+        let is_used = |ip: &str| services.iter().any(|one| one.text("/spec/clusterIP") == ip);
+        let range = self.settings.service_cidr;
+        if !given.is_empty() {
+            let why = if is_used(&given) {
+                "failed to allocate IP: provided IP is already allocated".to_owned()
+            } else if given.parse().is_ok_and(|ip: Ipv4Addr| range.contains(&ip)) {
+                service.put_default(&["spec", "clusterIPs"], json!([given]));
+                return Ok(());
+            } else {
+                format!("failed to allocate IP {given}: the provided IP is not in the valid range {range}")
+            };
+            let cause = Cause::invalid("spec.clusterIPs", &json!([given]), &why);
+            return Err(ApiError::invalid(resource, service.name(), &[cause]));
+        }
         // The first addresses are left to those who ask for one by number (the API itself, DNS).
-        let free = self
-            .settings
-            .service_cidr
+        let reserved = (1usize << (32 - range.prefix_len()).min(16)) / 16;
+        let free = range
             .hosts()
-            .skip(255)
-            .find(|ip| !used.contains(&ip.to_string().as_str()));
-        let free: Ipv4Addr = free.ok_or_else(|| {
-            ApiError::new(
-                500,
-                "InternalError",
-                format!("no address is free in {}", self.settings.service_cidr),
-            )
-        })?;
+            .skip(reserved.clamp(16, 255))
+            .find(|ip| !is_used(&ip.to_string()));
+        let free = free.ok_or_else(|| ApiError::internal(format!("no address is free in {range}")))?;
         service.put(&["spec", "clusterIP"], json!(free.to_string()));
         service.put(&["spec", "clusterIPs"], json!([free.to_string()]));
         Ok(())
     }
+}
+
+pub(super) fn default_on_update(resource: &Resource, old: &Value, new: &mut Value) {
+    if resource.is_core("services") {
+        for field in ["clusterIP", "clusterIPs"] {
+            if let Some(kept) = old.pointer(&format!("/spec/{field}")) {
+                new.put_default(&["spec", field], kept.clone());
+            }
+        }
+        default_service(new);
+    }
+    if resource.is_core("persistentvolumeclaims")
+        && let Some(volume) = old.pointer("/spec/volumeName")
+    {
+        new.put_default(&["spec", "volumeName"], volume.clone());
+    }
+    default_any(resource, new);
 }
 
 fn default_any(resource: &Resource, object: &mut Value) {
@@ -171,6 +176,25 @@ fn default_any(resource: &Resource, object: &mut Value) {
         }
         _ => {}
     }
+}
+
+/// A definition counts as served at once.  Objects of the kinds that it defines are not served here.
+fn establish(definition: &mut Value) {
+    let now = time::seconds(jiff::Timestamp::now());
+    let condition = |kind: &str, reason: &str, message: &str| json!({"type": kind, "status": "True", "reason": reason, "message": message, "lastTransitionTime": now});
+    let stored = definition
+        .items("/spec/versions")
+        .iter()
+        .find(|one| one.flag("/storage"));
+    let status = json!({
+        "acceptedNames": definition.pointer("/spec/names").cloned().unwrap_or_default(),
+        "storedVersions": stored.map(|one| vec![one.text("/name")]).unwrap_or_default(),
+        "conditions": [
+            condition("NamesAccepted", "NoConflicts", "no conflicts found"),
+            condition("Established", "InitialNamesAccepted", "the initial names have been accepted"),
+        ],
+    });
+    definition.put(&["status"], status);
 }
 
 fn default_workload(object: &mut Value) {

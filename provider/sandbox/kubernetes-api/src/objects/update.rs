@@ -44,7 +44,7 @@ impl Api {
         loop {
             let old = self.get(resource, namespace, name)?;
             let wanted = change(&old)?;
-            let (new, warnings) = self.prepare_update(who, resource, namespace, part, options, &old, wanted)?;
+            let (new, warnings) = prepare_update(who, resource, namespace, part, options, &old, wanted)?;
             if new == *old {
                 return Ok(Written { object: old, warnings });
             }
@@ -67,56 +67,55 @@ impl Api {
             }
         }
     }
+}
 
-    #[expect(clippy::too_many_arguments, reason = "both objects, and who wants what")]
-    fn prepare_update(
-        &self,
-        who: &Identity,
-        resource: &Resource,
-        namespace: &str,
-        part: Part,
-        options: &WriteOptions,
-        old: &Value,
-        mut wanted: Value,
-    ) -> Result<(Value, Vec<String>), ApiError> {
-        check_type(resource, &wanted)?;
-        place(resource, namespace, &mut wanted)?;
-        if !wanted.name().is_empty() && wanted.name() != old.name() {
-            return Err(ApiError::bad_request(format!(
-                "the name of the object ({}) does not match the name on the URL ({})",
-                wanted.name(),
-                old.name()
-            )));
-        }
-        if !wanted.uid().is_empty() && wanted.uid() != old.uid() {
-            let why = format!(
-                "Precondition failed: UID in precondition: {}, UID in object meta: {}",
-                wanted.uid(),
-                old.uid()
-            );
-            return Err(ApiError::conflict(resource, old.name(), &why));
-        }
-        if wanted.revision() != 0 && wanted.revision() != old.revision() {
-            return Err(ApiError::modified(resource, old.name()));
-        }
-        let warnings = validation::structure(resource, &mut wanted, options.validation)?;
-        let mut new = merge_parts(resource, part, old, wanted);
-        keep_system_fields(old, &mut new, options);
-        Self::default_on_update(resource, old, &mut new);
-        if defaults::counts_generations(resource) && new.get("spec") != old.get("spec") {
-            let generation = old.number("/metadata/generation").unwrap_or(0) + 1;
-            new.put(&["metadata", "generation"], json!(generation));
-        }
-        access::admit_update(who, resource, old, &new)?;
-        if part == Part::Object {
-            let mut causes = validation::object(resource, &new);
-            causes.extend(validation::change(resource, old, &new));
-            if !causes.is_empty() {
-                return Err(ApiError::invalid(resource, new.name(), &causes));
-            }
-        }
-        Ok((new, warnings))
+#[expect(clippy::too_many_arguments, reason = "both objects, and who wants what")]
+fn prepare_update(
+    who: &Identity,
+    resource: &Resource,
+    namespace: &str,
+    part: Part,
+    options: &WriteOptions,
+    old: &Value,
+    mut wanted: Value,
+) -> Result<(Value, Vec<String>), ApiError> {
+    check_type(resource, &wanted)?;
+    place(resource, namespace, &mut wanted)?;
+    if !wanted.name().is_empty() && wanted.name() != old.name() {
+        return Err(ApiError::bad_request(format!(
+            "the name of the object ({}) does not match the name on the URL ({})",
+            wanted.name(),
+            old.name()
+        )));
     }
+    if !wanted.uid().is_empty() && wanted.uid() != old.uid() {
+        let why = format!(
+            "Precondition failed: UID in precondition: {}, UID in object meta: {}",
+            wanted.uid(),
+            old.uid()
+        );
+        return Err(ApiError::conflict(resource, old.name(), &why));
+    }
+    if wanted.revision() != 0 && wanted.revision() != old.revision() {
+        return Err(ApiError::modified(resource, old.name()));
+    }
+    let warnings = validation::structure(resource, &mut wanted, options.validation)?;
+    let mut new = merge_parts(resource, part, old, wanted);
+    keep_system_fields(old, &mut new, options);
+    defaults::default_on_update(resource, old, &mut new);
+    if defaults::counts_generations(resource) && new.get("spec") != old.get("spec") {
+        let generation = old.number("/metadata/generation").unwrap_or(0) + 1;
+        new.put(&["metadata", "generation"], json!(generation));
+    }
+    access::admit_update(who, resource, old, &new)?;
+    if part == Part::Object {
+        let mut causes = validation::object(resource, &new);
+        causes.extend(validation::change(resource, old, &new));
+        if !causes.is_empty() {
+            return Err(ApiError::invalid(resource, new.name(), &causes));
+        }
+    }
+    Ok((new, warnings))
 }
 
 /// The old object with the part that may be written taken from the new one.

@@ -20,7 +20,7 @@ pub(crate) use sqlite::SqliteBackend;
 use crate::object::ObjectExt as _;
 
 /// How many changes a watcher may be behind.
-const HISTORY: usize = 20_000;
+const HISTORY: usize = 4_000;
 
 /// Where an object is kept: resource (`pods`, `deployments.apps`), namespace (empty when there is none), name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
