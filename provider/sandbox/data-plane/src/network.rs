@@ -171,6 +171,9 @@ impl Network {
         let (deliver, accepted) = mpsc::channel(BACKLOG);
         state.listeners.insert(key, Registration { id, deliver });
         self.shared.open_and_close(&mut state);
+        let bound = state.sockets.get(&(address, port)).map(|socket| socket.bound.clone());
+        // A listener takes the lock when it is dropped.
+        drop(state);
         let listener = Listener {
             accepted,
             machine: machine.to_owned(),
@@ -178,10 +181,8 @@ impl Network {
             id,
             network: Arc::downgrade(&self.shared),
         };
-        match state.sockets.get(&(address, port)) {
-            Some(socket) => Ok((listener, socket.bound.clone())),
-            None => Err(io::ErrorKind::NetworkUnreachable.into()),
-        }
+        let bound = bound.ok_or(io::ErrorKind::NetworkUnreachable)?;
+        Ok((listener, bound))
     }
 
     /// Connects from `from_machine`, whose address the other side sees.

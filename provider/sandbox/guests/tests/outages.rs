@@ -153,3 +153,39 @@ async fn a_restart_of_the_region_only_pauses_its_machines() {
     .await;
     region.guests.stop().await;
 }
+
+#[tokio::test]
+async fn a_halt_between_phases_leaves_what_a_power_cut_leaves() {
+    let mut region = Region::new();
+    let user_data = support::user_data::master(&region, "us-central1-a", "master");
+    region.machine("us-central1-a", "master", 2, user_data);
+    region
+        .topology
+        .external_addresses
+        .insert(region.endpoint(), MASTER.to_owned());
+    region.power(MASTER, true);
+    region
+        .phase(MASTER, |phase| {
+            phase.starts_with("kubeadm init: waiting for the control plane")
+        })
+        .await;
+    region.power(MASTER, false);
+    region.power(MASTER, true);
+    // The manifests and the kubelet's files were on the disk: systemd starts what they describe.
+    let admin = region.admin();
+    until("the API to come up", || async { admin.ready().await.then_some(()) }).await;
+    let node = node_is(&admin, "master", "False").await;
+    assert!(
+        node["metadata"]["labels"]["node-role.kubernetes.io/control-plane"].is_null(),
+        "never marked"
+    );
+    assert!(
+        admin
+            .get("/api/v1/namespaces/kube-system/configmaps/kubeadm-config")
+            .await
+            .is_none(),
+        "never uploaded"
+    );
+    assert!(region.failure(MASTER).await.contains("halted while its user data ran"));
+    region.guests.stop().await;
+}

@@ -92,6 +92,8 @@ async fn join_fails(token_valid: bool, pinned: Option<&str>, registration: &serd
     let token = region.admin().token(token_valid).await;
     let hash = pinned.unwrap_or(&region.ca.hash).to_owned();
     let user_data = user_data::worker_with(&region, registration, &token, &hash);
+    // Long enough for a kubelet that may start, short enough for one that may not.
+    let user_data = user_data.replace("\\\"tlsBootstrap\\\":\\\"5m0s\\\"", "\\\"tlsBootstrap\\\":\\\"3s\\\"");
     region.machine("us-central1-b", "worker", 3, user_data);
     region.power(WORKER, true);
     let failure = region.failure(WORKER).await;
@@ -124,4 +126,33 @@ async fn a_kubelet_does_not_start_with_labels_it_may_not_set() {
     let registration = user_data::registration("us-central1-b", "worker", ",node-role.kubernetes.io/worker=");
     let said = join_fails(true, None, &registration).await;
     assert!(said.contains("unknown 'kubernetes.io' or 'k8s.io' labels"), "{said}");
+}
+
+#[tokio::test]
+async fn a_further_master_is_refused_for_now() {
+    let mut region = Region::new();
+    let registration = user_data::registration("us-central1-b", "worker", "");
+    let text = user_data::worker_with(&region, &registration, "abcdef.0123456789abcdef", "sha256:00");
+    let text = text.replace("{\\\"apiVersion\\\"", "{\\\"controlPlane\\\":{},\\\"apiVersion\\\"");
+    region.machine("us-central1-b", "worker", 3, text);
+    region.power(WORKER, true);
+    let failure = region.failure(WORKER).await;
+    assert!(
+        failure.contains("kubeadm join") && failure.contains("only workers join"),
+        "{failure}"
+    );
+}
+
+#[tokio::test]
+async fn kubeadm_reads_its_file_strictly() {
+    let mut region = Region::new();
+    master_off(&mut region);
+    let spec = region.specs.get_mut(MASTER).unwrap();
+    spec.user_data = spec
+        .user_data
+        .take()
+        .map(|text| text.replace("clusterName", "clustername"));
+    region.power(MASTER, true);
+    let failure = region.failure(MASTER).await;
+    assert!(failure.contains("unknown field `clustername`"), "{failure}");
 }

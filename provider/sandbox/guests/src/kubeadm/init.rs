@@ -10,9 +10,7 @@ use super::documents::Taint;
 use super::files::{make_certificates, write_kubeconfigs, write_manifests};
 use super::kubelet_files::write_kubelet_settings;
 use super::settings::{Init, load};
-use super::{
-    LEAST_PATIENCE, LEAST_POLL, POLL, PhaseFailed, addons, go_duration, in_phase, objects, preflight, say, yaml,
-};
+use super::{LEAST_POLL, POLL, PhaseFailed, addons, go_duration, in_phase, objects, preflight, say, yaml};
 use crate::api::{Api, Patch};
 use crate::kubeconfig::Credentials;
 use crate::machine::Machine;
@@ -132,7 +130,7 @@ async fn wait_for_control_plane(machine: &Machine, init: &Init) -> Result<Api, S
         load("/etc/kubernetes/admin.conf")?,
         load("/etc/kubernetes/super-admin.conf")?,
     );
-    let deadline = Instant::now() + machine.interval(patience, LEAST_PATIENCE);
+    let deadline = Instant::now() + super::patience(machine, patience);
     let poll = machine.interval(POLL, LEAST_POLL);
     // Through the endpoint, as kubeadm does: it has to answer on the first master itself.
     while !super_admin.healthy("/livez").await {
@@ -204,7 +202,7 @@ async fn mark_control_plane(machine: &Machine, init: &Init, api: &Api) -> Result
         format!("[mark-control-plane] Marking the node {} as control-plane", init.node),
     );
     let path = format!("/api/v1/nodes/{}", init.node);
-    let deadline = Instant::now() + machine.interval(Duration::from_mins(2), LEAST_PATIENCE);
+    let deadline = Instant::now() + super::patience(machine, Duration::from_mins(2));
     loop {
         let marked = async {
             let node = api.get(&path).await?;

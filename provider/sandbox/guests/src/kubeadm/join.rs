@@ -12,7 +12,7 @@ use super::certificates::DIRECTORY as PKI;
 use super::documents::{JoinConfiguration, TokenDiscovery, read_join};
 use super::kubelet_files::{node_name, write_kubelet_settings};
 use super::version::{Version, check_cluster};
-use super::{LEAST_PATIENCE, LEAST_POLL, POLL, PhaseFailed, go_duration, in_phase, objects, preflight, say};
+use super::{LEAST_POLL, POLL, PhaseFailed, go_duration, in_phase, objects, preflight, say};
 use crate::api::{Api, ApiError, Patch};
 use crate::hex::hex;
 use crate::kubeconfig::Credentials;
@@ -123,7 +123,7 @@ async fn discover(machine: &Machine, join: &JoinConfiguration, token: &TokenDisc
         None => Duration::from_mins(5),
         Some(text) => go_duration(text).ok_or_else(|| format!("timeout {text:?} is not a duration"))?,
     };
-    let deadline = Instant::now() + machine.interval(patience, LEAST_PATIENCE);
+    let deadline = Instant::now() + super::patience(machine, patience);
     let server = format!("https://{}", token.api_server_endpoint);
     let anybody = Credentials {
         server: server.clone(),
@@ -252,7 +252,7 @@ async fn wait_for_node(machine: &Machine, join: &JoinConfiguration, node: &str) 
         None => Duration::from_mins(5),
         Some(text) => go_duration(text).ok_or_else(|| format!("timeout {text:?} is not a duration"))?,
     };
-    let deadline = Instant::now() + machine.interval(patience, LEAST_PATIENCE);
+    let deadline = Instant::now() + super::patience(machine, patience);
     let patch = json!({"metadata": {"annotations": {
         "kubeadm.alpha.kubernetes.io/cri-socket": "unix:///run/containerd/containerd.sock",
     }}});

@@ -21,7 +21,8 @@ use serde_json::Value;
 use crate::machine::Machine;
 use crate::system::{Failure, failure};
 
-/// Waiting is scaled like everything else, but not below what a busy host needs to do real work.
+/// Waiting is scaled like everything else, but not below what a busy host needs to do real work (unless a shorter
+/// time was asked for).
 const LEAST_PATIENCE: Duration = Duration::from_secs(30);
 /// How often kubeadm looks whether something has happened.
 const POLL: Duration = Duration::from_secs(1);
@@ -74,6 +75,11 @@ fn in_phase<E: std::fmt::Display>(phase: &'static str) -> impl Fn(E) -> PhaseFai
         phase,
         reason: reason.to_string(),
     }
+}
+
+/// How long kubeadm waits here that waits for `real` on a real machine.
+fn patience(machine: &Machine, real: Duration) -> Duration {
+    machine.interval(real, LEAST_PATIENCE.min(real))
 }
 
 /// Says something as kubeadm.

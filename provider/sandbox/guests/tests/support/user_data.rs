@@ -110,7 +110,7 @@ pub fn worker_with(region: &Region, registration: &Value, token: &str, hash: &st
             "apiServerEndpoint": format!("{}:6443", region.endpoint()), "token": token, "caCertHashes": [hash],
         }},
         "nodeRegistration": registration,
-        "timeouts": {"discovery": "5m0s"},
+        "timeouts": {"discovery": "5m0s", "tlsBootstrap": "5m0s"},
     });
     let (mut files, mut commands) = prepared();
     files.push(("/etc/kubernetes/kubeadm.yaml", "0600", join.to_string()));
