@@ -321,6 +321,34 @@ impl Transaction<'_> {
         ))
     }
 
+    /// Says whether an attached disk is deleted with the machine.
+    pub fn set_disk_auto_delete(
+        &mut self,
+        zone: &str,
+        name: &str,
+        device: &str,
+        auto_delete: bool,
+    ) -> Result<Operation, Refusal> {
+        let (instance, path) = self.changeable(zone, name)?;
+        if !instance.disks.iter().any(|it| it.device_name == device) {
+            return Err(Refusal::invalid(
+                "deviceName",
+                device,
+                "No attached disk found with this device name.",
+            ));
+        }
+        self.require_ready(&path)?;
+        self.alter::<Instance>(&format!("{zone}/{name}"), |it| {
+            for disk in it.disks.iter_mut().filter(|it| it.device_name == device) {
+                disk.auto_delete = auto_delete;
+            }
+        });
+        Ok(self.begin(
+            Self::zonal("instances.setDiskAutoDelete", zone, path, instance.identity.id),
+            [(2.0, Effect::None)],
+        ))
+    }
+
     /// A machine that is neither being made nor being deleted, in a zone that is up.
     fn changeable(&self, zone: &str, name: &str) -> Result<(Instance, String), Refusal> {
         let (instance, path) = self.instance(zone, name)?;

@@ -231,6 +231,15 @@ fn act(region: &Region, call: &Call, zone: &str, name: &str, verb: &str) -> Answ
             let device = call.required("deviceName")?;
             operate(region, call, |transaction| transaction.detach_disk(zone, name, device))
         }
+        "setDiskAutoDelete" => {
+            let device = call.required("deviceName")?;
+            let auto_delete = call
+                .flag("autoDelete")?
+                .ok_or_else(|| Refusal::required("autoDelete"))?;
+            operate(region, call, |transaction| {
+                transaction.set_disk_auto_delete(zone, name, device, auto_delete)
+            })
+        }
         _ => Err(call.unknown()),
     }
 }
