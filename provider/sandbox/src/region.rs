@@ -191,9 +191,8 @@ impl Region {
         self.machines.get().map(Machines::reports).unwrap_or_default()
     }
 
-    /// Waits until something changes, at most `limit`.
-    pub async fn wait_for_change(&self, limit: Duration) {
-        let mut changes = self.changes.subscribe();
-        let _ = tokio::time::timeout(limit, changes.changed()).await;
+    /// Hears of every change from now on.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 }

@@ -79,3 +79,60 @@ async fn a_machine_survives_a_restart_of_the_region() {
     assert_eq!(machine["status"], "RUNNING");
     region.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_finds_consoles_and_kubeconfigs() {
+    let region = TestRegion::start().await;
+    let sandbox = |arguments: &[&str]| {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_multizone-sandbox"));
+        command
+            .arg("sandbox")
+            .args(arguments)
+            .arg("--directory")
+            .arg(region.directory.path());
+        command
+    };
+    let said = |output: std::process::Output| {
+        (
+            output.status.success(),
+            String::from_utf8(output.stdout).unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let mut body = machine("demo-master-a");
+    body["labels"] = json!({ "multizone-cluster": "demo", "multizone-role": "master" });
+    body["metadata"] = json!({ "items": [{ "key": "user-data", "value": USER_DATA }] });
+    region.post(&format!("/zones/{ZONE}/instances"), body).await;
+    let booted = phase_until(&region, "the machine runs", |it| it["phase"] == "running").await;
+    let (well, console, _) = said(sandbox(&["console", "demo-master-a"]).output().await.unwrap());
+    assert!(well && console.contains("cloud-init"), "{console}");
+
+    let (well, _, complaint) = said(sandbox(&["kubeconfig", "demo"]).output().await.unwrap());
+    assert!(!well && complaint.contains("have no admin.conf yet"), "{complaint}");
+    let disk = region
+        .directory
+        .path()
+        .join("disks")
+        .join(booted["boot_disk"].as_str().unwrap());
+    std::fs::create_dir_all(disk.join("rootfs/etc/kubernetes")).unwrap();
+    std::fs::write(disk.join("rootfs/etc/kubernetes/admin.conf"), "apiVersion: v1\n").unwrap();
+    let (well, kubeconfig, _) = said(sandbox(&["kubeconfig", "demo"]).output().await.unwrap());
+    assert!(well);
+    assert_eq!(kubeconfig, "apiVersion: v1\n");
+    // A cluster whose name only begins the same has none.
+    assert!(!sandbox(&["kubeconfig", "dem"]).output().await.unwrap().status.success());
+    let file = region.directory.path().join("kubeconfig");
+    assert!(
+        sandbox(&["kubeconfig", "demo", "--output", file.to_str().unwrap()])
+            .status()
+            .await
+            .unwrap()
+            .success()
+    );
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+
+    let (_, table, _) = said(sandbox(&["status"]).output().await.unwrap());
+    assert!(table.contains("demo-master-a") && table.contains("RUNNING"), "{table}");
+    region.stop().await;
+}

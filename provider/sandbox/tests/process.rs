@@ -238,3 +238,21 @@ fn another_version_is_not_mistaken_for_this_one() {
     );
     std::fs::remove_file(sandbox.path().join("process.json")).unwrap();
 }
+
+#[test]
+fn a_stale_description_leads_to_nobody_elses_sandbox() {
+    let (sandbox, stranger) = (Sandbox::new(), Sandbox::new());
+    stranger.says(&["start", "--region", "us-central1"]);
+    std::fs::create_dir_all(sandbox.path()).unwrap();
+    std::fs::copy(
+        stranger.path().join("process.json"),
+        sandbox.path().join("process.json"),
+    )
+    .unwrap();
+    assert!(sandbox.says(&["stop"]).contains("no sandbox runs"));
+    assert!(sandbox.complains(&["outage", "us-central1-a"]).contains("does not run"));
+    let pid = stranger.pid();
+    sandbox.says(&["start", "--region", "us-central1"]);
+    assert_ne!(sandbox.pid(), pid);
+    assert_eq!(stranger.pid(), pid);
+}

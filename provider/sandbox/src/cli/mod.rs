@@ -235,10 +235,18 @@ impl Which {
             return Err(CliError::NotRunning(place.directory));
         };
         let client = Client::new(&description.endpoint)?;
+        // The address may have gone to another sandbox since the description was written.
+        let is_it = |status: &serde_json::Value| {
+            status
+                .get("directory")
+                .and_then(serde_json::Value::as_str)
+                .map(std::path::Path::new)
+                == Some(place.directory.as_path())
+        };
         match client.get("/sandbox/v1/status") {
-            Err(ClientError::Unreachable { .. }) => Err(CliError::NotRunning(place.directory)),
+            Ok(status) if is_it(&status) => Ok(client),
+            Ok(_) | Err(ClientError::Unreachable { .. }) => Err(CliError::NotRunning(place.directory)),
             Err(other) => Err(other.into()),
-            Ok(_) => Ok(client),
         }
     }
 }

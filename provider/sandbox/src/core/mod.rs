@@ -12,6 +12,7 @@ pub mod error;
 pub mod firewalls;
 pub mod instance_changes;
 pub mod instances;
+mod interfaces;
 pub mod names;
 pub mod networks;
 pub mod operations;

@@ -101,9 +101,11 @@ async fn events(region: &Region, call: &Call) -> Answer {
                 .map(|events| (events, core.state().event_count()))
         })
     };
+    // From before the look, so that nothing is missed between look and wait.
+    let mut changes = region.changes();
     let mut found = read().map_err(|error| Refusal::internal(error.to_string()))?;
     if found.0.is_empty() && !wait.is_zero() {
-        region.wait_for_change(wait).await;
+        let _ = tokio::time::timeout(wait, changes.changed()).await;
         found = read().map_err(|error| Refusal::internal(error.to_string()))?;
     }
     Ok(json!({ "events": found.0, "length": found.1 }))
