@@ -4,6 +4,12 @@
 //! say who they are, RBAC says what they may, objects carry revisions and can be watched, and the controllers that
 //! a cluster needs run inside.  Pods are not run here: whoever plays the kubelet of their node does that, through
 //! the API like everyone else.
+//!
+//! Left out, because nothing in the region needs it: objects of custom kinds (their definitions are stored), logs,
+//! exec and port-forward, tokens of service accounts, admission webhooks, quotas and limit ranges (stored, without
+//! effect), `StatefulSet`s (stored, nobody makes their pods), the finalizers that protect volumes in use, and the
+//! ownership of fields by writes other than server-side apply.  A page of a list shows the present, not the state
+//! of the first page.  Events of `v1` and of `events.k8s.io/v1` are kept apart.
 
 mod access;
 mod authority;

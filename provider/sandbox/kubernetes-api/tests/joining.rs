@@ -69,6 +69,10 @@ async fn a_machine_joins_with_a_bootstrap_token_and_may_only_touch_its_own_node(
     })
     .await;
     assert!(signature.contains(".."));
+    for path in ["/readyz", "/livez", "/healthz", "/version"] {
+        let request = http::Request::get(path).body(Vec::new()).unwrap();
+        assert!(!nobody.request_text(request).await.unwrap().is_empty());
+    }
     let (status, message) = code(Api::<Node>::all(nobody).list(&ListParams::default()).await);
     assert_eq!(status, 403);
     assert_eq!(

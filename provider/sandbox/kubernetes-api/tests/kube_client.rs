@@ -192,6 +192,60 @@ async fn an_eviction_that_breaks_a_budget_is_answered_with_429() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_many_evictions_at_once_only_as_many_pass_as_the_budget_allows() {
+    let cluster = Cluster::start().await;
+    let client = cluster.client(&cluster.admin()).await;
+    run_kubelets(client.clone());
+    let nodes: Api<Node> = Api::all(client.clone());
+    nodes
+        .create(&PostParams::default(), &typed(node("n1", "us-central1-a")))
+        .await
+        .unwrap();
+    let sets: Api<k8s_openapi::api::apps::v1::ReplicaSet> = Api::namespaced(client.clone(), "default");
+    let budgets: Api<PodDisruptionBudget> = Api::namespaced(client.clone(), "default");
+    let budget = json!({
+        "metadata": {"name": "b"}, "spec": {"minAvailable": 4, "selector": {"matchLabels": {"app": "p"}}},
+    });
+    budgets.create(&PostParams::default(), &typed(budget)).await.unwrap();
+    let set = json!({
+        "metadata": {"name": "p"},
+        "spec": {
+            "replicas": 6, "selector": {"matchLabels": {"app": "p"}},
+            "template": {"metadata": {"labels": {"app": "p"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}},
+        },
+    });
+    sets.create(&PostParams::default(), &typed(set)).await.unwrap();
+    eventually("the budget to allow two", async || {
+        let status = budgets.get_status("b").await.unwrap().status?;
+        (status.disruptions_allowed == Some(2)).then_some(())
+    })
+    .await;
+    // Nobody replaces what goes.
+    let options = DeleteParams {
+        propagation_policy: Some(kube::api::PropagationPolicy::Orphan),
+        ..DeleteParams::default()
+    };
+    sets.delete("p", &options).await.unwrap();
+    let pods: Api<Pod> = Api::namespaced(client, "default");
+    let names: Vec<String> = pods
+        .list(&ListParams::default())
+        .await
+        .unwrap()
+        .into_iter()
+        .filter_map(|pod| pod.metadata.name)
+        .collect();
+    assert_eq!(names.len(), 6);
+    let params = EvictParams::default();
+    let evictions = names.iter().map(|name| pods.evict(name, &params));
+    let passed = futures::future::join_all(evictions)
+        .await
+        .iter()
+        .filter(|one| one.is_ok())
+        .count();
+    assert_eq!(passed, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_restart_keeps_everything_and_old_watches_must_list_again() {
     let mut cluster = Cluster::start().await;
     let client = cluster.client(&cluster.admin()).await;

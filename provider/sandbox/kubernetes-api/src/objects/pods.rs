@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{Api, DeleteOptions, Deleted, Part};
+use super::{Api, DeleteOptions, Deleted, Part, WriteOptions};
+use crate::access::Identity;
 use crate::object::ObjectExt as _;
 use crate::resources::known;
 use crate::selectors::Selector;
@@ -84,25 +85,31 @@ impl Api {
         if dry_run {
             return Ok(());
         }
-        let (pod, now) = (pod.name().to_owned(), time::seconds(jiff::Timestamp::now()));
-        // Two evictions at once: the second one finds the budget changed and must look again.
-        let spent = self
-            .adjust(
-                "poddisruptionbudgets.policy",
-                budget.namespace(),
-                budget.name(),
-                Part::Status,
-                move |budget| {
-                    let left = budget.number("/status/disruptionsAllowed").unwrap_or(0) - 1;
-                    budget.put(&["status", "disruptionsAllowed"], json!(left));
-                    budget.put(&["status", "disruptedPods", &pod], json!(now));
-                },
-            )
-            .await?;
-        if spent.number("/status/disruptionsAllowed").unwrap_or(0) < 0 {
-            let rest = format!("needs {desired} healthy pods and has {current} currently");
-            return Err(too_many(budget, "The disruption budget", &rest));
-        }
+        let (name, now) = (pod.name(), time::seconds(jiff::Timestamp::now()));
+        // Looked at again inside: another eviction may have been quicker.
+        let spend = |budget: &Value| {
+            let left = budget.number("/status/disruptionsAllowed").unwrap_or(0);
+            if left < 1 {
+                let rest = format!("needs {desired} healthy pods and has {current} currently");
+                return Err(too_many(budget, "The disruption budget", &rest));
+            }
+            let mut spent = budget.clone();
+            spent.put(&["status", "disruptionsAllowed"], json!(left - 1));
+            spent.put(&["status", "disruptedPods", name], json!(now));
+            Ok(spent)
+        };
+        let (who, options) = (Identity::controller(), WriteOptions::default());
+        let budgets = known("poddisruptionbudgets.policy");
+        self.modify(
+            &who,
+            budgets,
+            budget.namespace(),
+            budget.name(),
+            Part::Status,
+            &options,
+            &spend,
+        )
+        .await?;
         Ok(())
     }
 }

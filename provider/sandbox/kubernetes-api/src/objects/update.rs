@@ -69,7 +69,6 @@ impl Api {
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "both objects, and who wants what")]
 fn prepare_update(
     who: &Identity,
     resource: &Resource,
