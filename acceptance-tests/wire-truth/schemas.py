@@ -89,6 +89,8 @@ def convert_object(schema, *, method, answer):
     required = []
     for name, it in properties.items():
         result["properties"][name] = convert(it, method=method, answer=answer)
+        if answer and is_time(name, it):
+            result["properties"][name]["format"] = "google-datetime"
         if method in it.get("annotations", {}).get("required", []):
             required.append(name)
     kind = properties.get("kind", {})
@@ -100,6 +102,16 @@ def convert_object(schema, *, method, answer):
     if required:
         result["required"] = required
     return result
+
+
+def is_time(name, schema):
+    """Whether a field of Compute Engine is a point in time: RFC 3339, which its document says in words only."""
+    return (
+        schema.get("type") == "string"
+        and "format" not in schema
+        and (name.endswith("Timestamp") or name in ("insertTime", "startTime", "endTime"))
+        and "RFC3339" in schema.get("description", "")
+    )
 
 
 def references(schema):

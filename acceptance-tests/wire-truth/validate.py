@@ -23,6 +23,9 @@ BATCH = "/batch/compute/v1"
 # The sandbox's own API is none of Google's.
 NOT_GOOGLES = "/sandbox/"
 
+# Where Compute Engine's links point, whatever host was asked.
+LINK_BASE = urlsplit("https://www.googleapis.com/compute/v1/")
+
 CANONICAL_CODES = (
     "CANCELLED UNKNOWN INVALID_ARGUMENT DEADLINE_EXCEEDED NOT_FOUND ALREADY_EXISTS PERMISSION_DENIED UNAUTHENTICATED "
     "RESOURCE_EXHAUSTED FAILED_PRECONDITION ABORTED OUT_OF_RANGE UNIMPLEMENTED INTERNAL UNAVAILABLE DATA_LOSS"
@@ -101,7 +104,10 @@ class Validation:
                 # A client may try what the API forbids: the region's part is to refuse it.
                 self.rightly_refused += 1
                 wrong = []
-            wrong += [f"{method.id} {response['status']}: {it}" for it in self._response(api, validators, method, response)]
+            wrong += [
+                f"{method.id} {response['status']}: {it}"
+                for it in self._response(api, validators, method, target.path, response)
+            ]
         self.violations.update(wrong)
         return wrong
 
@@ -184,7 +190,7 @@ class Validation:
         for it in errors(self._validator(schema), value):
             yield f"parameter {name}: {it}"
 
-    def _response(self, api, validators, method, response):
+    def _response(self, api, validators, method, path, response):
         if response["status"] == 0:
             # The connection ended: a test killed the region, or the client.
             self.unanswered += 1
@@ -200,12 +206,32 @@ class Validation:
             yield from errors(self._validator(error_schema(response["status"], reasons=api.name == "compute")), body)
         else:
             yield from errors(validators.answer(method.response), body)
+            yield from self._links(api, method, path, body)
+
+    def _links(self, api, method, path, body):
+        """Every link leads to something that can be got, and an object's link to itself is where it was got."""
+        for link in links(body):
+            if not api.find("GET", LINK_BASE.path + link):
+                yield f"a link leads nowhere: {link}"
+        if method.id.endswith(".get") and isinstance(body, dict) and "selfLink" in body:
+            if urlsplit(body["selfLink"]).path != path:
+                yield f"selfLink of {path} is {body['selfLink']}"
 
     def _validator(self, schema):
         key = json.dumps(schema, sort_keys=True)
         if key not in self._small:
             self._small[key] = validator(schema)
         return self._small[key]
+
+
+def links(value):
+    """The links in an answer, without their common beginning."""
+    if isinstance(value, str):
+        if value.startswith(LINK_BASE.geturl()):
+            yield value.removeprefix(LINK_BASE.geturl())
+    elif isinstance(value, (list, dict)):
+        for it in value.values() if isinstance(value, dict) else value:
+            yield from links(it)
 
 
 def errors(of, instance):
