@@ -191,6 +191,12 @@ impl Region {
         self.machines.get().map(Machines::reports).unwrap_or_default()
     }
 
+    /// Waits until something changes, at most `limit`.
+    pub async fn wait_for_change(&self, limit: Duration) {
+        // Whether it was a change or the limit, the caller looks again.
+        let _ = tokio::time::timeout(limit, self.changes().changed()).await;
+    }
+
     /// Hears of every change from now on.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
