@@ -7,7 +7,7 @@
 //! what a power cut leaves, and the next boot goes on from there.
 //!
 //! What they do not show: programs inside containers (a started container runs until its pod is deleted; logs and
-//! exec are not served, volumes are not looked at), etcd (the API server's own storage stands in), renewal of the
+//! exec are not served, of volumes only the `ConfigMap`s and `Secret`s are looked for), etcd (the API server's own storage stands in), renewal of the
 //! kubelet's certificate, and the signature of `cluster-info` (a join checks the pinned hash and its token).
 //!
 //! Guests talk to each other and to the API only over the region's network.

@@ -156,3 +156,12 @@ async fn kubeadm_reads_its_file_strictly() {
     let failure = region.failure(MASTER).await;
     assert!(failure.contains("unknown field `clustername`"), "{failure}");
 }
+
+#[tokio::test]
+async fn a_kubelet_does_not_start_with_flags_it_does_not_know() {
+    let mut registration = user_data::registration("us-central1-b", "worker", "");
+    let flags = registration["kubeletExtraArgs"].as_array_mut().unwrap();
+    flags.push(serde_json::json!({"name": "node-lables", "value": "a=b"}));
+    let said = join_fails(true, None, &registration).await;
+    assert!(said.contains("unknown flag: --node-lables"), "{said}");
+}

@@ -9,6 +9,7 @@ mod pod_status;
 mod pods;
 mod settings;
 mod static_pods;
+mod volumes;
 
 use std::convert::Infallible;
 use std::time::Duration;

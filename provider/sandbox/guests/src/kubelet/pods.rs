@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::containers::RunningPod;
 use super::node::{CNI_DIRECTORY, Node, condition, seconds};
-use super::{KubeletError, events, pod_status};
+use super::{KubeletError, events, pod_status, volumes};
 use crate::api::{ApiError, Patch};
 
 /// Pulling an image that the machine does not have, and starting the containers.
@@ -178,6 +178,7 @@ async fn start(node: &Node<'_>, pod: Value) {
             if pod["status"]["phase"] != "Running" {
                 report(node, &pod, &pod_status::waiting(node, &pod)).await;
             }
+            volumes::wait_for_sources(node, &pod).await;
             let address = address(node, &pod).await;
             let images: Vec<&str> = containers(&pod)
                 .filter_map(|container| container["image"].as_str())

@@ -10,7 +10,7 @@ use crate::machine::Machine;
 use crate::system::{Failure, failure};
 
 /// Labels of Kubernetes' own that a kubelet may set.
-const ALLOWED_LABELS: [&str; 12] = [
+const ALLOWED_LABELS: [&str; 11] = [
     "beta.kubernetes.io/arch",
     "beta.kubernetes.io/instance-type",
     "beta.kubernetes.io/os",
@@ -22,9 +22,28 @@ const ALLOWED_LABELS: [&str; 12] = [
     "node.kubernetes.io/instance-type",
     "topology.kubernetes.io/region",
     "topology.kubernetes.io/zone",
-    "node.kubernetes.io/exclude-from-external-load-balancers",
 ];
 const ALLOWED_PREFIXES: [&str; 2] = ["kubelet.kubernetes.io", "node.kubernetes.io"];
+
+/// Flags that a kubelet knows and that change nothing here.
+const FLAGS_WITHOUT_EFFECT: [&str; 16] = [
+    "address",
+    "cgroup-driver",
+    "cluster-dns",
+    "cluster-domain",
+    "container-runtime-endpoint",
+    "eviction-hard",
+    "feature-gates",
+    "kube-reserved",
+    "max-pods",
+    "node-status-update-frequency",
+    "pod-infra-container-image",
+    "resolv-conf",
+    "root-dir",
+    "rotate-certificates",
+    "system-reserved",
+    "v",
+];
 
 /// A kubelet's settings.
 #[derive(Debug)]
@@ -65,19 +84,26 @@ impl Settings {
             .disk
             .required_text("/usr/bin/kubelet")
             .map_err(|error| run(error.to_string()))?;
-        let taints = take("register-with-taints")
-            .map(|list| taints(&list))
-            .transpose()
-            .map_err(run)?;
-        Ok(Self {
+        let mut taints = taints(&take("register-with-taints").unwrap_or_default()).map_err(run)?;
+        if take("cloud-provider").as_deref() == Some("external") {
+            // Until a cloud controller manager has looked at the node.
+            let key = "node.cloudprovider.kubernetes.io/uninitialized";
+            taints.push(json!({"key": key, "value": "true", "effect": "NoSchedule"}));
+        }
+        let configured = configuration["failSwapOn"].as_bool().unwrap_or(true);
+        let settings = Self {
             node_name: take("hostname-override").unwrap_or_else(|| machine.spec.hostname.clone()),
             labels: labels(&take("node-labels").unwrap_or_default()).map_err(run)?,
-            taints: taints.unwrap_or_default(),
+            taints,
             provider_id: take("provider-id"),
             address,
             version: version.trim().to_owned(),
-            fail_on_swap: configuration["failSwapOn"].as_bool().unwrap_or(true),
-        })
+            fail_on_swap: take("fail-swap-on").map_or(configured, |flag| flag != "false"),
+        };
+        match flags.keys().find(|name| !FLAGS_WITHOUT_EFFECT.contains(&name.as_str())) {
+            None => Ok(settings),
+            Some(unknown) => Err(run(format!("failed to parse kubelet flag: unknown flag: --{unknown}"))),
+        }
     }
 
     /// Refuses to start where a real kubelet does, and notes what is merely odd.
