@@ -46,7 +46,7 @@ pub struct SandboxConfiguration {
 }
 
 /// A region of Compute Engine.
-#[derive(Nested, Clone, Debug, PartialEq)]
+#[derive(Nested, Clone, PartialEq)]
 pub struct ComputeEngineConfiguration {
     /// Project ID.
     #[attribute(required)]

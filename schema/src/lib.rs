@@ -36,6 +36,38 @@
 //!     size_gb: i64,
 //! }
 //! ```
+//!
+//! Nor does a set of objects that only an address can tell apart, or a `Debug` that would print a secret:
+//!
+//! ```compile_fail,E0080
+//! # use std::collections::BTreeSet;
+//! # use multizone_schema::{Model, Nested, PlannedModel, Planned};
+//! /// A rule.
+//! #[derive(Nested, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+//! struct Rule {
+//!     /// The port.
+//!     #[attribute(required, requires_replace)]
+//!     port: i64,
+//! }
+//! /// A firewall.
+//! #[derive(Model, Clone, Debug, PartialEq)]
+//! struct Firewall {
+//!     /// Rules.
+//!     #[attribute(required, nested)]
+//!     rules: BTreeSet<Rule>,
+//! }
+//! ```
+//!
+//! ```compile_fail,E0119
+//! # use multizone_schema::{Model, PlannedModel, Planned};
+//! /// A user.
+//! #[derive(Model, Clone, Debug, PartialEq)]
+//! struct User {
+//!     /// The password.
+//!     #[attribute(required, sensitive)]
+//!     password: String,
+//! }
+//! ```
 
 // The derives name this crate by its path, also inside its own tests.
 #[allow(unused_extern_crates)]

@@ -39,6 +39,11 @@ pub trait Model: Field<Known = <Self as Model>::Planned> {
     note = "#[attribute(…, nested)] is for structs with #[derive(Nested)], and for Option, Vec, BTreeSet, BTreeMap<String, _> of one"
 )]
 pub trait Nested: Field {
+    /// Whether anything in it is write-only: then it cannot be in a set.
+    const WRITE_ONLY: bool;
+    /// Whether a change of anything in it means a new object: then it cannot be in a set.
+    const REQUIRES_REPLACE: bool;
+
     /// Its attributes.
     fn attributes() -> Vec<Attribute>;
 }

@@ -36,7 +36,7 @@ pub struct Rule {
 /// A thing with every kind of attribute.
 ///
 /// And a second paragraph.
-#[derive(Model, Clone, Debug, PartialEq)]
+#[derive(Model, Clone, PartialEq)]
 #[model(version = 3)]
 pub struct Thing {
     /// Name of
@@ -241,4 +241,24 @@ fn a_wrong_kind_is_named_with_its_path() {
         error.detail.contains("wants a string") && error.detail.contains("is a bool"),
         "{error}"
     );
+}
+
+#[test]
+fn secrets_are_not_printed() {
+    let mut secretive = thing();
+    secretive.secret = Some("hunter2".into());
+    let printed = format!("{secretive:?}");
+    assert!(
+        printed.contains(r#"secret: Some((sensitive))"#) && printed.contains(r#"name: "n""#),
+        "{printed}"
+    );
+    let mut planned = ThingPlanned::from(secretive);
+    let printed = format!("{planned:?} {planned:#?}");
+    assert!(
+        printed.contains("secret: Known((sensitive))") && printed.contains("za"),
+        "{printed}"
+    );
+    assert!(!printed.contains("hunter2"), "{printed}");
+    planned.secret = Planned::Unknown;
+    assert!(format!("{planned:?}").contains("secret: Unknown"));
 }

@@ -32,7 +32,7 @@ pub struct Replica {
 /// with labels.
 ///
 /// It cannot leave its zone.
-#[derive(Model, Clone, Debug, PartialEq)]
+#[derive(Model, Clone, PartialEq)]
 pub struct Disk {
     /// Zone of the disk.
     #[attribute(required, requires_replace)]

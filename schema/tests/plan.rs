@@ -41,7 +41,7 @@ pub struct Rule {
 }
 
 /// A group of machines.
-#[derive(Model, Clone, Debug, PartialEq)]
+#[derive(Model, Clone, PartialEq)]
 pub struct Group {
     /// Name.
     #[attribute(required, requires_replace)]

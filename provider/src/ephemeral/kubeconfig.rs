@@ -22,7 +22,7 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// state.
 ///
 /// Other providers can use it: `kubernetes { host = ephemeral.multizone_kubeconfig.x.host ... }`.
-#[derive(Model, Clone, Debug, PartialEq)]
+#[derive(Model, Clone, PartialEq)]
 pub struct Kubeconfig {
     /// `multizone_control_plane.NAME.id`: known once the API serves, so that this is not opened before.
     #[attribute(required)]

@@ -43,8 +43,9 @@ fn written(bytes: Result<Vec<u8>, EncodeError>) -> Result<wire::DynamicValue, Di
     let msgpack = bytes.map_err(|error| {
         Diagnostic::error(
             "The provider made a value that does not fit its schema",
-            format!("{error}. This is an error in the provider."),
+            format!("{}. This is an error in the provider.", error.reason),
         )
+        .at(error.path)
     })?;
     Ok(wire::DynamicValue {
         msgpack,
@@ -58,6 +59,7 @@ pub fn diagnostics(diagnostics: Diagnostics) -> Vec<wire::Diagnostic> {
 }
 
 fn diagnostic(diagnostic: Diagnostic) -> wire::Diagnostic {
+    let diagnostic = diagnostic.located();
     let severity = match diagnostic.severity {
         Severity::Error => wire::diagnostic::Severity::Error,
         Severity::Warning => wire::diagnostic::Severity::Warning,
@@ -222,9 +224,10 @@ mod tests {
     }
 
     #[test]
-    fn a_diagnostic_keeps_its_path_unless_it_is_the_whole_object() {
+    fn a_diagnostic_keeps_the_part_of_its_path_that_terraform_finds() {
         let path = Path::root().attribute("replicas").key("a").attribute("zones").index(2);
         let wire = diagnostics(Diagnostic::error("Wrong zone", "Pick another.").at(path).into());
+        assert_eq!(wire[0].detail, r#"At replicas["a"].zones[2]: Pick another."#);
         let steps: Vec<_> = wire[0]
             .attribute
             .as_ref()
@@ -236,8 +239,6 @@ mod tests {
         let expected = [
             Selector::AttributeName("replicas".into()),
             Selector::ElementKeyString("a".into()),
-            Selector::AttributeName("zones".into()),
-            Selector::ElementKeyInt(2),
         ];
         assert_eq!(steps, expected);
         let whole = diagnostics(Diagnostic::warning("Odd", "But fine.").at(Path::root()).into());

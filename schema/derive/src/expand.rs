@@ -1,20 +1,22 @@
 //! The generated code.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Expr, ExprLit, Lit};
+use syn::{Expr, ExprLit, Ident, Lit};
 
 use crate::input::{Field, Input, Role};
 use crate::shape::Container;
 
 pub(crate) fn expand(input: &Input) -> TokenStream {
     let planned_struct = planned_struct(input);
+    let debug = debug(input);
     let codec = codec(input);
     let planned_codec = planned_codec(input);
     let description = description(input);
     quote! {
         #planned_struct
+        #debug
         #codec
         #planned_codec
         #description
@@ -42,8 +44,54 @@ fn planned_struct(input: &Input) -> TokenStream {
     });
     quote! {
         #[doc = #documentation]
-        #[derive(Clone, Debug, Default, PartialEq)]
+        #[derive(Clone, Default, PartialEq)]
         #visibility struct #planned { #(#fields,)* }
+    }
+}
+
+/// `Debug` for the planned struct, without secrets; for the struct itself too, where it has any. A derived one would
+/// print them, so it then conflicts with this one.
+fn debug(input: &Input) -> TokenStream {
+    let name = &input.name;
+    let planned = input.planned();
+    let of_planned = input.fields.iter().map(|field| {
+        let Field { ident, name, .. } = field;
+        if field.options.is_secret() {
+            quote!(.field(#name, &self.#ident.as_ref().map(|_| ::core::format_args!("(sensitive)"))))
+        } else {
+            quote!(.field(#name, &self.#ident))
+        }
+    });
+    let of_planned = quote! {
+        #[automatically_derived]
+        impl ::core::fmt::Debug for #planned {
+            fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                f.debug_struct(::core::stringify!(#planned))#(#of_planned)*.finish()
+            }
+        }
+    };
+    if !input.fields.iter().any(|field| field.options.is_secret()) {
+        return of_planned;
+    }
+    let of_itself = input.fields.iter().map(|field| {
+        let Field { ident, name, shape, .. } = field;
+        match (field.options.is_secret(), shape.optional) {
+            (true, true) => {
+                quote!(.field(#name, &self.#ident.as_ref().map(|_| ::core::format_args!("(sensitive)"))))
+            }
+            (true, false) => quote!(.field(#name, &::core::format_args!("(sensitive)"))),
+            (false, _) => quote!(.field(#name, &self.#ident)),
+        }
+    });
+    quote! {
+        #of_planned
+
+        #[automatically_derived]
+        impl ::core::fmt::Debug for #name {
+            fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                f.debug_struct(::core::stringify!(#name))#(#of_itself)*.finish()
+            }
+        }
     }
 }
 
@@ -157,8 +205,11 @@ fn description(input: &Input) -> TokenStream {
     let planned = input.planned();
     let attributes = input.fields.iter().map(attribute);
     let attributes = quote!(::std::vec![#(#attributes,)*]);
+    let sets = input.fields.iter().filter_map(set_of_addressed);
     match input.role {
         Role::Model => quote! {
+            #(#sets)*
+
             #[automatically_derived]
             impl ::multizone_schema::Model for #name {
                 type Planned = #planned;
@@ -172,15 +223,65 @@ fn description(input: &Input) -> TokenStream {
                 }
             }
         },
-        Role::Nested => quote! {
+        Role::Nested => {
+            let write_only = input
+                .fields
+                .iter()
+                .map(|field| holds(field, &field.options.write_only, "WRITE_ONLY"));
+            let requires_replace = input
+                .fields
+                .iter()
+                .map(|field| holds(field, &field.options.requires_replace, "REQUIRES_REPLACE"));
+            quote! {
+            #(#sets)*
+
             #[automatically_derived]
             impl ::multizone_schema::Nested for #name {
+                const WRITE_ONLY: bool = false #(|| #write_only)*;
+                const REQUIRES_REPLACE: bool = false #(|| #requires_replace)*;
+
                 fn attributes() -> ::std::vec::Vec<::multizone_schema::Attribute> {
                     #attributes
                 }
             }
-        },
+            }
+        }
     }
+}
+
+/// Whether a field, or something inside it, has the flag.
+fn holds(field: &Field, flag: &Option<Span>, constant: &str) -> TokenStream {
+    if flag.is_some() {
+        return quote!(true);
+    }
+    // What is inside a computed attribute is reported there, whatever it is elsewhere.
+    if field.options.nested.is_none() || field.options.is_reported() {
+        return quote!(false);
+    }
+    let inner = &field.shape.inner;
+    let constant = Ident::new(constant, inner.span());
+    quote_spanned!(inner.span()=> <#inner as ::multizone_schema::Nested>::#constant)
+}
+
+/// Refuses a set whose elements hold what only an element with an address can.
+fn set_of_addressed(field: &Field) -> Option<TokenStream> {
+    let options = &field.options;
+    if options.nested.is_none() || options.is_reported() || field.shape.container != Container::Set {
+        return None;
+    }
+    let inner = &field.shape.inner;
+    Some(quote_spanned! {inner.span()=>
+        const _: () = {
+            ::core::assert!(
+                !<#inner as ::multizone_schema::Nested>::WRITE_ONLY,
+                "a set cannot hold `write_only` values: use a map or a list"
+            );
+            ::core::assert!(
+                !<#inner as ::multizone_schema::Nested>::REQUIRES_REPLACE,
+                "an element of a set has no address, so that no change of it can be a reason for a new object: use a map or a list"
+            );
+        };
+    })
 }
 
 fn attribute(field: &Field) -> TokenStream {
@@ -209,7 +310,7 @@ fn attribute(field: &Field) -> TokenStream {
         };
         let inner = &shape.inner;
         let mut attributes = quote_spanned!(inner.span()=> <#inner as ::multizone_schema::Nested>::attributes());
-        if options.required.is_none() && options.optional.is_none() {
+        if options.is_reported() {
             attributes = quote!(::multizone_schema::attribute::computed_only(#attributes));
         }
         quote!(#container(#attributes))

@@ -31,6 +31,9 @@ use syn::{DeriveInput, parse_macro_input};
 /// - `sensitive`, `deprecated = "use … instead"`.
 /// - `write_only`: the value never enters plan or state; the field is an `Option` and always `None` in the model.
 ///
+/// Where an attribute is `sensitive` or `write_only`, `Debug` is derived as well, without its value: leave it out of the
+/// other derives. The planned struct's `Debug` leaves such values out in any case.
+///
 /// Combinations without a meaning do not compile, and the error says what to write instead.
 #[proc_macro_derive(Model, attributes(model, attribute))]
 pub fn derive_model(item: TokenStream) -> TokenStream {
@@ -98,6 +101,7 @@ mod tests {
         refused!("`required` or `optional`, not both", #[attribute(required, optional)] name: String);
         refused!("cannot be `computed`", #[attribute(required, computed)] name: String);
         refused!("is never null", #[attribute(required)] name: Option<String>);
+        refused!("nobody could leave it out", #[attribute(required, deprecated = "use other")] name: String);
         refused!("can be null: make the field an Option", #[attribute(optional)] name: String);
     }
 

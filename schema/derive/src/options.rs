@@ -44,6 +44,16 @@ impl Options {
         }
     }
 
+    /// Whether the value must not be printed.
+    pub(crate) fn is_secret(&self) -> bool {
+        self.sensitive.is_some() || self.write_only.is_some()
+    }
+
+    /// Whether only the provider sets it.
+    pub(crate) fn is_reported(&self) -> bool {
+        self.required.is_none() && self.optional.is_none()
+    }
+
     fn flag(&mut self, meta: &ParseNestedMeta<'_>) -> Result<()> {
         let name = meta.path.get_ident().map(ToString::to_string).unwrap_or_default();
         let place = meta.path.get_ident().map_or_else(Span::call_site, syn::Ident::span);
@@ -98,6 +108,12 @@ impl Options {
                 problems.add(
                     self.computed,
                     "a `required` attribute comes from the configuration and cannot be `computed`",
+                );
+            }
+            if let Some((place, _)) = self.deprecated {
+                problems.add(
+                    Some(place),
+                    "a `required` attribute cannot be `deprecated`: nobody could leave it out",
                 );
             }
             if shape.optional && self.write_only.is_none() {
@@ -189,7 +205,7 @@ impl Options {
                 );
             }
         }
-        if self.optional.is_some() || self.required.is_some() || self.computed.is_none() {
+        if !self.is_reported() || self.computed.is_none() {
             return;
         }
         if self.requires_replace.is_some() {

@@ -38,7 +38,7 @@ pub(super) struct Block {
 }
 
 /// A thing.
-#[derive(Model, Clone, Debug, PartialEq)]
+#[derive(Model, Clone, PartialEq)]
 #[model(version = 1)]
 pub(super) struct Thing {
     /// Name; what it says decides what goes wrong.
@@ -254,7 +254,7 @@ impl DataSource<World> for Counts {
 }
 
 /// A ticket.
-#[derive(Model, Clone, Debug, PartialEq)]
+#[derive(Model, Clone, PartialEq)]
 pub(super) struct Ticket {
     /// For whom.
     #[attribute(required)]
