@@ -149,6 +149,21 @@ fn attribute(attribute: &Attribute) -> wire::schema::Attribute {
     }
 }
 
+/// The schema of what names an object: all of it is needed to find the object.
+pub fn identity_schema(schema: &Schema) -> wire::ResourceIdentitySchema {
+    let attribute = |attribute: &Attribute| wire::resource_identity_schema::IdentityAttribute {
+        name: attribute.name.clone(),
+        r#type: attribute.kind.type_().to_json_bytes(),
+        required_for_import: attribute.mode.is_required(),
+        optional_for_import: !attribute.mode.is_required(),
+        description: attribute.description.clone(),
+    };
+    wire::ResourceIdentitySchema {
+        version: schema.version,
+        identity_attributes: schema.attributes.iter().map(attribute).collect(),
+    }
+}
+
 /// A function's definition.
 pub fn function(definition: &FunctionDefinition) -> wire::Function {
     wire::Function {

@@ -1,10 +1,10 @@
-//! Speaking with Terraform: the plugin handshake, its TLS, the provider protocol (tfplugin6, minor 8), and the end.
+//! Speaking with Terraform: the plugin handshake, its TLS, the provider protocol (tfplugin6, minor 9), and the end.
 //!
 //! From the outside in:
 //! - [`plugin`] and [`debug`] are the two ways to run: started by Terraform, or by hand with Terraform told where.
 //! - [`handshake`], [`tls`], [`socket`], [`connections`], [`lifecycle`] bring a connection up and the process down.
 //! - [`routes`] leads a request to the [`provider`] service or to one of the [`companions`] every plugin has.
-//! - [`provider`] answers the 20 RPCs from a [`catalog`] of [`served`] objects; [`codec`] turns schemas, values and
+//! - [`provider`] answers the 22 RPCs from a [`catalog`] of [`served`] objects; [`codec`] turns schemas, values and
 //!   diagnostics into messages of [`wire`].
 
 pub mod catalog;

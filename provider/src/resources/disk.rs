@@ -16,7 +16,7 @@ use tracing::{info, warn};
 
 use super::{
     Created, Failed, PlanRequest, Planning, Resource, Updated, checks,
-    identity::{LONGEST_OBJECT_NAME, ObjectId, disk_name, zonal_labels},
+    identity::{LONGEST_OBJECT_NAME, ObjectId, ObjectIdentity, disk_name, zonal_labels},
     offers,
     timeouts::{self, Timeouts},
     trouble::{ADOPTED, CONTINUED, STILL_THERE, Situation, within},
@@ -86,6 +86,7 @@ pub struct DiskResource;
 #[async_trait]
 impl Resource for DiskResource {
     type Model = Disk;
+    type Identity = ObjectIdentity;
 
     fn type_name(&self) -> &'static str {
         "multizone_disk"

@@ -1,6 +1,7 @@
 //! How objects are called: the IDs that Terraform sees, and the names of a cluster's objects in its cloud.
 
 use multizone_cloud::{ClusterName, Labels, label};
+use multizone_schema::Model;
 
 /// The longest name of a cluster: names of its machines and its objects are built from it.
 pub const LONGEST_CLUSTER_NAME: usize = 32;
@@ -80,6 +81,71 @@ impl ObjectId {
     }
 }
 
+/// What names an object for good, attribute by attribute: another form of its ID.
+///
+/// Terraform 1.12 and later keep it beside the state and take it for an import. All its attributes are required there.
+pub trait Identity: Model {
+    /// Takes an ID apart.
+    fn from_id(id: &str) -> Result<Self, MalformedId>;
+
+    /// Puts the ID together.
+    fn id(&self) -> String;
+}
+
+/// What names a cluster, and its control plane.
+#[derive(Model, Clone, Debug, PartialEq, Eq)]
+pub struct ClusterIdentity {
+    /// The region.
+    #[attribute(required)]
+    pub region: String,
+    /// The cluster's name.
+    #[attribute(required)]
+    pub cluster: String,
+}
+
+impl Identity for ClusterIdentity {
+    fn from_id(id: &str) -> Result<Self, MalformedId> {
+        let ObjectId { region, cluster, .. } = ObjectId::parse_cluster(id)?;
+        Ok(Self {
+            region,
+            cluster: cluster.to_string(),
+        })
+    }
+
+    fn id(&self) -> String {
+        ObjectId::cluster(&self.region, &ClusterName::new(&self.cluster))
+    }
+}
+
+/// What names an object of a cluster.
+#[derive(Model, Clone, Debug, PartialEq, Eq)]
+pub struct ObjectIdentity {
+    /// The region.
+    #[attribute(required)]
+    pub region: String,
+    /// The cluster's name.
+    #[attribute(required)]
+    pub cluster: String,
+    /// The object's name within the cluster.
+    #[attribute(required)]
+    pub name: String,
+}
+
+impl Identity for ObjectIdentity {
+    fn from_id(id: &str) -> Result<Self, MalformedId> {
+        let (ObjectId { region, cluster, .. }, name) = ObjectId::parse_object(id)?;
+        Ok(Self {
+            region,
+            cluster: cluster.to_string(),
+            name,
+        })
+    }
+
+    fn id(&self) -> String {
+        ObjectId::object(&self.region, &ClusterName::new(&self.cluster), &self.name)
+    }
+}
+
 /// Names of a cluster's secrets.  The secret store knows no regions, so the region is in the name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretNames {
@@ -143,6 +209,19 @@ mod tests {
         for wrong in ["", "demo", "a/b/c/d", "/demo", "us-central1/"] {
             assert!(ObjectId::parse_cluster(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn an_identity_is_the_id_in_parts() {
+        let disk = ObjectIdentity::from_id("us-central1/demo/data").unwrap();
+        assert_eq!(
+            (disk.region.as_str(), disk.cluster.as_str(), disk.name.as_str()),
+            ("us-central1", "demo", "data")
+        );
+        assert_eq!(disk.id(), "us-central1/demo/data");
+        let cluster = ClusterIdentity::from_id("us-central1/demo").unwrap();
+        assert_eq!(cluster.id(), "us-central1/demo");
+        assert!(ClusterIdentity::from_id(&disk.id()).is_err());
     }
 
     #[test]

@@ -10,6 +10,8 @@ pub mod control_plane;
 pub mod disk;
 pub mod identity;
 pub mod marks;
+#[cfg(test)]
+pub(crate) mod memory_cloud;
 pub mod node_group;
 pub mod offers;
 pub mod timeouts;
@@ -20,6 +22,8 @@ use multizone_schema::upgrade::Upgrade;
 use multizone_schema::{Diagnostics, Model, Path};
 
 pub use multizone_schema::PlannedOf;
+
+use self::identity::Identity;
 
 use crate::configuration::Configured;
 use crate::stop::Stop;
@@ -34,6 +38,8 @@ use crate::stop::Stop;
 pub trait Resource<P: Send + Sync + 'static = Configured>: Send + Sync + 'static {
     /// What state holds of one object.
     type Model: Model;
+    /// What names an object: its computed attribute `id`, in parts.
+    type Identity: Identity;
 
     /// The type's name in configuration, e.g. `multizone_disk`.
     fn type_name(&self) -> &'static str;
@@ -108,7 +114,8 @@ pub trait Resource<P: Send + Sync + 'static = Configured>: Send + Sync + 'static
         stop: &Stop,
     ) -> Result<Diagnostics, Diagnostics>;
 
-    /// Finds the object that `terraform import` names. Terraform reads it right afterwards.
+    /// Finds the object that `terraform import` names by its ID, or an import block by its identity, of which this is
+    /// the ID. Terraform reads it right afterwards.
     async fn import(&self, provider: &P, id: &str) -> Result<Self::Model, Diagnostics>;
 }
 

@@ -1,4 +1,4 @@
-//! The provider's service: the 20 RPCs of tfplugin6 minor 8.
+//! The provider's service: the 22 RPCs of tfplugin6 minor 9.
 //!
 //! Each RPC runs as an operation of the [`Lifecycle`]: to its end, whatever becomes of the connection, and with a panic
 //! turned into a diagnostic. The answer to a failure never loses state: it carries what was there before.
@@ -7,6 +7,7 @@ mod block;
 mod data_sources;
 mod ephemeral;
 mod functions;
+mod identities;
 mod metadata;
 mod resources;
 #[cfg(test)]
@@ -214,6 +215,7 @@ impl<P: Clone + Send + Sync + 'static> Provider for ProviderService<P> {
     ) -> Result<Response<wire::read_resource::Response>, Status> {
         let request = request.into_inner();
         let (new_state, private) = (request.current_state.clone(), request.private.clone());
+        let new_identity = request.current_identity.clone();
         self.answer(
             "ReadResource",
             &request.type_name.clone(),
@@ -223,6 +225,7 @@ impl<P: Clone + Send + Sync + 'static> Provider for ProviderService<P> {
                 diagnostics,
                 private,
                 deferred: None,
+                new_identity,
             },
         )
         .await
@@ -234,6 +237,7 @@ impl<P: Clone + Send + Sync + 'static> Provider for ProviderService<P> {
     ) -> Result<Response<wire::plan_resource_change::Response>, Status> {
         let request = request.into_inner();
         let (planned_state, planned_private) = (request.prior_state.clone(), request.prior_private.clone());
+        let planned_identity = request.prior_identity.clone();
         self.answer(
             "PlanResourceChange",
             &request.type_name.clone(),
@@ -244,6 +248,7 @@ impl<P: Clone + Send + Sync + 'static> Provider for ProviderService<P> {
                 planned_private,
                 diagnostics,
                 deferred: None,
+                planned_identity,
             },
         )
         .await
@@ -255,6 +260,7 @@ impl<P: Clone + Send + Sync + 'static> Provider for ProviderService<P> {
     ) -> Result<Response<wire::apply_resource_change::Response>, Status> {
         let request = request.into_inner();
         let (new_state, private) = (request.prior_state.clone(), request.planned_private.clone());
+        let new_identity = request.planned_identity.clone();
         self.answer(
             "ApplyResourceChange",
             &request.type_name.clone(),
@@ -263,6 +269,7 @@ impl<P: Clone + Send + Sync + 'static> Provider for ProviderService<P> {
                 new_state,
                 private,
                 diagnostics,
+                new_identity,
             },
         )
         .await
@@ -281,6 +288,30 @@ impl<P: Clone + Send + Sync + 'static> Provider for ProviderService<P> {
                 imported_resources: Vec::new(),
                 diagnostics,
                 deferred: None,
+            },
+        )
+        .await
+    }
+
+    async fn get_resource_identity_schemas(
+        &self,
+        _request: Request<wire::get_resource_identity_schemas::Request>,
+    ) -> Result<Response<wire::get_resource_identity_schemas::Response>, Status> {
+        Ok(Response::new(identities::schemas(&self.shared.catalog)))
+    }
+
+    async fn upgrade_resource_identity(
+        &self,
+        request: Request<wire::upgrade_resource_identity::Request>,
+    ) -> Result<Response<wire::upgrade_resource_identity::Response>, Status> {
+        let request = request.into_inner();
+        self.answer(
+            "UpgradeResourceIdentity",
+            &request.type_name.clone(),
+            move |shared| async move { identities::upgrade(&shared, &request) },
+            |diagnostics| wire::upgrade_resource_identity::Response {
+                upgraded_identity: None,
+                diagnostics,
             },
         )
         .await

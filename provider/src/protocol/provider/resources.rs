@@ -1,4 +1,4 @@
-//! Resources: validate, upgrade, read, plan, apply, import, move.
+//! Resources: validate, upgrade, read, plan, apply, import, move. Each answer says what names the object.
 
 use multizone_schema::{Diagnostic, Diagnostics};
 
@@ -6,9 +6,12 @@ use super::super::catalog::Entry;
 use super::super::codec;
 use super::super::served::{AnyResource, Change};
 use super::super::wire::tfplugin6 as wire;
-use super::{Shared, not_served};
+use super::{Shared, identities, not_served};
 
-fn find<'a, P: Send + Sync>(shared: &'a Shared<P>, name: &str) -> Result<&'a Entry<dyn AnyResource<P>>, Diagnostics> {
+pub(super) fn find<'a, P: Send + Sync>(
+    shared: &'a Shared<P>,
+    name: &str,
+) -> Result<&'a Entry<dyn AnyResource<P>>, Diagnostics> {
     shared
         .catalog
         .resources
@@ -70,6 +73,7 @@ pub(super) async fn read<P: Clone + Send + Sync>(
         diagnostics: Vec::new(),
         private,
         deferred: None,
+        new_identity: identities::of(entry, &state)?.or(request.current_identity),
     })
 }
 
@@ -94,6 +98,7 @@ pub(super) async fn plan<P: Clone + Send + Sync>(
         planned_private: plan.private,
         diagnostics: codec::diagnostics(plan.diagnostics),
         deferred: None,
+        planned_identity: identities::of(entry, &plan.planned)?,
     })
 }
 
@@ -117,6 +122,7 @@ pub(super) async fn apply<P: Clone + Send + Sync>(
         new_state: Some(codec::encode_state(&applied.state, &entry.type_)?),
         private: applied.private,
         diagnostics: codec::diagnostics(applied.diagnostics),
+        new_identity: identities::of(entry, &applied.state)?,
     })
 }
 
@@ -125,14 +131,16 @@ pub(super) async fn import<P: Clone + Send + Sync>(
     request: wire::import_resource_state::Request,
 ) -> Result<wire::import_resource_state::Response, Diagnostics> {
     let entry = find(shared, &request.type_name)?;
+    let id = identities::id_to_import(entry, &request)?;
     let state = entry
         .object
-        .import_object(&entry.schema, shared.configured().as_ref(), &request.id)
+        .import_object(&entry.schema, shared.configured().as_ref(), &id)
         .await?;
     let imported = wire::import_resource_state::ImportedResource {
         state: Some(codec::encode_state(&state, &entry.type_)?),
         type_name: request.type_name,
         private: Vec::new(),
+        identity: identities::of(entry, &state)?,
     };
     Ok(wire::import_resource_state::Response {
         imported_resources: vec![imported],

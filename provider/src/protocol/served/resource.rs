@@ -5,6 +5,7 @@ use multizone_schema::{Diagnostic, Diagnostics, Model, Path, PlannedModel as _, 
 
 use super::{as_planned, check_config, not_configured, write_only};
 use crate::configuration::Configured;
+use crate::resources::identity::Identity as _;
 use crate::resources::{Created, Failed, PlanRequest, Planning, Resource, Updated};
 use crate::stop::Stop;
 
@@ -75,6 +76,15 @@ pub trait AnyResource<P: Send + Sync + 'static = Configured>: Send + Sync {
 
     /// Carries out a change.
     async fn apply_change(&self, schema: &Schema, provider: Option<&P>, change: Change, stop: &Stop) -> Applied;
+
+    /// The schema of what names an object.
+    fn identity_schema(&self) -> Schema;
+
+    /// What names this object, of a state or of a plan. `None` where there is none, or its ID is not known yet.
+    fn identity(&self, object: &Value) -> Option<Value>;
+
+    /// The ID of the object with this identity.
+    fn identity_to_id(&self, identity: &Value) -> Result<String, Diagnostics>;
 
     /// Finds the object that `terraform import` names.
     async fn import_object(&self, schema: &Schema, provider: Option<&P>, id: &str) -> Result<Value, Diagnostics>;
@@ -155,6 +165,19 @@ impl<P: Send + Sync + 'static, R: Resource<P>> AnyResource<P> for R {
             private,
             diagnostics,
         })
+    }
+
+    fn identity_schema(&self) -> Schema {
+        R::Identity::schema()
+    }
+
+    fn identity(&self, object: &Value) -> Option<Value> {
+        let id = object.attribute("id")?.as_str()?;
+        R::Identity::from_id(id).ok().map(|identity| identity.to_value())
+    }
+
+    fn identity_to_id(&self, identity: &Value) -> Result<String, Diagnostics> {
+        R::Identity::from_value(identity).map(|identity| identity.id())
     }
 
     async fn import_object(&self, schema: &Schema, provider: Option<&P>, id: &str) -> Result<Value, Diagnostics> {

@@ -8,6 +8,8 @@
 
 mod objects;
 mod settings;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -19,7 +21,7 @@ pub use settings::{ClusterFacts, ClusterSettings};
 
 use super::{
     Created, Failed, PlanRequest, Planning, Resource, Updated, checks,
-    identity::{API_ADDRESS, ObjectId, SecretNames},
+    identity::{API_ADDRESS, ClusterIdentity, ObjectId, SecretNames},
     offers,
     timeouts::{self, Timeouts},
     trouble::{ADOPTED, CONTINUED, STILL_THERE, Situation, within},
@@ -95,6 +97,7 @@ pub struct ClusterResource;
 #[async_trait]
 impl Resource for ClusterResource {
     type Model = Cluster;
+    type Identity = ClusterIdentity;
 
     fn type_name(&self) -> &'static str {
         "multizone_cluster"
@@ -379,44 +382,4 @@ fn occupied(inventory: &Inventory) -> Vec<String> {
     zones.sort();
     zones.dedup();
     zones
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn config() -> ClusterPlanned {
-        ClusterPlanned {
-            name: "demo".into(),
-            zones: Planned::Known(BTreeMap::new()),
-            pod_cidr: Planned::Null,
-            service_cidr: Planned::Null,
-            network_cidr: Planned::Null,
-            deletion_protection: Planned::Null,
-            timeouts: Planned::Null,
-            id: Planned::Null,
-            region: Planned::Null,
-            endpoint: Planned::Null,
-            address: Planned::Null,
-            ca_certificate: Planned::Null,
-            network: Planned::Null,
-            drift: Planned::Null,
-        }
-    }
-
-    #[test]
-    fn ranges_are_checked_against_the_defaults_too() {
-        assert!(ClusterResource.validate(&config()).is_empty());
-        let overlapping = ClusterPlanned {
-            pod_cidr: "10.96.0.0/16".into(),
-            ..config()
-        };
-        let said = ClusterResource.validate(&overlapping).to_string();
-        assert!(said.contains("service_cidr = 10.96.0.0/12"), "{said}");
-        let network = ClusterPlanned {
-            network_cidr: "10.244.128.0/20".into(),
-            ..config()
-        };
-        assert!(ClusterResource.validate(&network).has_errors());
-    }
 }

@@ -21,7 +21,7 @@ use multizone_schema::{Diagnostic, Diagnostics, Model, Nested, Path, Planned, Pl
 
 use super::{
     Created, Failed, PlanRequest, Planning, Resource, Updated, checks,
-    identity::ObjectId,
+    identity::{ClusterIdentity, ObjectId},
     offers::{self, Purpose},
     timeouts::{self, Timeouts},
     trouble::{ADOPTED, CONTINUED, STILL_THERE, Situation},
@@ -121,6 +121,7 @@ pub struct ControlPlaneResource;
 #[async_trait]
 impl Resource for ControlPlaneResource {
     type Model = ControlPlane;
+    type Identity = ClusterIdentity;
 
     fn type_name(&self) -> &'static str {
         "multizone_control_plane"

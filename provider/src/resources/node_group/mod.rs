@@ -19,7 +19,7 @@ use multizone_schema::{Diagnostic, Diagnostics, Model, Nested, Path, Planned, Pl
 use super::{
     Created, Failed, PlanRequest, Planning, Resource, Updated, checks,
     control_plane::timing,
-    identity::{LONGEST_OBJECT_NAME, ObjectId},
+    identity::{LONGEST_OBJECT_NAME, ObjectId, ObjectIdentity},
     offers::{self, Purpose},
     timeouts::{self, Timeouts},
     trouble::{ADOPTED, CONTINUED, STILL_THERE, Situation},
@@ -139,6 +139,7 @@ pub struct NodeGroupResource;
 #[async_trait]
 impl Resource for NodeGroupResource {
     type Model = NodeGroup;
+    type Identity = ObjectIdentity;
 
     fn type_name(&self) -> &'static str {
         "multizone_node_group"

@@ -62,7 +62,7 @@ impl Served {
             planned_state: sent(&planned),
             config: sent(&config),
             planned_private: b"planned".to_vec(),
-            provider_meta: None,
+            ..Default::default()
         };
         let response = self
             .service

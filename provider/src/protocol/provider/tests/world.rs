@@ -14,6 +14,7 @@ use crate::data_sources::DataSource;
 use crate::ephemeral::{EphemeralResource, Opened, Renewed};
 use crate::functions::{Function, FunctionDefinition, FunctionError, Parameter};
 use crate::protocol::catalog::{AnyProvider, Catalog};
+use crate::resources::identity::{Identity, MalformedId};
 use crate::resources::{Created, Failed, PlanRequest, Planning, Resource, Updated};
 use crate::stop::Stop;
 
@@ -58,6 +59,25 @@ pub(super) struct Thing {
     pub(super) revision: i64,
 }
 
+/// What names a thing.
+#[derive(Model, Clone, Debug, PartialEq)]
+pub(super) struct ThingIdentity {
+    /// Name.
+    #[attribute(required)]
+    pub(super) name: String,
+}
+
+impl Identity for ThingIdentity {
+    fn from_id(id: &str) -> Result<Self, MalformedId> {
+        let name = id.trim_start_matches("id-").to_owned();
+        Ok(Self { name })
+    }
+
+    fn id(&self) -> String {
+        format!("id-{}", self.name)
+    }
+}
+
 /// The resource `test_thing`.
 struct Things;
 
@@ -77,6 +97,7 @@ fn rename(mut state: Json) -> Result<Json, UpgradeError> {
 #[async_trait]
 impl Resource<World> for Things {
     type Model = Thing;
+    type Identity = ThingIdentity;
 
     fn type_name(&self) -> &'static str {
         "test_thing"
