@@ -71,25 +71,19 @@ pub(super) fn table(status: &Value) -> String {
             let _ = writeln!(out, "  warning: {}: {warning}", text(machine, "name"));
         }
     }
-    let disks = list(status, "disks").iter().map(|it| {
-        let size = it.get("size_gb").and_then(Value::as_u64).unwrap_or(0);
-        let size = format!("{size} GB");
-        let name = |name: &str| text(it, name).to_owned();
-        vec![
-            name("zone"),
-            name("name"),
-            size,
-            name("type"),
-            name("status"),
-            or_dash(text(it, "machine")),
-        ]
-    });
+    let (boot_disks, disks): (Vec<&Value>, Vec<&Value>) = list(status, "disks")
+        .iter()
+        .partition(|it| it.get("boot").and_then(Value::as_bool) == Some(true));
+    let disks: Vec<Vec<String>> = disks.into_iter().map(disk).collect();
     section(
         &mut out,
         "disks",
         &["ZONE", "NAME", "SIZE", "TYPE", "STATE", "MACHINE"],
-        &disks.collect::<Vec<_>>(),
+        &disks,
     );
+    if !boot_disks.is_empty() {
+        let _ = writeln!(out, "\nboot disks: {}, one in each machine", boot_disks.len());
+    }
     let addresses = list(status, "addresses").iter().map(|it| {
         vec![
             text(it, "name").to_owned(),
@@ -137,6 +131,19 @@ pub(super) fn table(status: &Value) -> String {
     out
 }
 
+fn disk(it: &Value) -> Vec<String> {
+    let name = |name: &str| text(it, name).to_owned();
+    let size = it.get("size_gb").and_then(Value::as_u64).unwrap_or(0);
+    vec![
+        name("zone"),
+        name("name"),
+        format!("{size} GB"),
+        name("type"),
+        name("status"),
+        or_dash(text(it, "machine")),
+    ]
+}
+
 fn section(out: &mut String, title: &str, heading: &[&str], rows: &[Vec<String>]) {
     if !rows.is_empty() {
         let _ = write!(out, "\n{title}\n{}", columns(heading, rows));
@@ -150,7 +157,9 @@ fn machines(status: &Value) -> Vec<Vec<String>> {
         .map(|it| text(it, "name"))
         .collect();
     let row = |it: &Value| {
+        // What a kubelet in a zone that is out last said means nothing now.
         let node = match it.get("node_ready").and_then(Value::as_bool) {
+            Some(_) if out.contains(&text(it, "zone")) => "Unreachable",
             Some(true) => "Ready",
             Some(false) => "NotReady",
             None => "-",
@@ -200,7 +209,7 @@ mod tests {
         });
         let shown = table(&status);
         assert!(shown.contains("RUNNING (zone out)"), "{shown}");
-        assert!(shown.contains("NotReady"), "{shown}");
+        assert!(shown.contains("Unreachable"), "{shown}");
         assert!(!shown.contains("nothing here"), "{shown}");
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Answer, Call, Face};
 use crate::core::networks::DEFAULT_NETWORK;
+use crate::core::records::{Disk, Instance};
 use crate::core::settings::split;
 use crate::core::{Core, Refusal};
 use crate::region::Region;
@@ -141,6 +142,7 @@ fn status(face: &Face) -> Value {
             "disks": core.state().disks().values().map(|it| json!({
                 "zone": it.zone, "name": it.identity.name, "size_gb": it.size_gb, "type": it.disk_type,
                 "status": it.status, "labels": it.labels, "machine": it.user,
+                "boot": is_boot_disk(core, it),
             })).collect::<Vec<_>>(),
             "snapshots": core.state().snapshots().keys().collect::<Vec<_>>(),
             "addresses": core.state().addresses().values().map(|it| json!({
@@ -160,8 +162,16 @@ fn status(face: &Face) -> Value {
     })
 }
 
+fn is_boot_disk(core: &Core, disk: &Disk) -> bool {
+    let machine = disk.user.as_ref().and_then(|key| core.state().instances().get(key));
+    let boot = machine
+        .and_then(Instance::boot_disk)
+        .and_then(|boot| core.state().disks().get(&boot.disk));
+    boot.is_some_and(|boot| boot.identity.id == disk.identity.id)
+}
+
 fn machines(core: &Core, reports: &std::collections::BTreeMap<String, crate::region::Report>) -> Vec<Value> {
-    let machine = |(key, it): (&String, &crate::core::records::Instance)| {
+    let machine = |(key, it): (&String, &Instance)| {
         let report = reports.get(key);
         json!({
             "zone": split(key).0,
@@ -175,7 +185,7 @@ fn machines(core: &Core, reports: &std::collections::BTreeMap<String, crate::reg
             "kubernetes_version": report.and_then(|it| it.kubernetes_version.clone()),
             "node_ready": report.and_then(|it| it.node_ready),
             "warnings": report.map(|it| it.warnings.clone()).unwrap_or_default(),
-            "boot_disk": it.boot_disk().and_then(|disk| core.state().disks().get(&disk.disk)).map(crate::core::records::Disk::directory),
+            "boot_disk": it.boot_disk().and_then(|disk| core.state().disks().get(&disk.disk)).map(Disk::directory),
         })
     };
     core.state().instances().iter().map(machine).collect()
