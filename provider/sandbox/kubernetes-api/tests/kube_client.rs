@@ -226,6 +226,10 @@ async fn of_many_evictions_at_once_only_as_many_pass_as_the_budget_allows() {
         ..DeleteParams::default()
     };
     sets.delete("p", &options).await.unwrap();
+    eventually("the set to go", async || {
+        sets.get_opt("p").await.unwrap().is_none().then_some(())
+    })
+    .await;
     let pods: Api<Pod> = Api::namespaced(client, "default");
     let names: Vec<String> = pods
         .list(&ListParams::default())

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::Controller;
 use super::placement::{daemon_tolerations, is_active, is_ready, suits_labels, untolerated};
-use super::template::{budget, hash, is_owned_by, pod_of};
+use super::template::{budget, hash, is_owned_by, is_wanted, pod_of};
 use crate::object::ObjectExt as _;
 use crate::objects::{Api, DeleteOptions, Part};
 use crate::status::ApiError;
@@ -58,6 +58,9 @@ async fn settle(api: &Api, set: &Value) -> Result<(), ApiError> {
         .into_iter()
         .filter(|pod| is_owned_by(pod, set))
         .collect();
+    if !is_wanted(api, "daemonsets.apps", set) {
+        return Ok(());
+    }
     let (mut desired, mut current, mut missing) = (0, 0, Vec::new());
     for node in &nodes {
         let wanted = suits_labels(&spec, node) && untolerated(&spec, node).is_none() && !node.is_deleting();

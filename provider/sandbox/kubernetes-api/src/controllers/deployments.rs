@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::Controller;
-use super::template::{budget, hash, is_owned_by};
+use super::template::{budget, hash, is_owned_by, is_wanted};
 use crate::object::{ObjectExt as _, controller_reference};
 use crate::objects::{Api, DeleteOptions, Part, set_condition};
 use crate::status::ApiError;
@@ -49,6 +49,9 @@ impl Controller for Deployments {
 async fn settle(api: &Api, deployment: &Value) -> Result<(), ApiError> {
     let mut sets: Vec<Arc<Value>> = api.store.list(SETS, Some(deployment.namespace())).0;
     sets.retain(|set| is_owned_by(set, deployment));
+    if !is_wanted(api, "deployments.apps", deployment) {
+        return Ok(());
+    }
     let template = hash(&deployment["spec"]["template"]);
     let is_current = |set: &Value| set.labels().get(HASH) == Some(&template.as_str());
     if !deployment.flag("/spec/paused") {

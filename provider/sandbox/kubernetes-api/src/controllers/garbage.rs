@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::Controller;
 use crate::object::ObjectExt as _;
-use crate::objects::{Api, DeleteOptions, FOREGROUND, Part};
+use crate::objects::{Api, DeleteOptions, FOREGROUND, ORPHAN, Part};
 use crate::status::ApiError;
 use crate::store::{Event, EventKind};
 
@@ -29,11 +29,17 @@ impl Controller for Garbage {
     }
 
     async fn reconcile(&mut self, api: &Api) -> Result<Option<Duration>, ApiError> {
+        for (key, object) in api.store.everything() {
+            if waits_for(&object, ORPHAN) {
+                api.orphan_dependents(&object).await?;
+                release(api, &key.resource, &object, ORPHAN).await?;
+            }
+        }
         let everything = api.store.everything();
         let uids: HashSet<&str> = everything.iter().map(|(_, object)| object.uid()).collect();
         let leaving: HashSet<&str> = everything
             .iter()
-            .filter(|(_, object)| waits_for_dependents(object))
+            .filter(|(_, object)| waits_for(object, FOREGROUND))
             .map(|(_, object)| object.uid())
             .collect();
         let mut still_blocked: HashSet<&str> = HashSet::new();
@@ -51,25 +57,25 @@ impl Controller for Garbage {
             }
         }
         for (key, object) in &everything {
-            if waits_for_dependents(object) && !still_blocked.contains(object.uid()) {
-                release(api, &key.resource, object).await?;
+            if waits_for(object, FOREGROUND) && !still_blocked.contains(object.uid()) {
+                release(api, &key.resource, object, FOREGROUND).await?;
             }
         }
         Ok(None)
     }
 }
 
-fn waits_for_dependents(object: &Value) -> bool {
-    object.is_deleting() && object.items("/metadata/finalizers").iter().any(|one| one == FOREGROUND)
+fn waits_for(object: &Value, finalizer: &str) -> bool {
+    object.is_deleting() && object.items("/metadata/finalizers").iter().any(|one| one == finalizer)
 }
 
-async fn release(api: &Api, id: &str, object: &Value) -> Result<(), ApiError> {
+async fn release(api: &Api, id: &str, object: &Value, finalizer: &str) -> Result<(), ApiError> {
     let released = api
         .adjust(id, object.namespace(), object.name(), Part::Object, |object| {
             let rest: Vec<Value> = object
                 .items("/metadata/finalizers")
                 .iter()
-                .filter(|one| *one != FOREGROUND)
+                .filter(|one| *one != finalizer)
                 .cloned()
                 .collect();
             object.put(&["metadata", "finalizers"], json!(rest));

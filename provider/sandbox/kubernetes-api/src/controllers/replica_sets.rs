@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::Controller;
 use super::placement::{is_active, is_ready};
-use super::template::{is_owned_by, pod_of};
+use super::template::{is_owned_by, is_wanted, pod_of};
 use crate::object::ObjectExt as _;
 use crate::objects::{Api, DeleteOptions, Part};
 use crate::status::ApiError;
@@ -48,6 +48,9 @@ impl Controller for ReplicaSets {
 async fn settle(api: &Api, set: &Value) -> Result<(), ApiError> {
     let mut pods: Vec<Arc<Value>> = api.store.list("pods", Some(set.namespace())).0;
     pods.retain(|pod| is_owned_by(pod, set) && !pod.is_deleting() && is_active(pod));
+    if !is_wanted(api, "replicasets.apps", set) {
+        return Ok(());
+    }
     let wanted = usize::try_from(set.number("/spec/replicas").unwrap_or(1)).unwrap_or(0);
     let ready = pods.iter().filter(|pod| is_ready(pod)).count();
     let counts = json!({

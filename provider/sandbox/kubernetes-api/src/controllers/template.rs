@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::object::{ObjectExt as _, controller_reference};
+use crate::objects::Api;
 
 /// Ten letters that change with the template.
 pub(super) fn hash(template: &Value) -> String {
@@ -47,6 +48,13 @@ pub(super) fn is_owned_by(object: &Value, owner: &Value) -> bool {
     object
         .controller()
         .is_some_and(|reference| reference.text("/uid") == owner.uid())
+}
+
+/// Whether the owner is still there and wanted.  To be asked after its objects were listed: an owner that is
+/// being deleted has its objects set free or removed, which must not look like a lack of them.
+pub(super) fn is_wanted(api: &Api, id: &str, owner: &Value) -> bool {
+    let found = api.store.get(id, owner.namespace(), owner.name());
+    found.is_some_and(|found| found.uid() == owner.uid() && !found.is_deleting())
 }
 
 /// A pod of an `apps/v1` owner, from a template.

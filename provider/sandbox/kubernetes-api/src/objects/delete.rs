@@ -69,9 +69,6 @@ impl Api {
             let key = Key::new(&resource.id(), namespace, name);
             let gone = is_finished(resource, &new);
             let outcome = if gone {
-                if options.propagation == Propagation::Orphan {
-                    self.orphan_dependents(&old).await?;
-                }
                 self.store.delete(key, old.revision()).await
             } else if new == *old {
                 return Ok(Deleted::Pending(old));
@@ -88,7 +85,7 @@ impl Api {
     }
 
     /// Takes the owner out of everything it owns, so that it all stays.
-    async fn orphan_dependents(&self, owner: &Value) -> Result<(), ApiError> {
+    pub(crate) async fn orphan_dependents(&self, owner: &Value) -> Result<(), ApiError> {
         let uid = owner.uid().to_owned();
         for (key, object) in self.store.everything() {
             if !object
@@ -160,9 +157,14 @@ fn mark(resource: &Resource, old: &Value, options: &DeleteOptions) -> Value {
     if resource.is_core("namespaces") {
         new.put(&["status", "phase"], json!("Terminating"));
     }
-    if options.propagation == Propagation::Foreground && !old.is_deleting() {
+    let waits_for = match options.propagation {
+        Propagation::Background => None,
+        Propagation::Foreground => Some(FOREGROUND),
+        Propagation::Orphan => Some(ORPHAN),
+    };
+    if let Some(finalizer) = waits_for.filter(|_| !old.is_deleting()) {
         let mut finalizers = old.items("/metadata/finalizers").to_vec();
-        finalizers.push(json!(FOREGROUND));
+        finalizers.push(json!(finalizer));
         new.put(&["metadata", "finalizers"], Value::Array(finalizers));
     }
     new
@@ -170,6 +172,9 @@ fn mark(resource: &Resource, old: &Value, options: &DeleteOptions) -> Value {
 
 /// The finalizer that stands for "after everything it owns is gone".
 pub(crate) const FOREGROUND: &str = "foregroundDeletion";
+
+/// The finalizer that stands for "after everything it owns is set free".
+pub(crate) const ORPHAN: &str = "orphan";
 
 /// Seconds that a pod's kubelet has; none when no kubelet runs it.
 fn pod_grace(pod: &Value, options: &DeleteOptions) -> i64 {

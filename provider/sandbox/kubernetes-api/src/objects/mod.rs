@@ -20,7 +20,7 @@ use crate::selectors::Selector;
 use crate::status::ApiError;
 use crate::store::{Store, StoreError};
 
-pub(crate) use delete::{DeleteOptions, Deleted, FOREGROUND, Propagation};
+pub(crate) use delete::{DeleteOptions, Deleted, FOREGROUND, ORPHAN, Propagation};
 pub(crate) use pods::{covers, set_condition};
 pub(crate) use scale::{of_scale, to_scale};
 pub(crate) use update::Part;
