@@ -49,6 +49,7 @@ impl Recording {
         let file = workspace.path().join("exchanges.jsonl");
         let upstream = workspace.status()["endpoint"].as_str().unwrap().to_owned();
         let mut proxy = Command::new(&python)
+            .arg("-B")
             .arg(wire_truth().join("record.py"))
             .arg(upstream)
             .arg(&file)
@@ -71,10 +72,25 @@ impl Recording {
         }
     }
 
+    /// A call of the test's own, which is recorded like the others; `null` is no body.
+    fn call(&self, verb: &str, path: &str, body: &Value) -> Value {
+        let run = Run::of(Command::new(&self.python).args([
+            "-B",
+            "-c",
+            CALL,
+            verb,
+            &format!("{}{path}", self.endpoint),
+            &body.to_string(),
+        ]))
+        .succeeded();
+        serde_json::from_str(&run.stdout).unwrap()
+    }
+
     /// Validates what was recorded: every exchange is right, and there are at least this many.
     fn validate(&self, at_least: usize) {
         let run = Run::of(
             Command::new(&self.python)
+                .arg("-B")
                 .arg(wire_truth().join("validate.py"))
                 .args(["--at-least", &at_least.to_string()])
                 .arg(&self.file),
@@ -86,6 +102,14 @@ impl Recording {
         fs::write(reports.join(format!("{}.txt", self.name)), run.stdout).unwrap();
     }
 }
+
+const CALL: &str = "
+import sys, urllib.request
+verb, url, body = sys.argv[1:]
+data = None if body == 'null' else body.encode()
+request = urllib.request.Request(url, data, {'Content-Type': 'application/json'}, method=verb)
+print(urllib.request.urlopen(request).read().decode())
+";
 
 impl Drop for Recording {
     fn drop(&mut self) {
@@ -260,6 +284,7 @@ fn use_machines(gcloud: &Gcloud<'_>) {
         "compute instances list --filter=labels.role=web --limit=1",
         "compute instances get-serial-port-output web",
         "compute instances attach-disk web --disk=data --device-name=data",
+        "compute instances set-disk-auto-delete web --device-name=data --auto-delete",
         "compute instances detach-disk web --disk=data",
         "compute instances add-labels web --labels=t=1",
         "compute instances remove-labels web --labels=role",
@@ -354,6 +379,49 @@ fn use_secrets(gcloud: &Gcloud<'_>) {
     ]);
 }
 
+/// What somebody may do behind Terraform's back, and what the next apply must mend.
+fn meddle(recording: &Recording, workspace: &Workspace) {
+    let project = "/compute/v1/projects/sandbox";
+    let rules = recording.call("GET", &format!("{project}/global/firewalls"), &Value::Null);
+    let mut rule = rules["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|it| !it["network"].as_str().unwrap().ends_with("/default"))
+        .unwrap()
+        .clone();
+    rule["allowed"] = serde_json::json!([{ "IPProtocol": "tcp", "ports": ["1"] }]);
+    let rule: serde_json::Map<_, _> = [
+        "name",
+        "network",
+        "allowed",
+        "targetTags",
+        "sourceRanges",
+        "sourceTags",
+        "description",
+    ]
+    .iter()
+    .filter_map(|field| rule.get(*field).map(|value| ((*field).to_owned(), value.clone())))
+    .collect();
+    let name = rule["name"].as_str().unwrap().to_owned();
+    recording.call("PUT", &format!("{project}/global/firewalls/{name}"), &rule.into());
+    let machines = workspace.status()["machines"].as_array().unwrap().clone();
+    let worker = machines
+        .iter()
+        .find(|it| it["zone"] == "us-central1-b")
+        .map(|it| it["name"].as_str().unwrap().to_owned())
+        .unwrap();
+    let path = format!("{project}/zones/us-central1-b/instances/{worker}");
+    let machine = recording.call("GET", &path, &Value::Null);
+    let device = machine["disks"][0]["deviceName"].as_str().unwrap();
+    recording.call(
+        "POST",
+        &format!("{path}/setDiskAutoDelete?deviceName={device}&autoDelete=false"),
+        &Value::Null,
+    );
+    let _ = workspace.sandbox(&["halt", &worker]).succeeded();
+}
+
 #[test]
 fn what_the_provider_and_the_sandbox_say_fits_googles_description() {
     let Some(python) = python() else { return };
@@ -397,6 +465,9 @@ fn what_the_provider_and_the_sandbox_say_fits_googles_description() {
     workspace.write("override.tf", &before);
     let _ = workspace.apply(&[a, nodes]);
     let _ = workspace.apply(&[ab, nodes]);
+    meddle(&recording, &workspace);
+    let _ = workspace.apply(&[ab, nodes]);
+    workspace.assert_empty_plan(&[ab, nodes]);
     // Moves the disk through a snapshot, grows it, relabels nodes in place, then replaces them.
     workspace.write("override.tf", &settings("us-central1-b", 5, web, "n1-standard-2"));
     let _ = workspace.apply(&[ab, nodes]);
