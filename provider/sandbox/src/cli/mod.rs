@@ -183,7 +183,6 @@ pub fn run(command: Command) -> ExitCode {
             let _ = writeln!(std::io::stderr(), "Error: {error}");
             match error {
                 CliError::Run(RunError::RunningAlready(_)) => ExitCode::from(process::EXIT_RUNNING_ALREADY),
-                // The reader of a pipe went away: that is no failure worth a word.
                 _ => ExitCode::FAILURE,
             }
         }

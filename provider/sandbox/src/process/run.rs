@@ -13,11 +13,15 @@ use multizone_sandbox_data_plane::{Network, Pace};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// ID and number of the region's one project.
 const PROJECT: (&str, u64) = ("sandbox", 100_000_000_001);
 /// How long an earlier process of the region may take to let go of its addresses.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long calls may take that are under way when the region is asked to stop.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
 /// What to run.
 #[derive(Debug, Clone)]
@@ -125,15 +129,17 @@ pub async fn run(wanted: RunSettings) -> Result<(), RunError> {
         region: Arc::clone(&region),
         control: Arc::clone(&control),
     });
-    let server = tokio::spawn(async move { axum::serve(listener, face).await });
+    let ended = CancellationToken::new();
+    let server = axum::serve(listener, face).with_graceful_shutdown(ended.clone().cancelled_owned());
+    let server = tokio::spawn(server.into_future());
     tokio::select! {
         () = control.stop.asked() => {}
         () = signal() => {}
     }
-    // Whoever asked gets the answer before the server goes.
-    tokio::time::sleep(Duration::from_millis(50)).await;
     Description::remove(&place);
-    server.abort();
+    ended.cancel();
+    // Whoever asks now gets an answer; whoever waits for something gets none.
+    let _ = tokio::time::timeout(LAST_ANSWERS, server).await;
     time.abort();
     if let Some(machines) = region.machines() {
         machines.stop().await;
