@@ -3,6 +3,7 @@
 //!
 //! A recording proxy stands between client and region; `wire-truth/validate.py` judges what went through it.  The
 //! packages come from `scripts/python-environment.sh`; what was validated is also written to `.work/wire-truth/`.
+#![allow(clippy::unwrap_used)]
 
 use std::{
     fs,
