@@ -12,7 +12,7 @@ use rustls::ServerConfig;
 use rustls::server::WebPkiClientVerifier;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -153,7 +153,7 @@ impl ApiServer {
     }
 
     /// Serves one accepted connection, TLS handshake included, until either side closes it.
-    pub fn serve(&self, stream: TcpStream, peer: SocketAddr) {
+    pub fn serve(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: SocketAddr) {
         if self.stopping.is_cancelled() {
             return;
         }
@@ -189,9 +189,8 @@ async fn connection(
     face: Face,
     acceptor: TlsAcceptor,
     stopping: CancellationToken,
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    stream.set_nodelay(true)?;
     let tls = tokio::select! {
         tls = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)) => tls??,
         () = stopping.cancelled() => return Ok(()),

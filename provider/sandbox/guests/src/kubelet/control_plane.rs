@@ -4,15 +4,11 @@
 //! controllers run inside the API server.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use multizone_sandbox_data_plane::Stream;
 use multizone_sandbox_kubernetes_api::{ApiServer, ApiServerConfig};
 use serde_json::Value;
-use tokio::net::{TcpListener, TcpStream};
 
 use super::static_pods::MANIFESTS;
 use crate::machine::Machine;
@@ -80,10 +76,7 @@ async fn serve(machine: &Machine) -> Result<(), String> {
         tokio::select! {
             () = machine.power.cancelled() => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => match bridge(stream).await {
-                    Ok(stream) => server.serve(stream, peer),
-                    Err(error) => tracing::warn!(machine = machine.spec.name, %error, "a connection is dropped"),
-                },
+                Ok((stream, peer)) => server.serve(stream, peer),
                 Err(error) => {
                     tracing::warn!(machine = machine.spec.name, %error, "the API server cannot accept");
                     break;
@@ -94,22 +87,6 @@ async fn serve(machine: &Machine) -> Result<(), String> {
     drop(listener);
     server.stop().await;
     Ok(())
-}
-
-/// The API server takes TCP streams; the network's can be aborted from outside and are none.
-async fn bridge(mut outside: Stream) -> io::Result<TcpStream> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-    let mut inside = TcpStream::connect(listener.local_addr()?).await?;
-    let (accepted, peer) = listener.accept().await?;
-    if peer != inside.local_addr()? {
-        return Err(io::Error::new(
-            io::ErrorKind::ConnectionAborted,
-            "another process connected in between",
-        ));
-    }
-    inside.set_nodelay(true)?;
-    tokio::spawn(async move { tokio::io::copy_bidirectional(&mut outside, &mut inside).await });
-    Ok(accepted)
 }
 
 fn configuration(machine: &Machine) -> Result<(ApiServerConfig, u16), String> {
