@@ -343,7 +343,7 @@ pub(super) async fn delete(
 ) -> Result<(), Diagnostics> {
     let cloud = provider.cloud();
     let failed = |error| situation.cloud(&error);
-    let inventory = provider.inventory(cluster).await.map_err(failed)?;
+    let inventory = clear_unfinished(provider, cluster, situation).await?;
     if !inventory.machines.is_empty() || !inventory.disks.is_empty() {
         return Err(situation.error(
             &format!("Cluster {cluster} still has {}.", listed(&inventory)),
@@ -385,6 +385,32 @@ pub(super) async fn delete(
     }
     provider.forget(cluster).await;
     Ok(())
+}
+
+/// Deletes machines that a create has left which never finished: no state knows them, and without a control plane they
+/// are of no use.  Disks are left to the gate: they may hold data.
+async fn clear_unfinished(
+    provider: &Configured,
+    cluster: &ClusterName,
+    situation: &Situation<'_>,
+) -> Result<Inventory, Diagnostics> {
+    let failed = |error| situation.cloud(&error);
+    let inventory = provider.inventory(cluster).await.map_err(failed)?;
+    let (unfinished, others): (Vec<_>, Vec<_>) = inventory.machines.iter().partition(|machine| machine.creating());
+    if unfinished.is_empty() || !others.is_empty() {
+        return Ok(inventory);
+    }
+    let mut unfinished = unfinished;
+    unfinished.sort_by_key(|machine| std::cmp::Reverse(machine.role()));
+    for machine in unfinished {
+        info!(cluster = %cluster, machine = %machine.name, "delete a machine that an unfinished create has left");
+        provider
+            .cloud()
+            .delete_machine(&machine.zone, &machine.name)
+            .await
+            .map_err(failed)?;
+    }
+    provider.inventory(cluster).await.map_err(failed)
 }
 
 /// What there is, for a message.

@@ -25,6 +25,7 @@ use crate::{
     configuration::Configured,
     resources::{
         cluster::ClusterFacts,
+        settled,
         trouble::{Situation, within},
     },
     stop::Stop,
@@ -197,9 +198,7 @@ impl<'a> Executor<'a> {
     }
 
     async fn observe(&self) -> Result<(Observed, BTreeMap<String, MasterNode>), Diagnostics> {
-        let inventory = self
-            .provider
-            .inventory(&self.wanted.cluster)
+        let inventory = settled::inventory(self.provider, &self.wanted.cluster, self.deadline, facts::is_master)
             .await
             .map_err(|error| self.situation.cloud(&error))?;
         let mut observed = Observed {

@@ -13,7 +13,7 @@ use tracing::warn;
 use super::{ControlPlane, MasterNode, Replica, blank, executor::Reached, machine::SPECIFICATION};
 use crate::{
     configuration::Configured,
-    resources::{cluster::ClusterFacts, identity::ObjectId, marks, trouble::Situation},
+    resources::{cluster::ClusterFacts, identity::ObjectId, marks, settled, trouble::Situation},
     stop::Stop,
 };
 
@@ -41,10 +41,11 @@ pub(super) fn decode(private: &[u8]) -> Option<Observed> {
 
 /// The master's machine among what exists: by its labels, compared whole.
 pub(super) fn master(inventory: &Inventory) -> Option<&CloudMachine> {
-    inventory
-        .machines
-        .iter()
-        .find(|machine| machine.role() == Some(Role::Master))
+    inventory.machines.iter().find(|machine| is_master(machine))
+}
+
+pub(super) fn is_master(machine: &CloudMachine) -> bool {
+    machine.role() == Some(Role::Master)
 }
 
 pub(super) fn power(machine: &CloudMachine) -> Power {
@@ -99,8 +100,7 @@ pub(super) async fn refresh(
         doing: &doing,
         left: "Nothing was changed.",
     };
-    let inventory = provider
-        .known_inventory(&cluster)
+    let inventory = settled::known_inventory(provider, &cluster, is_master)
         .await
         .map_err(|error| situation.cloud(&error))?;
     let Some(machine) = master(&inventory) else {

@@ -27,7 +27,7 @@ use crate::{
         cluster::ClusterFacts,
         control_plane::SPECIFICATION,
         identity::{API_ADDRESS, ObjectId, SecretNames},
-        marks,
+        marks, settled,
         trouble::Situation,
     },
 };
@@ -62,9 +62,12 @@ pub(super) fn decode(private: &[u8]) -> Option<Observed> {
 
 /// The group's machines: by their labels, compared whole (domain-rules.md, kube-up's mistake 4).
 pub(super) fn machines<'i>(inventory: &'i Inventory, group: &'i str) -> impl Iterator<Item = &'i CloudMachine> {
-    inventory.machines.iter().filter(move |machine| {
-        machine.role() == Some(Role::Worker) && machine.labels.get(label::NODE_GROUP).is_some_and(|of| of == group)
-    })
+    inventory.machines.iter().filter(move |machine| is_of(machine, group))
+}
+
+/// Whether a machine is one of the group's.
+pub(super) fn is_of(machine: &CloudMachine, group: &str) -> bool {
+    machine.role() == Some(Role::Worker) && machine.labels.get(label::NODE_GROUP).is_some_and(|of| of == group)
 }
 
 /// A connection as the node groups' user, if the cluster has got that far.
@@ -94,29 +97,51 @@ pub(super) async fn connect(
 pub(super) enum Kubernetes {
     /// It answers: its version, if that is known, and its nodes.
     Serving(Option<multizone_planner::Version>, Vec<NodeFacts>),
-    /// It does not, and this is why.
-    Silent(String),
+    /// It does not.
+    Silent {
+        /// Why.
+        reason: String,
+        /// Whether every master is halted, so that waiting does not help.
+        halted: bool,
+    },
     /// No master exists.
     Gone,
 }
 
-/// Asks the Kubernetes API through this connection.
-pub(super) async fn look(inventory: &Inventory, connection: &Result<ClusterConnection, String>) -> Kubernetes {
-    if !inventory
+/// The first master's name, and whether all of them are halted; `None` when there is none.
+fn masters(inventory: &Inventory) -> Option<(String, bool)> {
+    let masters: Vec<&CloudMachine> = inventory
         .machines
         .iter()
-        .any(|machine| machine.role() == Some(Role::Master))
-    {
+        .filter(|machine| machine.role() == Some(Role::Master))
+        .collect();
+    let first = masters.first()?.name.clone();
+    Some((
+        first,
+        masters.iter().all(|machine| machine.state == MachineState::Halted),
+    ))
+}
+
+/// Asks the Kubernetes API through this connection.
+pub(super) async fn look(inventory: &Inventory, connection: &Result<ClusterConnection, String>) -> Kubernetes {
+    let Some((first, halted)) = masters(inventory) else {
         return Kubernetes::Gone;
+    };
+    if halted {
+        return Kubernetes::Silent {
+            reason: format!("master {first} is halted"),
+            halted,
+        };
     }
+    let silent = |reason: String| Kubernetes::Silent { reason, halted: false };
     let connection = match connection {
         Ok(connection) => connection,
-        Err(reason) => return Kubernetes::Silent(reason.clone()),
+        Err(reason) => return silent(reason.clone()),
     };
     let nodes = match timeout(PATIENCE, connection.nodes()).await {
         Ok(Ok(nodes)) => nodes,
-        Ok(Err(error)) => return Kubernetes::Silent(error.to_string()),
-        Err(_) => return Kubernetes::Silent(format!("no answer within {} s", PATIENCE.as_secs())),
+        Ok(Err(error)) => return silent(error.to_string()),
+        Err(_) => return silent(format!("no answer within {} s", PATIENCE.as_secs())),
     };
     let version = timeout(PATIENCE, connection.version())
         .await
@@ -173,7 +198,7 @@ pub(super) fn observe(
                 }
             }
         }
-        Kubernetes::Silent(_) | Kubernetes::Gone => {
+        Kubernetes::Silent { .. } | Kubernetes::Gone => {
             observed.api = if matches!(kubernetes, Kubernetes::Gone) {
                 Api::Gone
             } else {
@@ -251,8 +276,8 @@ pub(super) async fn refresh(
             "Correct the state, or import the node group again.",
         )
     })?;
-    let inventory = provider
-        .known_inventory(&id.cluster)
+    let group = state.name.clone();
+    let inventory = settled::known_inventory(provider, &id.cluster, |machine| is_of(machine, &group))
         .await
         .map_err(|error| situation.cloud(&error))?;
     if inventory.is_empty() {
@@ -263,7 +288,7 @@ pub(super) async fn refresh(
         .await
         .map(|(connection, _)| connection);
     let kubernetes = look(&inventory, &connection).await;
-    if let Kubernetes::Silent(reason) = &kubernetes {
+    if let Kubernetes::Silent { reason, .. } = &kubernetes {
         warn!(node_group = %state.name, %reason, "the Kubernetes API does not answer; nodes are shown as last seen");
     }
     let earlier = decode(private);

@@ -262,7 +262,7 @@ pub(super) fn planner_version(version: KubernetesVersion) -> Version {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resources::node_group::{NodeGroup, blank};
+    use crate::resources::node_group::{NodeGroup, plan::blank};
 
     fn wanted(change: impl FnOnce(&mut NodeGroup)) -> Wanted {
         let mut group = NodeGroup {

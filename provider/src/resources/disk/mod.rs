@@ -6,13 +6,16 @@
 //! take the mark and the snapshot away.  As long as the old disk exists it is the one that counts: a move that was
 //! interrupted begins anew with a fresh snapshot.  Once it is gone, the new one counts, and Read finds it.
 
+mod objects;
+#[cfg(test)]
+mod tests;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
-use multizone_cloud::{CloudError, ClusterName, Disk as CloudDisk, DiskSpec, Inventory, Labels, label};
+use multizone_cloud::{ClusterName, Labels, label};
 use multizone_kubernetes::persistent_volume::{self, PersistentVolumeSettings, VolumeSource};
 use multizone_schema::{Diagnostic, Diagnostics, Model, Path, Planned, PlannedModel};
-use tracing::{info, warn};
 
 use super::{
     Created, Failed, PlanRequest, Planning, Resource, Updated, checks,
@@ -172,7 +175,7 @@ impl Resource for DiskResource {
             inventory
                 .disks
                 .iter()
-                .find(|disk| disk.name == name && belongs(disk, &state.name))
+                .find(|disk| disk.name == name && objects::belongs(disk, &state.name))
         };
         let Some(found) = inventory.disk(&state.zone, &name).or_else(elsewhere) else {
             return Ok(None);
@@ -183,8 +186,8 @@ impl Resource for DiskResource {
         }
         state.size_gb = found.size_gb;
         state.disk_type.clone_from(&found.disk_type);
-        if unfinished(found) {
-            confirm(provider, &cluster, found).await;
+        if objects::unfinished(found) {
+            objects::confirm(provider, &cluster, found).await;
         }
         // Labels that somebody else added are theirs.
         let ours = |key: &String| state.labels_all.contains_key(key);
@@ -211,7 +214,7 @@ impl Resource for DiskResource {
             doing: &doing,
             left: ADOPTED,
         };
-        within(deadline, &situation, create(provider, &disk, &situation)).await?;
+        within(deadline, &situation, objects::create(provider, &disk, &situation)).await?;
         Ok(Created::new(disk))
     }
 
@@ -236,9 +239,13 @@ impl Resource for DiskResource {
             doing: &doing,
             left: CONTINUED,
         };
-        within(deadline, &situation, update(provider, &prior, &disk, stop, &situation))
-            .await
-            .map_err(failed)?;
+        within(
+            deadline,
+            &situation,
+            objects::update(provider, &prior, &disk, stop, &situation),
+        )
+        .await
+        .map_err(failed)?;
         Ok(Updated::new(disk, private))
     }
 
@@ -259,7 +266,7 @@ impl Resource for DiskResource {
             doing: &doing,
             left: STILL_THERE,
         };
-        within(deadline, &situation, delete(provider, &prior, &situation)).await?;
+        within(deadline, &situation, objects::delete(provider, &prior, &situation)).await?;
         Ok(Diagnostics::new())
     }
 
@@ -401,294 +408,4 @@ fn complete(provider: &Configured, mut planned: DiskPlanned) -> Result<Disk, Dia
         planned.persistent_volume = volume.into();
     }
     planned.into_known()
-}
-
-fn belongs(disk: &CloudDisk, name: &str) -> bool {
-    disk.labels.get(label::DISK).is_some_and(|label| label == name)
-}
-
-fn unfinished(disk: &CloudDisk) -> bool {
-    disk.labels.contains_key(label::CREATING)
-}
-
-/// Takes the mark of an unfinished create or move away: Terraform has the disk in its state.
-async fn confirm(provider: &Configured, cluster: &ClusterName, disk: &CloudDisk) {
-    let mut labels = disk.labels.clone();
-    labels.remove(label::CREATING);
-    match provider.cloud().set_disk_labels(&disk.zone, &disk.name, &labels).await {
-        Ok(()) => provider.forget(cluster).await,
-        Err(error) => warn!(disk = %disk.name, %error, "the mark of the disk's create stays for now"),
-    }
-}
-
-fn specification(disk: &Disk, snapshot: Option<String>) -> DiskSpec {
-    let cluster = ClusterName::new(&disk.cluster);
-    let mut labels = disk.labels_all.clone();
-    labels.insert(label::CREATING.to_owned(), "true".to_owned());
-    DiskSpec {
-        name: disk_name(&cluster, &disk.name),
-        cluster,
-        zone: disk.zone.clone(),
-        size_gb: disk.size_gb,
-        disk_type: disk.disk_type.clone(),
-        snapshot,
-        labels,
-    }
-}
-
-/// The name of the snapshot through which a disk moves.
-fn snapshot_name(disk: &Disk) -> String {
-    let parts = [disk.region.as_str(), &disk.cluster, &disk.name];
-    format!("multizone-move-{:016x}", multizone_planner::fingerprint(&parts))
-}
-
-async fn inventory(
-    provider: &Configured,
-    cluster: &ClusterName,
-    situation: &Situation<'_>,
-) -> Result<Inventory, Diagnostics> {
-    provider
-        .inventory(cluster)
-        .await
-        .map_err(|error| situation.cloud(&error))
-}
-
-async fn create(provider: &Configured, disk: &Disk, situation: &Situation<'_>) -> Result<(), Diagnostics> {
-    let cluster = ClusterName::new(&disk.cluster);
-    let failed = |error: CloudError| situation.cloud(&error);
-    let spec = specification(disk, None);
-    let inventory = inventory(provider, &cluster, situation).await?;
-    if inventory
-        .disks
-        .iter()
-        .any(|found| found.name == spec.name && !unfinished(found))
-    {
-        return Err(Diagnostic::error(
-            "The disk exists already",
-            format!(
-                "Cluster {cluster} has a disk {} in {} already, and no unfinished create left it. Nothing was changed. \
-                 Import it with: terraform import multizone_disk.NAME {}, or choose another name.",
-                disk.name, disk.region, disk.id
-            ),
-        )
-        .at("name")
-        .into());
-    }
-    info!(disk = %spec.name, zone = %spec.zone, "make the disk");
-    let made = provider.cloud().ensure_disk(&spec).await.map_err(failed)?;
-    if made.size_gb < disk.size_gb {
-        provider
-            .cloud()
-            .resize_disk(&disk.zone, &spec.name, disk.size_gb)
-            .await
-            .map_err(failed)?;
-    }
-    provider.forget(&cluster).await;
-    Ok(())
-}
-
-async fn update(
-    provider: &Configured,
-    prior: &Disk,
-    disk: &Disk,
-    stop: &Stop,
-    situation: &Situation<'_>,
-) -> Result<(), Diagnostics> {
-    let cluster = ClusterName::new(&disk.cluster);
-    let failed = |error: CloudError| situation.cloud(&error);
-    let name = disk_name(&cluster, &disk.name);
-    if disk.zone != prior.zone {
-        relocate(provider, prior, disk, stop, situation).await?;
-    }
-    let inventory = inventory(provider, &cluster, situation).await?;
-    let Some(found) = inventory.disk(&disk.zone, &name) else {
-        return Err(failed(CloudError::NotFound {
-            object: format!("disk {name} in {}", disk.zone),
-        }));
-    };
-    if found.size_gb < disk.size_gb {
-        info!(disk = %name, from = found.size_gb, to = disk.size_gb, "grow the disk");
-        provider
-            .cloud()
-            .resize_disk(&disk.zone, &name, disk.size_gb)
-            .await
-            .map_err(failed)?;
-    }
-    // Labels of others stay; those an earlier configuration set go.
-    let mut labels = found.labels.clone();
-    labels.retain(|key, _| !prior.labels_all.contains_key(key) && key != label::CREATING);
-    labels.extend(disk.labels_all.clone());
-    if labels != found.labels {
-        provider
-            .cloud()
-            .set_disk_labels(&disk.zone, &name, &labels)
-            .await
-            .map_err(failed)?;
-    }
-    if inventory.snapshots.contains(&snapshot_name(disk)) {
-        provider
-            .cloud()
-            .delete_snapshot(&snapshot_name(disk))
-            .await
-            .map_err(failed)?;
-    }
-    provider.forget(&cluster).await;
-    Ok(())
-}
-
-/// Moves the data to another zone; see the module's description.
-async fn relocate(
-    provider: &Configured,
-    prior: &Disk,
-    disk: &Disk,
-    stop: &Stop,
-    situation: &Situation<'_>,
-) -> Result<(), Diagnostics> {
-    let cluster = ClusterName::new(&disk.cluster);
-    let cloud = provider.cloud();
-    let failed = |error: CloudError| situation.cloud(&error);
-    let name = disk_name(&cluster, &disk.name);
-    let (from, to) = (&prior.zone, &disk.zone);
-    let found = inventory(provider, &cluster, situation).await?;
-    let Some(source) = found.disk(from, &name) else {
-        return if found.disk(to, &name).is_some() {
-            Ok(())
-        } else {
-            Err(failed(CloudError::NotFound {
-                object: format!("disk {name} in {from}"),
-            }))
-        };
-    };
-    if !source.attached_to.is_empty() {
-        return Err(Diagnostic::error(
-            "The disk is attached",
-            format!(
-                "Disk {name} cannot move from {from} to {to} while it is attached to {}: what is written meanwhile would be \
-                 lost. Nothing was changed. Stop the pods that use it, wait until it is detached, and apply again.",
-                source.attached_to.join(", ")
-            ),
-        )
-        .at("zone")
-        .into());
-    }
-    if found.disk(to, &name).is_some_and(|copy| !unfinished(copy)) {
-        return Err(failed(CloudError::NotOurs {
-            object: format!("disk {name} in {to}"),
-        }));
-    }
-    let step = |number: u32, what: &str| -> Result<(), Diagnostics> {
-        info!(disk = %name, from = %from, to = %to, "step {number} of 4: {what}");
-        if stop.requested() {
-            Err(situation.stopped())
-        } else {
-            Ok(())
-        }
-    };
-    let snapshot = snapshot_name(disk);
-    step(1, "snapshot")?;
-    // What an interrupted move left is older than the disk.
-    cloud.delete_disk(to, &name).await.map_err(failed)?;
-    cloud.delete_snapshot(&snapshot).await.map_err(failed)?;
-    let labels = super::identity::cluster_labels(&cluster);
-    cloud
-        .ensure_snapshot(from, &name, &snapshot, &labels)
-        .await
-        .map_err(failed)?;
-    step(2, "make the disk in its new zone")?;
-    let spec = DiskSpec {
-        size_gb: disk.size_gb.max(source.size_gb),
-        ..specification(disk, Some(snapshot.clone()))
-    };
-    cloud.ensure_disk(&spec).await.map_err(failed)?;
-    step(3, "delete the disk in its old zone")?;
-    cloud.delete_disk(from, &name).await.map_err(failed)?;
-    info!(disk = %name, "step 4 of 4: delete the snapshot");
-    cloud.delete_snapshot(&snapshot).await.map_err(failed)
-}
-
-async fn delete(provider: &Configured, disk: &Disk, situation: &Situation<'_>) -> Result<(), Diagnostics> {
-    let cluster = ClusterName::new(&disk.cluster);
-    let failed = |error: CloudError| situation.cloud(&error);
-    let name = disk_name(&cluster, &disk.name);
-    let inventory = inventory(provider, &cluster, situation).await?;
-    for found in inventory
-        .disks
-        .iter()
-        .filter(|found| found.name == name && belongs(found, &disk.name))
-    {
-        if !found.attached_to.is_empty() {
-            return Err(situation.error(
-                &format!(
-                    "Disk {name} in {} is attached to {}.",
-                    found.zone,
-                    found.attached_to.join(", ")
-                ),
-                "Stop the pods that use it, wait until it is detached, and apply again.",
-            ));
-        }
-        provider.cloud().delete_disk(&found.zone, &name).await.map_err(failed)?;
-    }
-    let snapshot = snapshot_name(disk);
-    if inventory.snapshots.contains(&snapshot) {
-        provider.cloud().delete_snapshot(&snapshot).await.map_err(failed)?;
-    }
-    provider.forget(&cluster).await;
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn disk() -> Disk {
-        Disk {
-            cluster: "demo".into(),
-            name: "data".into(),
-            zone: "us-central1-a".into(),
-            size_gb: 20,
-            disk_type: "pd-balanced".into(),
-            labels: None,
-            filesystem: "ext4".into(),
-            storage_class: String::new(),
-            legacy_zone_labels: false,
-            deletion_protection: false,
-            timeouts: None,
-            id: "us-central1/demo/data".into(),
-            region: "us-central1".into(),
-            labels_all: BTreeMap::new(),
-            persistent_volume: String::new(),
-        }
-    }
-
-    #[test]
-    fn a_disk_grows_and_never_shrinks() {
-        let planned = |size_gb: i64| DiskPlanned::from(Disk { size_gb, ..disk() });
-        assert!(refusals(&disk(), &planned(20)).is_empty());
-        assert!(refusals(&disk(), &planned(30)).is_empty());
-        let said = refusals(&disk(), &planned(10)).to_string();
-        assert!(
-            said.contains("at size_gb") && said.contains("size_gb = 20 or more"),
-            "{said}"
-        );
-    }
-
-    #[test]
-    fn a_disk_keeps_its_kind() {
-        let planned = DiskPlanned::from(Disk {
-            disk_type: "pd-ssd".into(),
-            ..disk()
-        });
-        assert!(refusals(&disk(), &planned).to_string().contains("at disk_type"));
-    }
-
-    #[test]
-    fn names_are_short_enough_for_the_cloud() {
-        let long = Disk {
-            cluster: "c".repeat(32),
-            name: "d".repeat(31),
-            ..disk()
-        };
-        assert!(DiskResource.validate(&long.into()).has_errors());
-        assert!(DiskResource.validate(&disk().into()).is_empty());
-    }
 }

@@ -1,0 +1,248 @@
+//! The disk in its cloud: made, grown, labelled, moved, deleted.
+
+use multizone_cloud::{CloudError, ClusterName, Disk as CloudDisk, DiskSpec, Inventory, label};
+use multizone_schema::{Diagnostic, Diagnostics};
+use tracing::{info, warn};
+
+use super::Disk;
+use crate::{
+    configuration::Configured,
+    resources::{
+        identity::{cluster_labels, disk_name},
+        trouble::Situation,
+    },
+    stop::Stop,
+};
+
+pub(super) fn belongs(disk: &CloudDisk, name: &str) -> bool {
+    disk.labels.get(label::DISK).is_some_and(|label| label == name)
+}
+
+pub(super) fn unfinished(disk: &CloudDisk) -> bool {
+    disk.labels.contains_key(label::CREATING)
+}
+
+/// Takes the mark of an unfinished create or move away: Terraform has the disk in its state.
+pub(super) async fn confirm(provider: &Configured, cluster: &ClusterName, disk: &CloudDisk) {
+    let mut labels = disk.labels.clone();
+    labels.remove(label::CREATING);
+    match provider.cloud().set_disk_labels(&disk.zone, &disk.name, &labels).await {
+        Ok(()) => provider.forget(cluster).await,
+        Err(error) => warn!(disk = %disk.name, %error, "the mark of the disk's create stays for now"),
+    }
+}
+
+fn specification(disk: &Disk, snapshot: Option<String>) -> DiskSpec {
+    let cluster = ClusterName::new(&disk.cluster);
+    let mut labels = disk.labels_all.clone();
+    labels.insert(label::CREATING.to_owned(), "true".to_owned());
+    DiskSpec {
+        name: disk_name(&cluster, &disk.name),
+        cluster,
+        zone: disk.zone.clone(),
+        size_gb: disk.size_gb,
+        disk_type: disk.disk_type.clone(),
+        snapshot,
+        labels,
+    }
+}
+
+/// The name of the snapshot through which a disk moves.
+fn snapshot_name(disk: &Disk) -> String {
+    let parts = [disk.region.as_str(), &disk.cluster, &disk.name];
+    format!("multizone-move-{:016x}", multizone_planner::fingerprint(&parts))
+}
+
+async fn inventory(
+    provider: &Configured,
+    cluster: &ClusterName,
+    situation: &Situation<'_>,
+) -> Result<Inventory, Diagnostics> {
+    provider
+        .inventory(cluster)
+        .await
+        .map_err(|error| situation.cloud(&error))
+}
+
+pub(super) async fn create(provider: &Configured, disk: &Disk, situation: &Situation<'_>) -> Result<(), Diagnostics> {
+    let cluster = ClusterName::new(&disk.cluster);
+    let failed = |error: CloudError| situation.cloud(&error);
+    let spec = specification(disk, None);
+    let inventory = inventory(provider, &cluster, situation).await?;
+    if inventory
+        .disks
+        .iter()
+        .any(|found| found.name == spec.name && !unfinished(found))
+    {
+        return Err(Diagnostic::error(
+            "The disk exists already",
+            format!(
+                "Cluster {cluster} has a disk {} in {} already, and no unfinished create left it. Nothing was changed. \
+                 Import it with: terraform import multizone_disk.NAME {}, or choose another name.",
+                disk.name, disk.region, disk.id
+            ),
+        )
+        .at("name")
+        .into());
+    }
+    info!(disk = %spec.name, zone = %spec.zone, "make the disk");
+    let made = provider.cloud().ensure_disk(&spec).await.map_err(failed)?;
+    if made.size_gb < disk.size_gb {
+        provider
+            .cloud()
+            .resize_disk(&disk.zone, &spec.name, disk.size_gb)
+            .await
+            .map_err(failed)?;
+    }
+    provider.forget(&cluster).await;
+    Ok(())
+}
+
+pub(super) async fn update(
+    provider: &Configured,
+    prior: &Disk,
+    disk: &Disk,
+    stop: &Stop,
+    situation: &Situation<'_>,
+) -> Result<(), Diagnostics> {
+    let cluster = ClusterName::new(&disk.cluster);
+    let failed = |error: CloudError| situation.cloud(&error);
+    let name = disk_name(&cluster, &disk.name);
+    if disk.zone != prior.zone {
+        relocate(provider, prior, disk, stop, situation).await?;
+    }
+    let inventory = inventory(provider, &cluster, situation).await?;
+    let Some(found) = inventory.disk(&disk.zone, &name) else {
+        return Err(failed(CloudError::NotFound {
+            object: format!("disk {name} in {}", disk.zone),
+        }));
+    };
+    if found.size_gb < disk.size_gb {
+        info!(disk = %name, from = found.size_gb, to = disk.size_gb, "grow the disk");
+        provider
+            .cloud()
+            .resize_disk(&disk.zone, &name, disk.size_gb)
+            .await
+            .map_err(failed)?;
+    }
+    // Labels of others stay; those an earlier configuration set go.
+    let mut labels = found.labels.clone();
+    labels.retain(|key, _| !prior.labels_all.contains_key(key) && key != label::CREATING);
+    labels.extend(disk.labels_all.clone());
+    if labels != found.labels {
+        provider
+            .cloud()
+            .set_disk_labels(&disk.zone, &name, &labels)
+            .await
+            .map_err(failed)?;
+    }
+    if inventory.snapshots.contains(&snapshot_name(disk)) {
+        provider
+            .cloud()
+            .delete_snapshot(&snapshot_name(disk))
+            .await
+            .map_err(failed)?;
+    }
+    provider.forget(&cluster).await;
+    Ok(())
+}
+
+/// Moves the data to another zone; see the module's description.
+async fn relocate(
+    provider: &Configured,
+    prior: &Disk,
+    disk: &Disk,
+    stop: &Stop,
+    situation: &Situation<'_>,
+) -> Result<(), Diagnostics> {
+    let cluster = ClusterName::new(&disk.cluster);
+    let cloud = provider.cloud();
+    let failed = |error: CloudError| situation.cloud(&error);
+    let name = disk_name(&cluster, &disk.name);
+    let (from, to) = (&prior.zone, &disk.zone);
+    let found = inventory(provider, &cluster, situation).await?;
+    let Some(source) = found.disk(from, &name) else {
+        return if found.disk(to, &name).is_some() {
+            Ok(())
+        } else {
+            Err(failed(CloudError::NotFound {
+                object: format!("disk {name} in {from}"),
+            }))
+        };
+    };
+    if !source.attached_to.is_empty() {
+        return Err(Diagnostic::error(
+            "The disk is attached",
+            format!(
+                "Disk {name} cannot move from {from} to {to} while it is attached to {}: what is written meanwhile would be \
+                 lost. Nothing was changed. Stop the pods that use it, wait until it is detached, and apply again.",
+                source.attached_to.join(", ")
+            ),
+        )
+        .at("zone")
+        .into());
+    }
+    if found.disk(to, &name).is_some_and(|copy| !unfinished(copy)) {
+        return Err(failed(CloudError::NotOurs {
+            object: format!("disk {name} in {to}"),
+        }));
+    }
+    let step = |number: u32, what: &str| -> Result<(), Diagnostics> {
+        info!(disk = %name, from = %from, to = %to, "step {number} of 4: {what}");
+        if stop.requested() {
+            Err(situation.stopped())
+        } else {
+            Ok(())
+        }
+    };
+    let snapshot = snapshot_name(disk);
+    step(1, "snapshot")?;
+    // What an interrupted move left is older than the disk.
+    cloud.delete_disk(to, &name).await.map_err(failed)?;
+    cloud.delete_snapshot(&snapshot).await.map_err(failed)?;
+    let labels = cluster_labels(&cluster);
+    cloud
+        .ensure_snapshot(from, &name, &snapshot, &labels)
+        .await
+        .map_err(failed)?;
+    step(2, "make the disk in its new zone")?;
+    let spec = DiskSpec {
+        size_gb: disk.size_gb.max(source.size_gb),
+        ..specification(disk, Some(snapshot.clone()))
+    };
+    cloud.ensure_disk(&spec).await.map_err(failed)?;
+    step(3, "delete the disk in its old zone")?;
+    cloud.delete_disk(from, &name).await.map_err(failed)?;
+    info!(disk = %name, "step 4 of 4: delete the snapshot");
+    cloud.delete_snapshot(&snapshot).await.map_err(failed)
+}
+
+pub(super) async fn delete(provider: &Configured, disk: &Disk, situation: &Situation<'_>) -> Result<(), Diagnostics> {
+    let cluster = ClusterName::new(&disk.cluster);
+    let failed = |error: CloudError| situation.cloud(&error);
+    let name = disk_name(&cluster, &disk.name);
+    let inventory = inventory(provider, &cluster, situation).await?;
+    for found in inventory
+        .disks
+        .iter()
+        .filter(|found| found.name == name && belongs(found, &disk.name))
+    {
+        if !found.attached_to.is_empty() {
+            return Err(situation.error(
+                &format!(
+                    "Disk {name} in {} is attached to {}.",
+                    found.zone,
+                    found.attached_to.join(", ")
+                ),
+                "Stop the pods that use it, wait until it is detached, and apply again.",
+            ));
+        }
+        provider.cloud().delete_disk(&found.zone, &name).await.map_err(failed)?;
+    }
+    let snapshot = snapshot_name(disk);
+    if inventory.snapshots.contains(&snapshot) {
+        provider.cloud().delete_snapshot(&snapshot).await.map_err(failed)?;
+    }
+    provider.forget(&cluster).await;
+    Ok(())
+}

@@ -1,0 +1,215 @@
+//! A disk's life on a region in memory, with every call lost once.
+
+use super::*;
+
+fn disk() -> Disk {
+    Disk {
+        cluster: "demo".into(),
+        name: "data".into(),
+        zone: "us-central1-a".into(),
+        size_gb: 20,
+        disk_type: "pd-balanced".into(),
+        labels: None,
+        filesystem: "ext4".into(),
+        storage_class: String::new(),
+        legacy_zone_labels: false,
+        deletion_protection: false,
+        timeouts: None,
+        id: "us-central1/demo/data".into(),
+        region: "us-central1".into(),
+        labels_all: BTreeMap::new(),
+        persistent_volume: String::new(),
+    }
+}
+
+#[test]
+fn a_disk_grows_and_never_shrinks() {
+    let planned = |size_gb: i64| DiskPlanned::from(Disk { size_gb, ..disk() });
+    assert!(refusals(&disk(), &planned(20)).is_empty());
+    assert!(refusals(&disk(), &planned(30)).is_empty());
+    let said = refusals(&disk(), &planned(10)).to_string();
+    assert!(
+        said.contains("at size_gb") && said.contains("size_gb = 20 or more"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_disk_keeps_its_kind() {
+    let planned = DiskPlanned::from(Disk {
+        disk_type: "pd-ssd".into(),
+        ..disk()
+    });
+    assert!(refusals(&disk(), &planned).to_string().contains("at disk_type"));
+}
+
+#[test]
+fn names_are_short_enough_for_the_cloud() {
+    let long = Disk {
+        cluster: "c".repeat(32),
+        name: "d".repeat(31),
+        ..disk()
+    };
+    assert!(DiskResource.validate(&long.into()).has_errors());
+    assert!(DiskResource.validate(&disk().into()).is_empty());
+}
+
+mod in_a_region {
+    use multizone_cloud::ClusterName;
+    use multizone_schema::Planned;
+
+    use super::*;
+    use crate::resources::memory_cloud::{Fault, MemoryCloud};
+
+    fn planned(zone: &str, size_gb: i64) -> DiskPlanned {
+        let mut planned = DiskPlanned::from(Disk {
+            zone: zone.into(),
+            size_gb,
+            ..disk()
+        });
+        planned.id = Planned::Unknown;
+        planned.region = Planned::Unknown;
+        planned.labels_all = Planned::Unknown;
+        planned.persistent_volume = Planned::Unknown;
+        planned
+    }
+
+    async fn create(provider: &Configured) -> Result<Disk, Diagnostics> {
+        Ok(DiskResource
+            .create(provider, planned("us-central1-a", 20), &Stop::new())
+            .await?
+            .state)
+    }
+
+    async fn update(provider: &Configured, prior: &Disk, wanted: DiskPlanned) -> Result<Disk, Diagnostics> {
+        let updated = DiskResource
+            .update(provider, prior.clone(), wanted, Vec::new(), &Stop::new())
+            .await;
+        updated
+            .map(|updated| updated.state)
+            .map_err(|failed| failed.diagnostics)
+    }
+
+    /// What a new process sees.
+    async fn read(provider: &Configured, state: Disk) -> Option<Disk> {
+        provider.forget(&ClusterName::new("demo")).await;
+        DiskResource
+            .read(provider, state, Vec::new(), &Stop::new())
+            .await
+            .unwrap()
+            .map(|(state, _)| state)
+    }
+
+    #[tokio::test]
+    async fn a_disk_says_where_it_is() {
+        let (cloud, provider) = MemoryCloud::region();
+        let disk = create(&provider).await.unwrap();
+        assert_eq!(disk.labels_all["topology-zone"], "us-central1-a");
+        assert_eq!(disk.labels_all["topology-region"], "us-central1");
+        assert!(disk.persistent_volume.contains("us-central1-a"));
+        assert_eq!(read(&provider, disk.clone()).await, Some(disk.clone()));
+        assert_eq!(
+            cloud.all().disks[0].labels,
+            disk.labels_all,
+            "the mark is gone once terraform has the disk"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_terraform_is_known_to_have_is_never_adopted() {
+        let (_, provider) = MemoryCloud::region();
+        let disk = create(&provider).await.unwrap();
+        create(&provider).await.unwrap();
+        read(&provider, disk).await.unwrap();
+        assert!(
+            create(&provider)
+                .await
+                .unwrap_err()
+                .to_string()
+                .contains("terraform import multizone_disk.NAME")
+        );
+    }
+
+    #[tokio::test]
+    async fn labels_that_others_add_are_theirs() {
+        let (cloud, provider) = MemoryCloud::region();
+        let disk = create(&provider).await.unwrap();
+        cloud.tamper(|inventory| {
+            inventory.disks[0].labels.insert("backup".into(), "daily".into());
+        });
+        assert_eq!(read(&provider, disk.clone()).await, Some(disk.clone()));
+        update(&provider, &disk, planned("us-central1-a", 30)).await.unwrap();
+        assert_eq!(cloud.all().disks[0].labels["backup"], "daily");
+    }
+
+    #[tokio::test]
+    async fn an_attached_disk_does_not_move() {
+        let (cloud, provider) = MemoryCloud::region();
+        let disk = create(&provider).await.unwrap();
+        cloud.tamper(|inventory| inventory.disks[0].attached_to.push("demo-pool-x".into()));
+        let before = cloud.all();
+        let refused = update(&provider, &disk, planned("us-central1-b", 20))
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(refused.contains("attached to demo-pool-x"), "{refused}");
+        assert_eq!(cloud.all(), before, "nothing was changed");
+    }
+
+    #[tokio::test]
+    async fn a_move_whose_every_call_is_lost_once_keeps_the_data_and_leaves_one_disk() {
+        let (cloud, provider) = MemoryCloud::region();
+        let disk = create(&provider).await.unwrap();
+        let made = cloud.changes();
+        update(&provider, &disk, planned("us-central1-b", 20)).await.unwrap();
+        let (calls, complete) = (cloud.changes() - made, cloud.all());
+        assert_eq!(complete.disks.len(), 1);
+        for number in 0..calls {
+            for fault in [Fault::Before, Fault::After] {
+                let (cloud, provider) = MemoryCloud::region();
+                let disk = create(&provider).await.unwrap();
+                cloud.fail(number, fault);
+                update(&provider, &disk, planned("us-central1-b", 20))
+                    .await
+                    .unwrap_err();
+                assert!(
+                    !cloud.all().disks.is_empty(),
+                    "call {number}, {fault:?}: the data is somewhere"
+                );
+                let seen = read(&provider, disk).await.unwrap();
+                update(&provider, &seen, planned("us-central1-b", 20)).await.unwrap();
+                assert_eq!(cloud.all(), complete, "call {number}, {fault:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_destroy_takes_what_a_move_has_left() {
+        let (cloud, provider) = MemoryCloud::region();
+        let disk = create(&provider).await.unwrap();
+        cloud.fail(4, Fault::Before);
+        update(&provider, &disk, planned("us-central1-b", 20))
+            .await
+            .unwrap_err();
+        assert_eq!(cloud.all().disks.len(), 2);
+        DiskResource
+            .delete(&provider, disk, Vec::new(), &Stop::new())
+            .await
+            .unwrap();
+        assert!(cloud.all().is_empty(), "{:?}", cloud.all());
+    }
+
+    #[tokio::test]
+    async fn a_zone_of_another_region_is_refused_at_plan() {
+        let (_, provider) = MemoryCloud::region();
+        let config = planned("mars-1", 5);
+        let request = PlanRequest {
+            config: &config,
+            prior: None,
+            planned: config.clone(),
+            prior_private: &[],
+        };
+        let said = DiskResource.plan(&provider, request).await.diagnostics.to_string();
+        assert!(said.contains("at zone") && said.contains("mars-1"), "{said}");
+    }
+}

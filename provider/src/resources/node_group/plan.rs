@@ -1,0 +1,217 @@
+//! What a plan shows and refuses.
+
+use std::collections::BTreeMap;
+
+use multizone_planner::{
+    lines,
+    node_group::{Api, NAME_OVERHEAD, Next, Observed, Step, preview},
+};
+use multizone_schema::{Diagnostic, Diagnostics, Path, Planned, PlannedModel, Value};
+
+use super::{NodeGroup, NodeGroupPlanned, executor, worker};
+use crate::{
+    configuration::Configured,
+    resources::{
+        control_plane::timing,
+        identity::{LONGEST_OBJECT_NAME, ObjectId},
+        offers::{self, Purpose},
+    },
+};
+
+pub(super) fn region(provider: &Configured) -> &str {
+    provider.cloud().region()
+}
+
+/// Asks the cloud whether what is new can be had.
+pub(super) async fn ask(provider: &Configured, prior: Option<&NodeGroup>, planned: &NodeGroupPlanned) -> Diagnostics {
+    let mut diagnostics = Diagnostics::new();
+    let Some(zone) = planned.zone.known() else {
+        return diagnostics;
+    };
+    let same_zone = prior.is_some_and(|prior| prior.zone == *zone);
+    if !same_zone {
+        diagnostics.extend(offers::check_zone(provider, Path::from("zone"), zone).await);
+    }
+    let Some(machine_type) = planned.machine_type.known() else {
+        return diagnostics;
+    };
+    let same_type = prior.is_some_and(|prior| prior.machine_type == *machine_type);
+    if !diagnostics.has_errors() && !(same_zone && same_type) {
+        let path = Path::from("machine_type");
+        diagnostics.extend(offers::check_machine_type(provider, path, zone, machine_type, Purpose::Worker).await);
+    }
+    diagnostics
+}
+
+pub(super) fn same_region(given: &str, region: &str) -> Diagnostics {
+    if given == region {
+        return Diagnostics::new();
+    }
+    Diagnostic::error(
+        "Control plane of another region",
+        format!("control_plane is in region {given}, the provider works on {region}. Use the provider of that region."),
+    )
+    .at("control_plane")
+    .into()
+}
+
+/// Names of machines are built from the cluster's and the group's.
+pub(super) fn name_fits(config: &NodeGroupPlanned) -> Diagnostics {
+    let cluster = config
+        .control_plane
+        .known()
+        .and_then(|id| ObjectId::parse_cluster(id).ok());
+    let (Some(ObjectId { cluster, .. }), Some(name)) = (cluster, config.name.known()) else {
+        return Diagnostics::new();
+    };
+    let length = cluster.as_str().len() + name.len() + NAME_OVERHEAD;
+    if length <= LONGEST_OBJECT_NAME {
+        return Diagnostics::new();
+    }
+    Diagnostic::error(
+        "Name that the cloud refuses",
+        format!(
+            "Machines would be called {cluster}-{name}-xxxx, which is {length} characters long; {LONGEST_OBJECT_NAME} are \
+             the most. Shorten name by {}.",
+            length - LONGEST_OBJECT_NAME
+        ),
+    )
+    .at("name")
+    .into()
+}
+
+/// Key and effect are a taint's identity.
+pub(super) fn repeated_taints(config: &NodeGroupPlanned) -> Diagnostics {
+    let mut diagnostics = Diagnostics::new();
+    let taints: Vec<_> = config
+        .taints
+        .known()
+        .into_iter()
+        .flatten()
+        .map(|taint| {
+            taint
+                .known()
+                .and_then(|taint| Some((taint.key.known()?, taint.effect.known()?)))
+        })
+        .collect();
+    for (index, taint) in taints.iter().enumerate() {
+        if let Some((key, effect)) = taint.filter(|_| taints[..index].contains(taint)) {
+            diagnostics.error(
+                Path::from("taints").index(index),
+                "Taint given twice",
+                format!("A node has one taint of key {key} and effect {effect}; write one of them only."),
+            );
+        }
+    }
+    diagnostics
+}
+
+/// Plans what the engine will do: its steps, and what they make unknown.
+pub(super) fn foresee(
+    provider: &Configured,
+    prior: Option<&NodeGroup>,
+    observed: Option<Observed>,
+    planned: &mut NodeGroupPlanned,
+) {
+    let unchanged = |planned: &mut NodeGroupPlanned| {
+        if let Some(prior) = prior {
+            let prior = NodeGroupPlanned::from(prior.clone());
+            planned.rollout = prior.rollout;
+            planned.nodes = prior.nodes;
+        }
+    };
+    let (Some(observed), Ok(wanted)) = (observed, worker::Wanted::of(planned)) else {
+        // Something is known after apply: so are the steps, unless nothing changes at all.
+        return;
+    };
+    let before = prior.and_then(|prior| worker::Wanted::of(&prior.clone().into()).ok());
+    let desired = wanted.desired(region(provider), before.as_ref(), false);
+    // Whether the API answers, and which version it has, is for apply to see.
+    let preview = preview(
+        &Observed {
+            api: Api::Serving,
+            api_version: None,
+            ..observed
+        },
+        &desired,
+    );
+    if !preview.changes_anything() || matches!(preview.end, Next::Refused(_)) {
+        return unchanged(planned);
+    }
+    let timing = timing(provider.cloud().capabilities().timing);
+    let steps = lines(&preview.describe(&desired, &timing));
+    planned.rollout = steps.into_iter().map(Planned::Known).collect::<Vec<_>>().into();
+    if preview.steps.iter().any(|step| !matches!(step, Step::Patch(_))) {
+        planned.nodes = Planned::Unknown;
+    } else if let Some(prior) = prior {
+        planned.nodes = NodeGroupPlanned::from(prior.clone()).nodes;
+    }
+}
+
+/// The planned object with what only apply could tell.
+pub(super) fn complete(
+    provider: &Configured,
+    mut planned: NodeGroupPlanned,
+    executor: &executor::Executor<'_>,
+    reached: &executor::Reached,
+) -> Result<NodeGroup, Diagnostics> {
+    let region = region(provider);
+    if let (Some(control_plane), Some(name)) = (planned.control_plane.known(), planned.name.known()) {
+        if let Ok(id) = ObjectId::parse_cluster(control_plane) {
+            planned.id = ObjectId::object(region, &id.cluster, name).into();
+        }
+    }
+    planned.region = region.into();
+    if !planned.nodes.is_known() {
+        planned.nodes = NodeGroupPlanned::from(NodeGroup {
+            nodes: reached.nodes.clone(),
+            ..blank()
+        })
+        .nodes;
+    }
+    if !planned.rollout.is_known() {
+        planned.rollout = executor
+            .steps()
+            .into_iter()
+            .map(Planned::Known)
+            .collect::<Vec<_>>()
+            .into();
+    }
+    planned.into_known()
+}
+
+/// An object of defaults, from which single attributes are taken.
+pub(super) fn blank() -> NodeGroup {
+    NodeGroup {
+        control_plane: String::new(),
+        kubernetes_version: String::new(),
+        name: String::new(),
+        zone: String::new(),
+        size: 0,
+        machine_type: String::new(),
+        labels: None,
+        taints: None,
+        legacy_zone_labels: false,
+        max_surge: 1,
+        max_unavailable: 0,
+        drain_timeout: "15m".to_owned(),
+        image: None,
+        boot_disk_gb: 30,
+        service_account: None,
+        timeouts: None,
+        id: String::new(),
+        region: String::new(),
+        nodes: BTreeMap::new(),
+        rollout: Vec::new(),
+    }
+}
+
+pub(super) fn control_plane_id(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
+    if let Some(Err(error)) = value.as_str().map(ObjectId::parse_cluster) {
+        diagnostics.error(
+            path.clone(),
+            "Not a control plane",
+            format!("{path}: {error}. Write control_plane = multizone_control_plane.NAME.id."),
+        );
+    }
+}
