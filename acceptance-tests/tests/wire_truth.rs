@@ -26,11 +26,12 @@ fn wire_truth() -> PathBuf {
 /// The Python with the discovery documents; says loudly what is missing.
 fn python() -> Option<PathBuf> {
     let python = checkout().join(".work/venv/bin/python");
-    if python.is_file() {
+    let imports = || Run::of(Command::new(&python).args(["-c", "import googleapiclient, jsonschema_rs"])).code == 0;
+    if python.is_file() && imports() {
         return Some(python);
     }
     println!(
-        "SKIPPED: {} is missing: scripts/python-environment.sh makes it",
+        "SKIPPED: {} is missing or lacks packages: scripts/python-environment.sh makes it",
         python.display()
     );
     None
