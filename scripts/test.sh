@@ -11,6 +11,7 @@ need python3 "some counterparts are Python programs"
 if ! command -v cloud-init >/dev/null 2>&1 && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
   { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends cloud-init; } >/dev/null 2>&1 || true
 fi
+scripts/python-environment.sh || echo "SKIPPED: the tests that need Python packages: .work/venv could not be made" >&2
 for counterpart in kubectl gcloud cloud-init; do
   command -v "$counterpart" >/dev/null 2>&1 || echo "SKIPPED: the tests against $counterpart: it is not installed" >&2
 done
@@ -19,11 +20,14 @@ scripts/lint.sh
 export RUST_BACKTRACE=1 CARGO_TERM_COLOR=never
 export MULTIZONE_PROVIDER=$binary
 cargo build --locked --workspace
-terraform fmt -check -recursive examples modules 2>/dev/null || terraform fmt -check -recursive examples
+TF_CLI_CONFIG_FILE=/dev/null terraform fmt -check -recursive examples
 "$binary" docs --directory docs --check
 cargo test --locked --workspace --doc
+status=0
 if command -v cargo-nextest >/dev/null 2>&1; then
-  cargo nextest run --locked --workspace --no-fail-fast
+  cargo nextest run --locked --workspace --no-fail-fast || status=$?
 else
-  cargo test --locked --workspace --no-fail-fast --bins --lib --tests
+  cargo test --locked --workspace --no-fail-fast --bins --lib --tests || status=$?
 fi
+grep -h '^wire truth' .work/wire-truth/*.txt 2>/dev/null || true
+exit "$status"
