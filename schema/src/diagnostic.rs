@@ -59,7 +59,8 @@ impl Diagnostic {
     /// The same diagnostic so that Terraform points at the right line, for the wire.
     ///
     /// Terraform finds an attribute and an element directly in it. For what is deeper it points at the whole block, and
-    /// it never shows the path itself. So the path is cut to what it finds, and the detail says where exactly.
+    /// it never shows the path itself. So the path is cut to what it finds, and the detail says where exactly, unless it
+    /// does so already.
     #[must_use]
     pub fn located(mut self) -> Self {
         let Some(path) = &self.path else { return self };
@@ -68,7 +69,10 @@ impl Diagnostic {
             steps => steps.len().min(2),
         };
         if found < path.steps().len() {
-            self.detail = format!("At {path}: {}", self.detail);
+            let place = path.to_string();
+            if !self.detail.contains(&place) {
+                self.detail = format!("At {place}: {}", self.detail);
+            }
             self.path = Some(path.steps()[..found].iter().cloned().collect());
         }
         self
@@ -226,6 +230,10 @@ mod tests {
             located(replica.clone()),
             (r#"replicas["a"]"#.into(), "Too small.".into())
         );
+        let said = Diagnostic::error("Bad", "timeouts.create is too small.")
+            .at(single.clone())
+            .located();
+        assert_eq!(said.detail, "timeouts.create is too small.");
         assert_eq!(
             located(replica.attribute("zone")),
             (r#"replicas["a"]"#.into(), r#"At replicas["a"].zone: Too small."#.into())

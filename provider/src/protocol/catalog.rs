@@ -148,3 +148,27 @@ impl AnyProvider<Configured> for Multizone {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_that_is_served_has_a_schema_that_terraform_accepts() {
+        let catalog = Catalog::multizone();
+        let schemas = std::iter::once(("provider", &catalog.provider.schema))
+            .chain(catalog.resources.iter().map(|(name, entry)| (*name, &entry.schema)))
+            .chain(catalog.data_sources.iter().map(|(name, entry)| (*name, &entry.schema)))
+            .chain(
+                catalog
+                    .ephemeral_resources
+                    .iter()
+                    .map(|(name, entry)| (*name, &entry.schema)),
+            );
+        let violations: Vec<(&str, Vec<String>)> = schemas
+            .map(|(name, schema)| (name, schema.check()))
+            .filter(|(_, violations)| !violations.is_empty())
+            .collect();
+        assert_eq!(violations, []);
+    }
+}

@@ -5,7 +5,7 @@
 //! - [`handshake`], [`tls`], [`socket`], [`connections`], [`lifecycle`] bring a connection up and the process down.
 //! - [`routes`] leads a request to the [`provider`] service or to one of the [`companions`] every plugin has.
 //! - [`provider`] answers the 22 RPCs from a [`catalog`] of [`served`] objects; [`codec`] turns schemas, values and
-//!   diagnostics into messages of [`wire`].
+//!   diagnostics into messages of [`wire`]; [`self_check`] looks at every answer before Terraform does.
 
 pub mod catalog;
 pub mod codec;
@@ -18,6 +18,7 @@ pub mod logs;
 pub mod plugin;
 pub mod provider;
 pub mod routes;
+pub mod self_check;
 pub mod served;
 pub mod server;
 pub mod socket;

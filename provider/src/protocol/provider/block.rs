@@ -5,6 +5,7 @@ use std::sync::PoisonError;
 use multizone_schema::Diagnostics;
 
 use super::super::codec;
+use super::super::self_check;
 use super::super::wire::tfplugin6 as wire;
 use super::Shared;
 
@@ -14,7 +15,8 @@ pub(super) fn validate<P: Clone + Send + Sync>(
 ) -> Result<wire::validate_provider_config::Response, Diagnostics> {
     let provider = &shared.catalog.provider;
     let config = codec::decode(request.config.as_ref(), &provider.type_)?;
-    let diagnostics = codec::diagnostics(provider.object.check(&config));
+    let diagnostics = self_check::validate(&provider.schema, &config, provider.object.check(&config));
+    let diagnostics = codec::diagnostics(diagnostics);
     Ok(wire::validate_provider_config::Response { diagnostics })
 }
 

@@ -4,6 +4,7 @@ use multizone_schema::Diagnostics;
 
 use super::super::catalog::Entry;
 use super::super::codec;
+use super::super::self_check;
 use super::super::served::AnyDataSource;
 use super::super::wire::tfplugin6 as wire;
 use super::{Shared, not_served};
@@ -22,7 +23,8 @@ pub(super) fn validate<P: Clone + Send + Sync>(
 ) -> Result<wire::validate_data_resource_config::Response, Diagnostics> {
     let entry = find(shared, &request.type_name)?;
     let config = codec::decode(request.config.as_ref(), &entry.type_)?;
-    let diagnostics = codec::diagnostics(entry.object.check(&entry.schema, &config));
+    let diagnostics = self_check::validate(&entry.schema, &config, entry.object.check(&entry.schema, &config));
+    let diagnostics = codec::diagnostics(diagnostics);
     Ok(wire::validate_data_resource_config::Response { diagnostics })
 }
 
@@ -49,6 +51,7 @@ pub(super) async fn read<P: Clone + Send + Sync>(
         .object
         .read_data(&entry.schema, provider.as_ref(), config, &stop)
         .await?;
+    let state = self_check::data_source(&entry.schema, state)?;
     Ok(wire::read_data_source::Response {
         state: Some(codec::encode_state(&state, &entry.type_)?),
         diagnostics: Vec::new(),

@@ -4,6 +4,7 @@ use multizone_schema::Diagnostics;
 
 use super::super::catalog::Entry;
 use super::super::codec;
+use super::super::self_check;
 use super::super::served::AnyEphemeral;
 use super::super::wire::tfplugin6 as wire;
 use super::{Shared, not_served};
@@ -22,7 +23,8 @@ pub(super) fn validate<P: Clone + Send + Sync>(
 ) -> Result<wire::validate_ephemeral_resource_config::Response, Diagnostics> {
     let entry = find(shared, &request.type_name)?;
     let config = codec::decode(request.config.as_ref(), &entry.type_)?;
-    let diagnostics = codec::diagnostics(entry.object.check(&entry.schema, &config));
+    let diagnostics = self_check::validate(&entry.schema, &config, entry.object.check(&entry.schema, &config));
+    let diagnostics = codec::diagnostics(diagnostics);
     Ok(wire::validate_ephemeral_resource_config::Response { diagnostics })
 }
 
@@ -35,12 +37,13 @@ pub(super) async fn open<P: Clone + Send + Sync>(
     let (provider, stop) = (shared.configured(), shared.lifecycle.stop());
     let opened = entry
         .object
-        .open_any(&entry.schema, provider.as_ref(), config, &stop)
+        .open_any(&entry.schema, provider.as_ref(), config.clone(), &stop)
         .await?;
+    let result = self_check::ephemeral(&entry.schema, &config, opened.result)?;
     Ok(wire::open_ephemeral_resource::Response {
         diagnostics: Vec::new(),
         renew_at: opened.renew_at.map(codec::timestamp),
-        result: Some(codec::encode_state(&opened.result, &entry.type_)?),
+        result: Some(codec::encode_state(&result, &entry.type_)?),
         private: Some(opened.private),
         deferred: None,
     })

@@ -46,8 +46,11 @@ fn evaluate(entry: &FunctionEntry, arguments: &[wire::DynamicValue]) -> Result<w
         let value = codec::decode(Some(argument), &parameter.r#type);
         values.push(value.map_err(|error| FunctionError::at(position, error.to_string()))?);
     }
+    let known = values.iter().all(Value::is_wholly_known);
     let result: Value = entry.function.call(values)?;
-    codec::encode(&result, &entry.definition.returns).map_err(|error| FunctionError::new(error.to_string()))
+    // What is unknown comes from an argument that is.
+    let encode = if known { codec::encode_state } else { codec::encode };
+    encode(&result, &entry.definition.returns).map_err(|error| FunctionError::new(error.to_string()))
 }
 
 /// The answer where the call itself broke.

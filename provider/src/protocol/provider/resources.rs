@@ -4,6 +4,7 @@ use multizone_schema::{Diagnostic, Diagnostics};
 
 use super::super::catalog::Entry;
 use super::super::codec;
+use super::super::self_check;
 use super::super::served::{AnyResource, Change};
 use super::super::wire::tfplugin6 as wire;
 use super::{Shared, identities, not_served};
@@ -25,7 +26,8 @@ pub(super) fn validate<P: Clone + Send + Sync>(
 ) -> Result<wire::validate_resource_config::Response, Diagnostics> {
     let entry = find(shared, &request.type_name)?;
     let config = codec::decode(request.config.as_ref(), &entry.type_)?;
-    let diagnostics = codec::diagnostics(entry.object.check(&entry.schema, &config));
+    let diagnostics = self_check::validate(&entry.schema, &config, entry.object.check(&entry.schema, &config));
+    let diagnostics = codec::diagnostics(diagnostics);
     Ok(wire::validate_resource_config::Response { diagnostics })
 }
 
@@ -51,6 +53,7 @@ pub(super) fn upgrade<P: Clone + Send + Sync>(
         .into());
     }
     let value = entry.object.upgrade(&entry.schema, request.version, state)?;
+    let value = self_check::upgrade(&entry.schema, value)?;
     Ok(wire::upgrade_resource_state::Response {
         upgraded_state: Some(codec::encode_state(&value, &entry.type_)?),
         diagnostics: Vec::new(),
@@ -66,8 +69,9 @@ pub(super) async fn read<P: Clone + Send + Sync>(
     let (provider, stop) = (shared.configured(), shared.lifecycle.stop());
     let read = entry
         .object
-        .read_object(&entry.schema, provider.as_ref(), state, request.private, &stop);
-    let (state, private) = read.await?;
+        .read_object(&entry.schema, provider.as_ref(), state.clone(), request.private, &stop);
+    let (found, private) = read.await?;
+    let state = self_check::read(&entry.schema, &state, found)?;
     Ok(wire::read_resource::Response {
         new_state: Some(codec::encode_state(&state, &entry.type_)?),
         diagnostics: Vec::new(),
@@ -88,10 +92,17 @@ pub(super) async fn plan<P: Clone + Send + Sync>(
         config: codec::decode(request.config.as_ref(), &entry.type_)?,
         private: request.prior_private,
     };
-    let plan = entry
-        .object
-        .plan_change(&entry.schema, shared.configured().as_ref(), change)
-        .await;
+    let provider = shared.configured();
+    let plan = || {
+        entry
+            .object
+            .plan_change(&entry.schema, provider.as_ref(), change.clone())
+    };
+    let mut answer = self_check::plan(&entry.schema, &change, plan().await);
+    if !self_check::settles(&change, &answer) {
+        answer = self_check::replan(&change, answer, &plan().await);
+    }
+    let plan = answer;
     Ok(wire::plan_resource_change::Response {
         planned_state: Some(codec::encode(&plan.planned, &entry.type_)?),
         requires_replace: plan.requires_replace.iter().map(codec::attribute_path).collect(),
@@ -116,8 +127,9 @@ pub(super) async fn apply<P: Clone + Send + Sync>(
     let (provider, stop) = (shared.configured(), shared.lifecycle.stop());
     let applied = entry
         .object
-        .apply_change(&entry.schema, provider.as_ref(), change, &stop)
+        .apply_change(&entry.schema, provider.as_ref(), change.clone(), &stop)
         .await;
+    let applied = self_check::apply(&entry.schema, &change, applied);
     Ok(wire::apply_resource_change::Response {
         new_state: Some(codec::encode_state(&applied.state, &entry.type_)?),
         private: applied.private,
@@ -136,6 +148,7 @@ pub(super) async fn import<P: Clone + Send + Sync>(
         .object
         .import_object(&entry.schema, shared.configured().as_ref(), &id)
         .await?;
+    let state = self_check::import(&entry.schema, state)?;
     let imported = wire::import_resource_state::ImportedResource {
         state: Some(codec::encode_state(&state, &entry.type_)?),
         type_name: request.type_name,

@@ -4,11 +4,10 @@
 //! Whoever writes a [`Resource`](crate::resources::Resource) gets [`AnyResource`] for free, and so on. The schema is
 //! passed in because building it anew for each of a thousand instances would be felt.
 
-mod as_planned;
 mod data_source;
 mod ephemeral;
 mod resource;
-mod write_only;
+pub(in crate::protocol) mod write_only;
 
 pub use data_source::AnyDataSource;
 pub use ephemeral::{AnyEphemeral, AnyOpened};

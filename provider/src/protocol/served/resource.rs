@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use multizone_schema::{Diagnostic, Diagnostics, Model, Path, PlannedModel as _, PlannedOf, Schema, Value};
 
-use super::{as_planned, check_config, not_configured, write_only};
+use super::{check_config, not_configured, write_only};
 use crate::configuration::Configured;
 use crate::resources::identity::Identity as _;
 use crate::resources::{Created, Failed, PlanRequest, Planning, Resource, Updated};
@@ -177,7 +177,19 @@ impl<P: Send + Sync + 'static, R: Resource<P>> AnyResource<P> for R {
     }
 
     fn identity_to_id(&self, identity: &Value) -> Result<String, Diagnostics> {
-        R::Identity::from_value(identity).map(|identity| identity.id())
+        let given = R::Identity::from_value(identity)?;
+        let id = given.id();
+        if R::Identity::from_id(&id).is_ok_and(|understood| understood.to_value() == *identity) {
+            return Ok(id);
+        }
+        Err(Diagnostic::error(
+            "No object can have this identity",
+            format!(
+                "As an ID it would be {id:?}. Each of its attributes is a name, neither empty nor with a slash in it. \
+                 Nothing was changed."
+            ),
+        )
+        .into())
     }
 
     async fn import_object(&self, schema: &Schema, provider: Option<&P>, id: &str) -> Result<Value, Diagnostics> {
@@ -280,13 +292,11 @@ async fn create<P: Send + Sync + 'static, R: Resource<P>>(
         private,
         warnings,
     } = resource.create(provider, planned, stop).await.map_err(as_errors)?;
-    Ok(done(&change.new, state_of(schema, &state), private, warnings))
+    Ok(done(state_of(schema, &state), private, warnings))
 }
 
 /// The answer to a change that reached its plan.
-fn done(planned: &Value, state: Value, private: Vec<u8>, mut diagnostics: Diagnostics) -> Applied {
-    let (state, differences) = as_planned::mended(planned, state);
-    diagnostics.extend(differences);
+fn done(state: Value, private: Vec<u8>, diagnostics: Diagnostics) -> Applied {
     Applied {
         state,
         private,
@@ -310,7 +320,7 @@ async fn update<P: Send + Sync + 'static, R: Resource<P>>(
                 state,
                 private,
                 warnings,
-            }) => done(&change.new, state_of(schema, &state), private, warnings),
+            }) => done(state_of(schema, &state), private, warnings),
             Err(Failed {
                 state,
                 private,

@@ -10,7 +10,7 @@ fn any(attributes: &[Attribute]) -> bool {
 }
 
 /// The object with every write-only value null: what plan and state may hold.
-pub(super) fn removed(attributes: &[Attribute], value: Value) -> Value {
+pub(in crate::protocol) fn removed(attributes: &[Attribute], value: Value) -> Value {
     if any(attributes) {
         replace(attributes, value, None)
     } else {

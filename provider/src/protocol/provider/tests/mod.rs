@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod changes;
+mod misbehaving;
 mod others;
 mod world;
 

@@ -381,9 +381,14 @@ impl AnyProvider<World> for TestProvider {
     }
 }
 
+/// The provider block, for other catalogs.
+pub(super) fn provider(world: World) -> Box<dyn AnyProvider<World>> {
+    Box::new(TestProvider(world))
+}
+
 /// Everything above.
 pub(super) fn catalog(world: World) -> Catalog<World> {
-    Catalog::new(Box::new(TestProvider(world)))
+    Catalog::new(provider(world))
         .with_resources(vec![Box::new(Things)])
         .with_data_sources(vec![Box::new(Counts)])
         .with_ephemeral_resources(vec![Box::new(Tickets)])
