@@ -7,7 +7,7 @@ use multizone_cloud::{Cloud, CloudError, ClusterName, Inventory, MachineType, Zo
 use multizone_cloud_compute_engine::{ComputeEngine, Credentials, Settings};
 use multizone_sandbox::SandboxSettings;
 use multizone_schema::{Diagnostic, Diagnostics, Model, Nested, Path, PlannedModel, PlannedOf};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 
 use crate::resources::timeouts;
 
@@ -76,7 +76,7 @@ pub struct DestroyOptions {
     /// group's own `drain_timeout`.
     #[attribute(optional, validate = timeouts::duration)]
     pub drain_timeout: Option<String>,
-    /// Delete the machines of node groups that are destroyed without draining them, PodDisruptionBudgets or not.
+    /// Delete the machines of node groups that are destroyed without draining them, `PodDisruptionBudgets` or not.
     #[attribute(optional)]
     pub force: Option<bool>,
 }
@@ -103,7 +103,7 @@ struct Inner {
     destroy: Destroy,
     zones: Mutex<Option<Vec<Zone>>>,
     machine_types: Mutex<BTreeMap<(String, String), Option<MachineType>>>,
-    inventories: Mutex<BTreeMap<ClusterName, Inventory>>,
+    inventories: Mutex<BTreeMap<ClusterName, Arc<OnceCell<Arc<Inventory>>>>>,
 }
 
 /// How resources are destroyed.
@@ -166,15 +166,19 @@ impl Configured {
     }
 
     /// A cluster's inventory as it was when this process first looked, for refreshing state: never older than this
-    /// process's own changes.
-    pub async fn known_inventory(&self, cluster: &ClusterName) -> Result<Inventory, CloudError> {
-        let mut known = self.inner.inventories.lock().await;
-        if let Some(inventory) = known.get(cluster) {
-            return Ok(inventory.clone());
-        }
-        let inventory = self.inner.cloud.inventory(cluster).await?;
-        known.insert(cluster.clone(), inventory.clone());
-        Ok(inventory)
+    /// process's own changes. Who asks while it is being fetched waits for that fetch.
+    pub async fn known_inventory(&self, cluster: &ClusterName) -> Result<Arc<Inventory>, CloudError> {
+        // A fetch that a change overtakes stays with those who asked before it: `forget` takes the cell away.
+        let known = self
+            .inner
+            .inventories
+            .lock()
+            .await
+            .entry(cluster.clone())
+            .or_default()
+            .clone();
+        let fetch = || async { self.inner.cloud.inventory(cluster).await.map(Arc::new) };
+        known.get_or_try_init(fetch).await.cloned()
     }
 
     /// A cluster's inventory as it is now.

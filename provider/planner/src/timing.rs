@@ -39,6 +39,6 @@ mod tests {
         assert_eq!(approximately(Duration::from_millis(5)), "~1 s");
         assert_eq!(approximately(Duration::from_millis(1600)), "~2 s");
         assert_eq!(approximately(Duration::from_secs(90)), "~90 s");
-        assert_eq!(approximately(Duration::from_secs(180)), "~3 min");
+        assert_eq!(approximately(Duration::from_mins(3)), "~3 min");
     }
 }

@@ -14,9 +14,9 @@ use crate::{
 };
 
 /// How long a credential lives unless told otherwise.
-const LIFETIME: Duration = Duration::from_secs(15 * 60);
+const LIFETIME: Duration = Duration::from_mins(15);
 /// The longest life of a credential.
-const LONGEST: Duration = Duration::from_secs(24 * 3600);
+const LONGEST: Duration = Duration::from_hours(24);
 
 /// A short-lived administrator's kubeconfig. It is made anew in every run of Terraform and is never written to plan or
 /// state.

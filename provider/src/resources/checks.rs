@@ -256,7 +256,7 @@ mod tests {
     fn said(check: Validator, value: impl Into<Value>) -> Vec<String> {
         let mut diagnostics = Diagnostics::new();
         check(&value.into(), &Path::from("x"), &mut diagnostics);
-        diagnostics.iter().map(|diagnostic| diagnostic.to_string()).collect()
+        diagnostics.iter().map(ToString::to_string).collect()
     }
 
     fn map(entries: &[(&str, &str)]) -> Value {

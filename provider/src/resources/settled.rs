@@ -1,6 +1,6 @@
 //! Machines that are on their way down: what becomes of them is known only at the end.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use multizone_cloud::{CloudError, ClusterName, Inventory, Machine, MachineState};
 use tokio::time::{Instant, sleep};
@@ -10,7 +10,7 @@ use crate::configuration::Configured;
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(500);
 /// The longest that a machine takes to go down.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The inventory once none of the machines concerned is on its way down any more: a machine that is being deleted is not
 /// one that has been halted.  Past the deadline it is returned as it is.
@@ -36,14 +36,15 @@ pub async fn known_inventory(
     provider: &Configured,
     cluster: &ClusterName,
     concerns: impl Fn(&Machine) -> bool + Send,
-) -> Result<Inventory, CloudError> {
+) -> Result<Arc<Inventory>, CloudError> {
     let known = provider.known_inventory(cluster).await?;
     if known
         .machines
         .iter()
         .any(|machine| machine.state == MachineState::Stopping && concerns(machine))
     {
-        return inventory(provider, cluster, Instant::now() + PATIENCE, concerns).await;
+        let deadline = Instant::now() + PATIENCE;
+        return inventory(provider, cluster, deadline, concerns).await.map(Arc::new);
     }
     Ok(known)
 }

@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn durations_are_numbers_with_units() {
         assert_eq!(parse("3s"), Some(Duration::from_secs(3)));
-        assert_eq!(parse("1h30m"), Some(Duration::from_secs(5400)));
+        assert_eq!(parse("1h30m"), Some(Duration::from_mins(90)));
         assert_eq!(parse("500ms"), Some(Duration::from_millis(500)));
         assert_eq!(parse("1.5m"), Some(Duration::from_secs(90)));
         for wrong in ["", "5", "m", "5 m", "-5m", "5d", "..s", "99999999999999999999999h"] {

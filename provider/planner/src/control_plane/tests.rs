@@ -132,7 +132,7 @@ fn an_api_that_does_not_answer_is_waited_for_and_that_alone_is_no_change() {
 fn the_wording_of_a_create() {
     let timing = Timing {
         create_machine: Duration::from_secs(40),
-        join: Duration::from_secs(120),
+        join: Duration::from_mins(2),
         delete_machine: Duration::from_secs(30),
         drain: Duration::from_secs(30),
     };

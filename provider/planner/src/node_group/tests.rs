@@ -435,7 +435,7 @@ fn a_replacement_needs_room() {
 fn the_wording_of_a_replacement() {
     let timing = Timing {
         create_machine: std::time::Duration::from_secs(40),
-        join: std::time::Duration::from_secs(120),
+        join: std::time::Duration::from_mins(2),
         delete_machine: std::time::Duration::from_secs(30),
         drain: std::time::Duration::from_secs(30),
     };

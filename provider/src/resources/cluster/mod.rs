@@ -29,7 +29,7 @@ use super::{
 use crate::{configuration::Configured, stop::Stop};
 
 /// The usual time for a cluster's objects, with much to spare.
-const TIMEOUT: Duration = Duration::from_secs(20 * 60);
+const TIMEOUT: Duration = Duration::from_mins(20);
 
 /// A cluster: its identity, its network, the zones it spans, the stable address of its API, and its keys.
 ///

@@ -23,7 +23,7 @@ use crate::{
 pub(super) const ADDRESS_GONE: &str = "the API's address is gone";
 
 /// The node groups' credential lives as long as the cluster's authority; what it may do is little.
-const NODE_CREDENTIAL_LIFETIME: Duration = Duration::from_secs(3600 * 24 * 365 * 9);
+const NODE_CREDENTIAL_LIFETIME: Duration = Duration::from_hours(24 * 365 * 9);
 
 /// What the configuration asks for.
 pub(super) struct Wanted {
@@ -148,7 +148,7 @@ pub(super) async fn ensure(
     let labels = cluster_labels(cluster);
     let secrets = SecretNames::of(cloud.region(), cluster);
     let failed = |error| situation.cloud(&error);
-    let step = |number: u32, what: &str| -> Result<(), Diagnostics> {
+    let begin = |number: u32, what: &str| -> Result<(), Diagnostics> {
         info!(cluster = %cluster, "step {number} of 5: {what}");
         if stop.requested() {
             Err(situation.stopped())
@@ -158,7 +158,7 @@ pub(super) async fn ensure(
     };
     provider.forget(cluster).await;
 
-    step(1, "network")?;
+    begin(1, "network")?;
     if fresh {
         store(provider, cluster, &secrets.creating, b"{}".to_vec(), &labels)
             .await
@@ -171,18 +171,18 @@ pub(super) async fn ensure(
         labels: labels.clone(),
     };
     let network = cloud.ensure_network(&spec).await.map_err(failed)?;
-    step(2, "firewall rules")?;
+    begin(2, "firewall rules")?;
     for rule in firewall_rules(cluster, pod_cidr) {
         cloud.ensure_firewall_rule(&rule).await.map_err(failed)?;
     }
-    step(3, "the API's address")?;
+    begin(3, "the API's address")?;
     let spec = AddressSpec {
         cluster: cluster.clone(),
         name: API_ADDRESS.to_owned(),
         labels: labels.clone(),
     };
     let address = cloud.ensure_address(&spec).await.map_err(failed)?;
-    step(4, "keys")?;
+    begin(4, "keys")?;
     let pki = keys(provider, cluster, &secrets.keys, fresh, &labels, situation).await?;
     let ca_certificate = pki.ca.certificate_pem.clone();
     let credential = node_credential(provider, &pki, situation)?;
@@ -195,7 +195,7 @@ pub(super) async fn ensure(
     )
     .await
     .map_err(failed)?;
-    step(5, "settings")?;
+    begin(5, "settings")?;
     let settings = ClusterSettings::new(pod_cidr.clone(), service_cidr.clone(), ca_certificate.clone());
     store(provider, cluster, &secrets.settings, settings.to_json(), &labels)
         .await
@@ -352,7 +352,7 @@ pub(super) async fn delete(
         ));
     }
     let secrets = SecretNames::of(cloud.region(), cluster);
-    let step = |number: u32, what: &str| -> Result<(), Diagnostics> {
+    let begin = |number: u32, what: &str| -> Result<(), Diagnostics> {
         info!(cluster = %cluster, "step {number} of 5: delete {what}");
         if stop.requested() {
             Err(situation.stopped())
@@ -360,21 +360,21 @@ pub(super) async fn delete(
             Ok(())
         }
     };
-    step(1, "firewall rules")?;
+    begin(1, "firewall rules")?;
     for rule in &inventory.firewall_rules {
         cloud.delete_firewall_rule(cluster, &rule.name).await.map_err(failed)?;
     }
-    step(2, "the API's address")?;
+    begin(2, "the API's address")?;
     for address in &inventory.addresses {
         cloud.delete_address(cluster, &address.name).await.map_err(failed)?;
     }
-    step(3, "network")?;
+    begin(3, "network")?;
     cloud.delete_network(cluster).await.map_err(failed)?;
-    step(4, "snapshots")?;
+    begin(4, "snapshots")?;
     for snapshot in &inventory.snapshots {
         cloud.delete_snapshot(snapshot).await.map_err(failed)?;
     }
-    step(5, "secrets")?;
+    begin(5, "secrets")?;
     for secret in [
         secrets.settings,
         secrets.node_credential,

@@ -9,19 +9,19 @@ use multizone_kubernetes::{
     pki::ClusterPki,
 };
 use multizone_schema::Diagnostics;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::{API_ADDRESS, SecretNames, Situation};
 use crate::configuration::Configured;
 
 /// A certificate for one operation outlives the longest of them.
-const OPERATOR_LIFETIME: Duration = Duration::from_secs(2 * 3600);
+const OPERATOR_LIFETIME: Duration = Duration::from_hours(2);
 
 /// The format of [`ClusterSettings`] that this release writes.
 const FORMAT: u32 = 1;
 
 /// What a cluster's control plane and node groups have to know; kept beside the keys, and not secret.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct ClusterSettings {
     format: u32,
     /// Addresses of the pods.
@@ -45,7 +45,14 @@ impl ClusterSettings {
 
     /// As they are stored.
     pub fn to_json(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("text and numbers always serialise")
+        serde_json::json!({
+            "format": self.format,
+            "pod_cidr": self.pod_cidr,
+            "service_cidr": self.service_cidr,
+            "ca_certificate": self.ca_certificate,
+        })
+        .to_string()
+        .into_bytes()
     }
 
     /// As they were stored.

@@ -162,7 +162,7 @@ async fn a_zone_that_is_left_over_is_shown_until_it_is_empty() {
     cloud.tamper(|inventory| {
         inventory
             .machines
-            .push(machine("us-central1-b", "demo-pool-x", Labels::new()))
+            .push(machine("us-central1-b", "demo-pool-x", Labels::new()));
     });
     let seen = read(&provider, cluster).await.unwrap();
     assert_eq!(
@@ -178,7 +178,7 @@ async fn a_destroy_names_what_is_left_and_then_leaves_nothing() {
     cloud.tamper(|inventory| {
         inventory
             .machines
-            .push(machine("us-central1-a", "demo-pool-x", Labels::new()))
+            .push(machine("us-central1-a", "demo-pool-x", Labels::new()));
     });
     let stop = Stop::new();
     let delete = || ClusterResource.delete(&provider, cluster.clone(), Vec::new(), &stop);

@@ -6,11 +6,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use multizone_cloud::{CloudError, ClusterName, label};
 use multizone_kubernetes::{
-    cluster_access::{AccessError, ApplyError, Cluster as ClusterConnection, NodeFacts, NodeState, OwnedMetadata},
+    cluster_access::{AccessError, ApplyError, Cluster as ClusterConnection, NodeState, OwnedMetadata},
     kubeadm,
 };
 use multizone_planner::{
-    control_plane::{Desired, Next, Observed, Step, next, preview},
+    control_plane::{Desired, Next, Observed, Power, Step, next, preview},
     lines,
 };
 use multizone_schema::{Diagnostic, Diagnostics};
@@ -209,20 +209,18 @@ impl<'a> Executor<'a> {
         let mut nodes = BTreeMap::new();
         if let Some(machine) = facts::master(&inventory) {
             observed.machine = Some(facts::planner_machine(machine));
-            let mut node: Option<Option<NodeFacts>> = None;
-            if facts::power(machine) == multizone_planner::control_plane::Power::On {
+            let mut node = facts::Node::Unseen;
+            if facts::power(machine) == Power::On {
                 observed.serving = matches!(timeout(LOOK, self.connection.ready()).await, Ok(Ok(true)));
-                if observed.serving {
-                    node = timeout(LOOK, self.connection.node(&machine.name))
-                        .await
-                        .ok()
-                        .and_then(Result::ok);
+                if observed.serving
+                    && let Ok(Ok(found)) = timeout(LOOK, self.connection.node(&machine.name)).await
+                {
+                    node = facts::Node::of(found);
                 }
             }
-            let node = node.as_ref().map(Option::as_ref);
             let pod_network = self.wanted.pod_network.is_some();
-            observed.joined = node.flatten().is_some_and(|node| node.ready || !pod_network);
-            let described = facts::describe(self.provider, machine, node, pod_network);
+            observed.joined = node.joined(pod_network);
+            let described = facts::describe(self.provider, machine, &node, pod_network);
             nodes.insert(machine.name.clone(), described);
         }
         Ok((observed, nodes))

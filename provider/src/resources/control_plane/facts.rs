@@ -63,20 +63,37 @@ pub(super) fn planner_machine(machine: &CloudMachine) -> Machine {
     }
 }
 
+/// The master's Node, as far as it could be seen.
+#[derive(Clone, Debug)]
+pub(super) enum Node {
+    /// The API did not answer.
+    Unseen,
+    /// The machine has not registered.
+    Absent,
+    /// What the API says.
+    Seen(NodeFacts),
+}
+
+impl Node {
+    pub(super) fn of(found: Option<NodeFacts>) -> Self {
+        found.map_or(Self::Absent, Self::Seen)
+    }
+
+    /// Whether it counts as joined: Ready, or registered where no pod network was asked for.
+    pub(super) fn joined(&self, pod_network: bool) -> bool {
+        matches!(self, Self::Seen(node) if node.ready || !pod_network)
+    }
+}
+
 /// The machine and its node as the state shows them.
-pub(super) fn describe(
-    provider: &Configured,
-    machine: &CloudMachine,
-    node: Option<Option<&NodeFacts>>,
-    pod_network: bool,
-) -> MasterNode {
+pub(super) fn describe(provider: &Configured, machine: &CloudMachine, node: &Node, pod_network: bool) -> MasterNode {
     let state = match (power(machine), node) {
         (Power::Off, _) => "halted",
-        (Power::On, None) => "unknown",
-        (Power::On, Some(None)) => "not registered",
-        (Power::On, Some(Some(node))) if node.ready => "ready",
-        (Power::On, Some(Some(_))) if !pod_network => "registered",
-        (Power::On, Some(Some(_))) => "not ready",
+        (Power::On, Node::Unseen) => "unknown",
+        (Power::On, Node::Absent) => "not registered",
+        (Power::On, Node::Seen(node)) if node.ready => "ready",
+        (Power::On, Node::Seen(_)) if !pod_network => "registered",
+        (Power::On, Node::Seen(_)) => "not ready",
     };
     MasterNode {
         replica: machine.labels.get(label::REPLICA).cloned().unwrap_or_default(),
@@ -113,15 +130,15 @@ pub(super) async fn refresh(
     });
     observed.machine = Some(planner_machine(machine));
     observed.serving = false;
-    let mut node = None;
+    let mut node = Node::Unseen;
     if power(machine) == Power::On {
         match look(provider, &cluster, &machine.name, &situation).await {
             Ok(found) => {
                 observed.serving = true;
-                node = Some(found);
+                node = Node::of(found);
             }
             Err(reason) => {
-                warn!(cluster = %cluster, %reason, "the Kubernetes API does not answer; its nodes are not refreshed")
+                warn!(cluster = %cluster, %reason, "the Kubernetes API does not answer; its nodes are not refreshed");
             }
         }
     }
@@ -133,9 +150,8 @@ pub(super) async fn refresh(
             .as_deref()
             .map(super::machine::pod_network_fingerprint);
     }
-    let facts = node.as_ref().map(Option::as_ref);
-    observed.joined = facts.flatten().is_some_and(|node| node.ready || !pod_network);
-    state.nodes = BTreeMap::from([(machine.name.clone(), describe(provider, machine, facts, pod_network))]);
+    observed.joined = node.joined(pod_network);
+    state.nodes = BTreeMap::from([(machine.name.clone(), describe(provider, machine, &node, pod_network))]);
     let private = serde_json::to_vec(&observed).unwrap_or_default();
     Ok(Some((state, private)))
 }

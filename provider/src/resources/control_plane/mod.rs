@@ -29,7 +29,7 @@ use plan::{ask, blank, complete, foresee, manifest, protected, refusals};
 use crate::{configuration::Configured, stop::Stop};
 
 /// A machine, kubeadm's initialisation and the pod network, with much to spare.
-const TIMEOUT: Duration = Duration::from_secs(30 * 60);
+const TIMEOUT: Duration = Duration::from_mins(30);
 
 /// The control plane of a cluster: its masters, the Kubernetes version, and the pod network.
 ///

@@ -1,4 +1,4 @@
-//! `multizone_disk`: a zonal disk that says where it is, renders its PersistentVolume, and moves with its data.
+//! `multizone_disk`: a zonal disk that says where it is, renders its `PersistentVolume`, and moves with its data.
 //!
 //! # Flow of a move
 //! A disk cannot leave its zone, so its data moves: refuse while it is attached; take a snapshot; make the disk in the
@@ -27,11 +27,11 @@ use super::{
 use crate::{configuration::Configured, stop::Stop};
 
 /// The usual time for a disk, with much to spare; moving a large one takes longer.
-const TIMEOUT: Duration = Duration::from_secs(30 * 60);
+const TIMEOUT: Duration = Duration::from_mins(30);
 
 /// A zonal disk of a cluster, labelled with its region and zone.
 ///
-/// `persistent_volume` is its PersistentVolume, usable only in its zone. A larger `size_gb` grows it in place; another
+/// `persistent_volume` is its `PersistentVolume`, usable only in its zone. A larger `size_gb` grows it in place; another
 /// `zone` moves its data there through a snapshot, while it is attached to no machine.
 #[derive(Model, Clone, Debug, PartialEq)]
 pub struct Disk {
@@ -53,13 +53,13 @@ pub struct Disk {
     /// Further labels in the cloud.
     #[attribute(optional, validate = checks::cloud_labels)]
     pub labels: Option<BTreeMap<String, String>>,
-    /// Filesystem that the PersistentVolume names; it is made at the first mount.
+    /// Filesystem that the `PersistentVolume` names; it is made at the first mount.
     #[attribute(optional, default = "ext4")]
     pub filesystem: String,
-    /// Storage class that the PersistentVolume names; empty for claims without a class.
+    /// Storage class that the `PersistentVolume` names; empty for claims without a class.
     #[attribute(optional, default = "")]
     pub storage_class: String,
-    /// Also label the PersistentVolume with the failure-domain.beta.kubernetes.io pair.
+    /// Also label the `PersistentVolume` with the failure-domain.beta.kubernetes.io pair.
     #[attribute(optional, default = false)]
     pub legacy_zone_labels: bool,
     /// Refuse to destroy the disk.
@@ -77,7 +77,7 @@ pub struct Disk {
     /// All its labels in the cloud: `labels`, its region and zone, and the provider's own.
     #[attribute(computed)]
     pub labels_all: BTreeMap<String, String>,
-    /// The disk as a PersistentVolume, for `kubectl apply -f -`.
+    /// The disk as a `PersistentVolume`, for `kubectl apply -f -`.
     #[attribute(computed)]
     pub persistent_volume: String,
 }
@@ -132,11 +132,11 @@ impl Resource for DiskResource {
                 .into()
         });
         planned.persistent_volume = volume(provider, planned).map_or(Planned::Unknown, Planned::Known);
-        if let Some(zone) = planned.zone.known() {
-            if prior.as_ref().is_none_or(|prior| prior.zone != *zone) {
-                let found = offers::check_zone(provider, Path::from("zone"), zone).await;
-                planning.diagnostics.extend(found);
-            }
+        if let Some(zone) = planned.zone.known()
+            && prior.as_ref().is_none_or(|prior| prior.zone != *zone)
+        {
+            let found = offers::check_zone(provider, Path::from("zone"), zone).await;
+            planning.diagnostics.extend(found);
         }
         if let Some(prior) = prior {
             planning.diagnostics.extend(refusals(&prior, &planning.planned));

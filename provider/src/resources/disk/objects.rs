@@ -187,7 +187,7 @@ async fn relocate(
             object: format!("disk {name} in {to}"),
         }));
     }
-    let step = |number: u32, what: &str| -> Result<(), Diagnostics> {
+    let begin = |number: u32, what: &str| -> Result<(), Diagnostics> {
         info!(disk = %name, from = %from, to = %to, "step {number} of 4: {what}");
         if stop.requested() {
             Err(situation.stopped())
@@ -196,7 +196,7 @@ async fn relocate(
         }
     };
     let snapshot = snapshot_name(disk);
-    step(1, "snapshot")?;
+    begin(1, "snapshot")?;
     // What an interrupted move left is older than the disk.
     cloud.delete_disk(to, &name).await.map_err(failed)?;
     cloud.delete_snapshot(&snapshot).await.map_err(failed)?;
@@ -205,13 +205,13 @@ async fn relocate(
         .ensure_snapshot(from, &name, &snapshot, &labels)
         .await
         .map_err(failed)?;
-    step(2, "make the disk in its new zone")?;
+    begin(2, "make the disk in its new zone")?;
     let spec = DiskSpec {
         size_gb: disk.size_gb.max(source.size_gb),
         ..specification(disk, Some(snapshot.clone()))
     };
     cloud.ensure_disk(&spec).await.map_err(failed)?;
-    step(3, "delete the disk in its old zone")?;
+    begin(3, "delete the disk in its old zone")?;
     cloud.delete_disk(from, &name).await.map_err(failed)?;
     info!(disk = %name, "step 4 of 4: delete the snapshot");
     cloud.delete_snapshot(&snapshot).await.map_err(failed)

@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// How long an API that does not answer is waited for before the operation gives up.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 /// Between two looks at an API that does not answer.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -132,10 +132,10 @@ impl<'a> Executor<'a> {
     /// Loops until the planner says that it is done.  The operation's token does not outlive it.
     pub(super) async fn run(&mut self) -> Result<Reached, Diagnostics> {
         let result = self.steps_to_the_end().await;
-        if let (Some((token, _)), Some((connection, _))) = (self.token.take(), &self.access) {
-            if let Err(error) = connection.delete_bootstrap_token(token.id()).await {
-                warn!(%error, "the operation's bootstrap token is not deleted; it ends by itself within half an hour");
-            }
+        if let (Some((token, _)), Some((connection, _))) = (self.token.take(), &self.access)
+            && let Err(error) = connection.delete_bootstrap_token(token.id()).await
+        {
+            warn!(%error, "the operation's bootstrap token is not deleted; it ends by itself within half an hour");
         }
         self.provider.forget(&self.wanted.cluster).await;
         result

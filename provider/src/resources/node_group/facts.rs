@@ -181,8 +181,7 @@ pub(super) fn observe(
             created: machine
                 .created
                 .parse::<jiff::Timestamp>()
-                .map(jiff::Timestamp::as_second)
-                .unwrap_or(0),
+                .map_or(0, jiff::Timestamp::as_second),
             joinable: made.contains(&machine.name),
         });
     }

@@ -32,13 +32,13 @@ use plan::{ask, blank, complete, control_plane_id, foresee, name_fits, region, r
 use crate::{configuration::Configured, stop::Stop};
 
 /// A rolling replacement of a few workers, with their drains.
-const TIMEOUT: Duration = Duration::from_secs(60 * 60);
+const TIMEOUT: Duration = Duration::from_hours(1);
 
 /// A group of identical workers in one zone.
 ///
 /// Another `size` adds or removes workers; another machine type, version or image replaces them one after the other, the
 /// new one first; labels and taints are changed on the nodes in place. A worker that goes is cordoned and drained first,
-/// PodDisruptionBudgets permitting.
+/// `PodDisruptionBudgets` permitting.
 #[derive(Model, Clone, Debug, PartialEq)]
 pub struct NodeGroup {
     /// ID of the control plane to join: `multizone_control_plane.NAME.id`.
@@ -189,11 +189,11 @@ impl Resource for NodeGroupResource {
         let planned = &mut planning.planned;
         let region = provider.cloud().region();
         planned.region = region.into();
-        if let (Some(control_plane), Some(name)) = (planned.control_plane.known(), planned.name.known()) {
-            if let Ok(id) = ObjectId::parse_cluster(control_plane) {
-                planning.diagnostics.extend(same_region(&id.region, region));
-                planned.id = ObjectId::object(region, &id.cluster, name).into();
-            }
+        if let (Some(control_plane), Some(name)) = (planned.control_plane.known(), planned.name.known())
+            && let Ok(id) = ObjectId::parse_cluster(control_plane)
+        {
+            planning.diagnostics.extend(same_region(&id.region, region));
+            planned.id = ObjectId::object(region, &id.cluster, name).into();
         }
         foresee(provider, prior.as_ref(), observed, planned);
         planning

@@ -36,7 +36,8 @@ pub(super) async fn ask(provider: &Configured, prior: Option<&NodeGroup>, planne
         return diagnostics;
     };
     let same_type = prior.is_some_and(|prior| prior.machine_type == *machine_type);
-    if !diagnostics.has_errors() && !(same_zone && same_type) {
+    let unchanged = same_zone && same_type;
+    if !unchanged && !diagnostics.has_errors() {
         let path = Path::from("machine_type");
         diagnostics.extend(offers::check_machine_type(provider, path, zone, machine_type, Purpose::Worker).await);
     }
@@ -156,10 +157,10 @@ pub(super) fn complete(
     reached: &executor::Reached,
 ) -> Result<NodeGroup, Diagnostics> {
     let region = region(provider);
-    if let (Some(control_plane), Some(name)) = (planned.control_plane.known(), planned.name.known()) {
-        if let Ok(id) = ObjectId::parse_cluster(control_plane) {
-            planned.id = ObjectId::object(region, &id.cluster, name).into();
-        }
+    if let (Some(control_plane), Some(name)) = (planned.control_plane.known(), planned.name.known())
+        && let Ok(id) = ObjectId::parse_cluster(control_plane)
+    {
+        planned.id = ObjectId::object(region, &id.cluster, name).into();
     }
     planned.region = region.into();
     if !planned.nodes.is_known() {

@@ -28,7 +28,7 @@ use crate::resources::{timeouts, trouble::within};
 /// How many machines are worked on at the same time.
 const AT_ONCE: usize = 16;
 /// A token is not used any more for new machines when it has less than this to live.
-const TOKEN_RESERVE: Duration = Duration::from_secs(10 * 60);
+const TOKEN_RESERVE: Duration = Duration::from_mins(10);
 
 impl Executor<'_> {
     /// Carries a step out.
@@ -201,8 +201,7 @@ impl Executor<'_> {
         let pod_network = connection
             .nodes()
             .await
-            .map(|nodes| facts::pod_network(&nodes))
-            .unwrap_or(true);
+            .map_or(true, |nodes| facts::pod_network(&nodes));
         let state = if pod_network {
             NodeState::Ready
         } else {
