@@ -48,6 +48,19 @@ pub(super) fn of<P: Send + Sync + 'static>(
     written(entry, &identity)
 }
 
+/// The identity, unless there is no object: for answers to a failure.
+pub(super) fn of_existing(
+    object: Option<&wire::DynamicValue>,
+    identity: Option<&wire::ResourceIdentityData>,
+) -> Option<wire::ResourceIdentityData> {
+    let object = object?;
+    let null = matches!(
+        (object.msgpack.as_slice(), object.json.as_slice()),
+        ([0xc0] | [], b"null" | [])
+    );
+    identity.filter(|_| !null).cloned()
+}
+
 /// The ID to import: the one given, or the one of the identity given instead.
 pub(super) fn id_to_import<P: Send + Sync + 'static>(
     entry: &Entry<dyn AnyResource<P>>,

@@ -260,7 +260,7 @@ impl<P: Clone + Send + Sync + 'static> Provider for ProviderService<P> {
     ) -> Result<Response<wire::apply_resource_change::Response>, Status> {
         let request = request.into_inner();
         let (new_state, private) = (request.prior_state.clone(), request.planned_private.clone());
-        let new_identity = request.planned_identity.clone();
+        let new_identity = identities::of_existing(request.prior_state.as_ref(), request.planned_identity.as_ref());
         self.answer(
             "ApplyResourceChange",
             &request.type_name.clone(),

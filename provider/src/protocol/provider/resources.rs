@@ -77,7 +77,7 @@ pub(super) async fn read<P: Clone + Send + Sync>(
         diagnostics: Vec::new(),
         private,
         deferred: None,
-        new_identity: identities::of(entry, &state)?.or(request.current_identity),
+        new_identity: identities::of(entry, &state)?,
     })
 }
 
