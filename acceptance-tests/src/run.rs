@@ -1,6 +1,7 @@
 //! One command, run to its end or to a deadline.
 
 use std::{
+    ffi::OsString,
     io::Read,
     process::{Command, Stdio},
     thread,
@@ -108,12 +109,23 @@ fn read_all(stream: Option<&mut impl Read>) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+/// The terraform under test: what `MULTIZONE_TERRAFORM` names, else the one on the PATH.
+pub(crate) fn terraform() -> OsString {
+    std::env::var_os("MULTIZONE_TERRAFORM").unwrap_or_else(|| "terraform".into())
+}
+
 /// Whether a program is on the PATH; says loudly which test is skipped when it is not.
 pub fn installed(program: &str) -> bool {
+    let program = if program == "terraform" {
+        terraform()
+    } else {
+        program.into()
+    };
+    // A path, as the one of the terraform under test may be, stays what it is.
     let found = std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|directory| directory.join(program).is_file()));
+        .is_some_and(|path| std::env::split_paths(&path).any(|directory| directory.join(&program).is_file()));
     if !found {
-        println!("SKIPPED: {program} is not installed");
+        println!("SKIPPED: {} is not installed", program.display());
     }
     found
 }

@@ -1,6 +1,7 @@
 //! A Terraform configuration with a sandbox region of its own.
 
 use std::{
+    ffi::OsString,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -9,7 +10,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::Run;
+use crate::{Run, run};
 
 /// How much faster than a real cloud the suite's sandboxes run.
 const SPEED: &str = "600";
@@ -19,6 +20,7 @@ const SPEED: &str = "600";
 pub struct Workspace {
     directory: TempDir,
     provider: PathBuf,
+    terraform: OsString,
 }
 
 impl Workspace {
@@ -52,7 +54,11 @@ impl Workspace {
             .prefix("mz")
             .tempdir()
             .expect("a temporary directory");
-        let workspace = Self { directory, provider };
+        let workspace = Self {
+            directory,
+            provider,
+            terraform: run::terraform(),
+        };
         let overrides = format!(
             "provider_installation {{\n  dev_overrides {{\n    \"multizone/multizone\" = {:?}\n  }}\n  direct {{}}\n}}\n",
             workspace.provider.parent().expect("the binary is in a directory")
@@ -90,9 +96,21 @@ impl Workspace {
         command
     }
 
+    /// From now on, this is `terraform`.
+    pub fn use_terraform(&mut self, program: impl Into<OsString>) {
+        self.terraform = program.into();
+    }
+
+    /// `terraform ARGUMENTS -no-color`, not yet started.
+    pub fn terraform_command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.command(&self.terraform);
+        command.args(arguments).arg("-no-color");
+        command
+    }
+
     /// `terraform ARGUMENTS -no-color`.
     pub fn terraform(&self, arguments: &[&str]) -> Run {
-        Run::of(self.command("terraform").args(arguments).arg("-no-color"))
+        Run::of(&mut self.terraform_command(arguments))
     }
 
     /// `terraform apply -auto-approve ARGUMENTS`, which must succeed.

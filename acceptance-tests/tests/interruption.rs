@@ -14,8 +14,7 @@ const ONE_ZONE: &[&str] = &[r#"-var=zones=["us-central1-a"]"#, "-var=nodes_per_z
 
 fn start_apply(workspace: &Workspace) -> Child {
     workspace
-        .command("terraform")
-        .args(["apply", "-auto-approve", "-no-color"])
+        .terraform_command(&["apply", "-auto-approve"])
         .args(ONE_ZONE)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
