@@ -8,6 +8,7 @@ use crate::core::{Core, Refusal};
 use crate::region::Region;
 use serde_json::{Value, json};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
 
@@ -37,6 +38,8 @@ pub struct Control {
     pub version: String,
     /// Ends the process.
     pub stop: StopSignal,
+    /// Requests to the cloud's APIs since the process began; the operator's are not counted.
+    pub requests: AtomicU64,
 }
 
 const LONGEST_POLL: Duration = Duration::from_secs(30);
@@ -136,6 +139,7 @@ fn status(face: &Face) -> Value {
             "cluster_range": settings.block.cluster_range().to_string(),
             "external_range": settings.block.external_range().to_string(),
             "events": core.state().event_count(),
+            "requests": face.control.requests.load(Ordering::Relaxed),
             "operations_running": core.state().operations().values().filter(|it| it.due().is_some()).count(),
             "zones": zones,
             "machines": machines(core, &reports),

@@ -22,6 +22,7 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// The answer to a call.
 pub type Answer = Result<Value, Refusal>;
@@ -65,6 +66,9 @@ async fn single(face: &Face, method: &Method, uri: &Uri, headers: &HeaderMap, bo
         Err(refusal) => return render(Err(refusal), true),
     };
     let segments: Vec<&str> = call.segments.iter().map(String::as_str).collect();
+    if segments.first() != Some(&"sandbox") {
+        face.control.requests.fetch_add(1, Ordering::Relaxed);
+    }
     let (answer, legacy) = match segments.as_slice() {
         ["compute", "v1", "projects", project, rest @ ..] => {
             (compute::answer(&face.region, &call, project, rest).await, true)

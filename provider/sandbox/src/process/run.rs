@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use multizone_sandbox_data_plane::{Network, Pace};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -110,6 +111,7 @@ pub async fn run(wanted: RunSettings) -> Result<(), RunError> {
         directory: place.directory.clone(),
         version: VERSION.to_owned(),
         stop: StopSignal::default(),
+        requests: AtomicU64::new(0),
     });
     let listener = tokio::net::TcpListener::from_std(listener).map_err(system("serve its API"))?;
     let description = Description {
