@@ -8,7 +8,7 @@ use crate::{json, msgpack};
 
 /// Why bytes were refused, and at which value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}{reason}", at(path))]
+#[error("{}", shortened(format!("{}{reason}", at(path))))]
 pub struct DecodeError {
     /// The value that could not be read.
     pub path: Path,
@@ -108,6 +108,22 @@ pub enum EncodeReason {
     /// An infinity, which JSON cannot hold.
     #[error("JSON has no number for {0}")]
     Infinite(String),
+}
+
+/// The most bytes that a message quotes of a value.
+const LONGEST: usize = 600;
+
+/// A message that quotes what came from outside, where that is not too long to be read.
+pub(crate) fn shortened(mut message: String) -> String {
+    if message.len() > LONGEST {
+        let end = (0..=LONGEST)
+            .rev()
+            .find(|end| message.is_char_boundary(*end))
+            .unwrap_or(0);
+        message.truncate(end);
+        message.push('…');
+    }
+    message
 }
 
 fn at(path: &Path) -> String {

@@ -92,7 +92,7 @@ impl Type {
 
     fn from_json_value(json: &Json, depth: usize) -> Result<Self, TypeError> {
         let depth = depth.checked_sub(1).ok_or(TypeError::TooDeep)?;
-        let unknown = || TypeError::Unknown(json.to_string());
+        let unknown = || TypeError::Unknown(crate::codec::shortened(json.to_string()));
         match json {
             Json::String(name) => match name.as_str() {
                 "string" => Ok(Self::String),
