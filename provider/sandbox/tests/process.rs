@@ -186,7 +186,13 @@ fn mistakes_are_explained() {
             .complains(&["run", "--speed=-1", "--region", "us-central1"])
             .contains("not a positive number")
     );
+    assert!(!sandbox.path().exists(), "what cannot be leaves nothing behind");
     sandbox.says(&["start", "--region", "us-central1"]);
+    assert!(
+        sandbox
+            .says(&["start", "--speed", "7"])
+            .contains("it ran already and keeps its speed; for 7x, stop it")
+    );
     let complaint = sandbox.complains(&["start", "--region", "europe-west1"]);
     assert!(
         complaint.contains("is region us-central1, not europe-west1"),
@@ -197,7 +203,11 @@ fn mistakes_are_explained() {
             .complains(&["run", "--region", "us-central1"])
             .contains("is running already")
     );
-    assert!(sandbox.complains(&["outage", "us-central1-z"]).contains("Unknown zone"));
+    assert!(
+        sandbox
+            .complains(&["outage", "us-central1-z"])
+            .contains("has us-central1-a, us-central1-b")
+    );
     assert!(sandbox.complains(&["restore", "us-central1-a"]).contains("is not out"));
     assert!(sandbox.complains(&["halt", "nope"]).contains("no machine called nope"));
     assert!(
@@ -255,4 +265,55 @@ fn a_stale_description_leads_to_nobody_elses_sandbox() {
     sandbox.says(&["start", "--region", "us-central1"]);
     assert_ne!(sandbox.pid(), pid);
     assert_eq!(stranger.pid(), pid);
+}
+
+#[test]
+fn in_a_directory_of_somebody_elses_its_files_are_private_and_only_they_are_removed() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let sandbox = Sandbox::new();
+    std::fs::create_dir(sandbox.path()).unwrap();
+    std::fs::set_permissions(sandbox.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let theirs = sandbox.path().join("letter.txt");
+    std::fs::write(&theirs, "dear").unwrap();
+    sandbox.says(&["start", "--region", "us-central1"]);
+    let mut seen = 0;
+    for entry in std::fs::read_dir(sandbox.path()).unwrap().map(Result::unwrap) {
+        if entry.path() == theirs {
+            continue;
+        }
+        seen += 1;
+        let mode = entry.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{} has mode {mode:o}", entry.path().display());
+    }
+    assert!(seen >= 4, "lock, description, database and log: {seen}");
+    assert!(sandbox.says(&["stop", "--delete"]).contains("is removed"));
+    let left: Vec<_> = std::fs::read_dir(sandbox.path())
+        .unwrap()
+        .map(|it| it.unwrap().path())
+        .collect();
+    assert_eq!(left, [theirs]);
+}
+
+#[test]
+fn unnamed_it_is_the_one_that_runs() {
+    let home = tempfile::tempdir().unwrap();
+    let output = |arguments: &[&str]| {
+        Command::new(PROGRAM)
+            .arg("sandbox")
+            .args(arguments)
+            .env("MULTIZONE_SANDBOX_DIRECTORY", home.path())
+            .output()
+            .unwrap()
+    };
+    assert!(output(&["start", "--region", "us-central1"]).status.success());
+    assert!(output(&["stop"]).status.success());
+    assert!(output(&["start", "--region", "europe-west1"]).status.success());
+    let status = String::from_utf8(output(&["status"]).stdout).unwrap();
+    assert!(status.starts_with("region europe-west1 at"), "{status}");
+    assert!(output(&["stop"]).status.success());
+    let complaint = String::from_utf8(output(&["status"]).stderr).unwrap();
+    assert!(
+        complaint.contains("several sandboxes (europe-west1, us-central1)"),
+        "{complaint}"
+    );
 }

@@ -16,6 +16,8 @@ pub(super) fn run(which: &Which, speed: Option<f64>, detached: bool) -> Result<(
         // leads its group already, which then is as good as detached.
         let _ = rustix::process::setsid();
     }
+    // The state holds the clusters' keys, and the directory may be one that others can look into.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let settings = RunSettings {
         place: which.place()?,
         region: which.region.clone(),
@@ -74,7 +76,13 @@ pub(super) fn start(which: &Which, speed: Option<f64>) -> Result<(), CliError> {
         running.endpoint,
         running.speed,
         running.directory.display()
-    ))
+    ))?;
+    match speed {
+        Some(wanted) if (wanted - running.speed).abs() > f64::EPSILON => print(&format!(
+            "it ran already and keeps its speed; for {wanted}x, stop it and start it again\n"
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// The region a directory holds, else the one it is named after, else the default.
@@ -115,7 +123,8 @@ pub(super) fn status(which: &Which, json: bool) -> Result<(), CliError> {
                 ),
                 (false, true) => {
                     format!(
-                        "not running; there is state in {}\nstart it with: sandbox start\n",
+                        "not running; there is state in {}\nstart it with: terraform-provider-multizone sandbox start --directory {}\n",
+                        place.directory.display(),
                         place.directory.display()
                     )
                 }
@@ -243,10 +252,10 @@ pub(super) fn stop(which: &Which, delete: bool) -> Result<(), CliError> {
 fn wait_for_end(place: &Place, pid: u32) -> Result<(), CliError> {
     let deadline = Instant::now() + STOP_PATIENCE;
     while Instant::now() < deadline {
-        match std::fs::File::open(place.lock()) {
-            Ok(file) if file.try_lock().is_err() => std::thread::sleep(Duration::from_millis(20)),
-            _ => return Ok(()),
+        if !place.in_use() {
+            return Ok(());
         }
+        std::thread::sleep(Duration::from_millis(20));
     }
     Err(CliError::StillRunning(pid))
 }

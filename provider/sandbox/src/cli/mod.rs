@@ -18,7 +18,7 @@ pub struct Which {
     /// `~/.local/state/multizone/sandbox`]
     #[arg(long)]
     directory: Option<PathBuf>,
-    /// Region [default: the only one there is, or us-central1]
+    /// Region [default: the only one that runs or has state, or us-central1]
     #[arg(long)]
     region: Option<String>,
 }
@@ -144,7 +144,7 @@ pub enum CliError {
     Several(String),
     /// The sandbox does not run.
     #[error(
-        "the sandbox in {} does not run: start it with `sandbox start`, or let Terraform do it", .0.display()
+        "the sandbox in {} does not run: start it with `terraform-provider-multizone sandbox start --directory {}`, or let Terraform do it", .0.display(), .0.display()
     )]
     NotRunning(PathBuf),
     /// It could not be started.
@@ -218,10 +218,14 @@ impl Which {
             (None, Some(region)) => Ok(Place::of(None, region)?),
             (None, None) => {
                 let there = existing(&Place::base()?);
-                match there.as_slice() {
-                    [] => Ok(Place::of(None, process::DEFAULT_REGION)?),
-                    [only] => Ok(Place::of(None, only)?),
-                    several => Err(CliError::Several(several.join(", "))),
+                let running: Vec<_> = there.iter().filter(|(_, place)| place.in_use()).collect();
+                match (there.as_slice(), running.as_slice()) {
+                    ([], _) => Ok(Place::of(None, process::DEFAULT_REGION)?),
+                    ([(_, only)], _) | (_, [(_, only)]) => Ok(only.clone()),
+                    (several, _) => {
+                        let names: Vec<_> = several.iter().map(|(name, _)| name.as_str()).collect();
+                        Err(CliError::Several(names.join(", ")))
+                    }
                 }
             }
         }
@@ -250,20 +254,18 @@ impl Which {
     }
 }
 
-/// Regions whose default directories hold state.
-fn existing(base: &std::path::Path) -> Vec<String> {
+/// Regions whose default directories hold state, by name.
+fn existing(base: &std::path::Path) -> Vec<(String, Place)> {
     let entries = std::fs::read_dir(base).into_iter().flatten().flatten();
-    let mut names: Vec<String> = entries
-        .filter(|entry| {
-            Place {
-                directory: entry.path(),
-            }
-            .has_state()
+    let mut there: Vec<_> = entries
+        .map(|entry| {
+            let directory = entry.path();
+            (entry.file_name().to_string_lossy().into_owned(), Place { directory })
         })
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|(_, place)| place.has_state())
         .collect();
-    names.sort();
-    names
+    there.sort_by(|(one, _), (other, _)| one.cmp(other));
+    there
 }
 
 /// Writes to standard output.

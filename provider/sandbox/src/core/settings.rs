@@ -89,7 +89,7 @@ impl Settings {
                 "This sandbox is region {}; the zone is in {}.",
                 self.region.name, other.name
             ),
-            None => "Unknown zone.".to_owned(),
+            None => format!("Unknown zone. This sandbox has {}.", self.region.zones.join(", ")),
         };
         Err(Refusal::invalid("zone", zone, why))
     }

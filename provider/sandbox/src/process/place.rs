@@ -1,5 +1,6 @@
 //! Where a region keeps its state.
 
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 /// The region when neither state nor caller names one.
@@ -96,14 +97,46 @@ impl Place {
         self.database().exists()
     }
 
-    /// Removes all state.
+    /// Whether a process has the region.
+    pub fn in_use(&self) -> bool {
+        std::fs::File::open(self.lock()).is_ok_and(|file| file.try_lock().is_err())
+    }
+
+    /// Removes all state: the region's own files, and the directory when nothing else is in it.  Somebody may have named
+    /// a directory that holds more than the region.
     pub fn remove(&self) -> Result<(), PlaceError> {
-        match std::fs::remove_dir_all(&self.directory) {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(PlaceError::Directory {
-                directory: self.directory.clone(),
-                source,
-            }),
-            _ => Ok(()),
+        let failed = |source| PlaceError::Directory {
+            directory: self.directory.clone(),
+            source,
+        };
+        let database = |suffix: &str| {
+            let mut name = self.database().into_os_string();
+            name.push(suffix);
+            PathBuf::from(name)
+        };
+        absent(std::fs::remove_dir_all(self.disks())).map_err(failed)?;
+        // The database goes last: while it is there, the directory counts as a region's.
+        for file in [
+            self.description(),
+            self.log(),
+            self.lock(),
+            database("-shm"),
+            database("-wal"),
+            self.database(),
+        ] {
+            absent(std::fs::remove_file(file)).map_err(failed)?;
         }
+        match absent(std::fs::remove_dir(&self.directory)) {
+            Err(source) if source.kind() == ErrorKind::DirectoryNotEmpty => Ok(()),
+            other => other.map_err(failed),
+        }
+    }
+}
+
+/// What is not there needs no removing.
+fn absent(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        other => other,
     }
 }

@@ -88,8 +88,22 @@ fn system(action: &'static str) -> impl FnOnce(std::io::Error) -> RunError {
     move |source| RunError::System { action, source }
 }
 
+/// Refuses a region that there is none of and a speed that is none, before anything is made for them.
+pub(super) fn require_possible(region: Option<&str>, speed: Option<f64>) -> Result<(), RunError> {
+    if let Some(region) = region
+        && catalogue::region(region).is_none()
+    {
+        return Err(RunError::UnknownRegion(region.to_owned()));
+    }
+    match speed {
+        Some(speed) if !speed.is_finite() || speed <= 0.0 => Err(RunError::Speed(speed)),
+        _ => Ok(()),
+    }
+}
+
 /// Runs the region until it is asked to stop, by its API or by a signal.
 pub async fn run(wanted: RunSettings) -> Result<(), RunError> {
+    require_possible(wanted.region.as_deref(), wanted.speed)?;
     let place = wanted.place.clone();
     place.make()?;
     let _lock = lock(&place)?;
@@ -184,11 +198,11 @@ fn decide(wanted: &RunSettings, store: &Store) -> Result<(Settings, TcpListener)
         (None, None) => super::place::DEFAULT_REGION.to_owned(),
     };
     let region = catalogue::region(&name).ok_or(RunError::UnknownRegion(name))?;
-    let remembered: Option<f64> = store.setting("speed")?.and_then(|text| text.parse().ok());
+    let remembered: Option<f64> = store
+        .setting("speed")?
+        .and_then(|text| text.parse().ok())
+        .filter(|speed: &f64| speed.is_finite() && *speed > 0.0);
     let speed = wanted.speed.or(remembered).unwrap_or(DEFAULT_SPEED);
-    if !speed.is_finite() || speed <= 0.0 {
-        return Err(RunError::Speed(speed));
-    }
     let (block, claim) = match store
         .setting("block")?
         .and_then(|text| text.parse().ok())

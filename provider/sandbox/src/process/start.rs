@@ -2,6 +2,7 @@
 
 use super::description::Description;
 use super::place::{Place, PlaceError};
+use super::run::{RunError, require_possible};
 use super::{EXIT_RUNNING_ALREADY, VERSION};
 use crate::client::{Client, ClientError};
 use ipnet::Ipv4Net;
@@ -44,6 +45,9 @@ pub enum SandboxError {
     /// The directory cannot be used.
     #[error(transparent)]
     Place(#[from] PlaceError),
+    /// There can be no such region.
+    #[error(transparent)]
+    Impossible(#[from] Box<RunError>),
     /// Another version of the program runs the region.
     #[error(
         "the sandbox in {} is run by version {found} of this program, which is version {VERSION}: stop it with `terraform-provider-multizone sandbox stop --directory {}` and try again (its state stays)", directory.display(), directory.display()
@@ -112,6 +116,7 @@ pub async fn ensure_running(settings: &SandboxSettings) -> Result<RunningSandbox
 
 /// As [`ensure_running`], with the program that has the `sandbox` subcommands, blocking.
 pub fn ensure_running_with(program: &Path, settings: &SandboxSettings) -> Result<RunningSandbox, SandboxError> {
+    require_possible(Some(&settings.region), settings.speed).map_err(Box::new)?;
     let place = Place::of(settings.directory.as_deref(), &settings.region)?;
     let deadline = Instant::now() + PATIENCE;
     let mut child: Option<Child> = None;
@@ -196,6 +201,7 @@ pub(crate) fn find(place: &Place, region: &str) -> Result<Option<RunningSandbox>
 /// Starts the process with all descriptors away from the caller's: a child that holds Terraform's would hang it.  The
 /// child puts itself into a session of its own.
 fn spawn(program: &Path, place: &Place, settings: &SandboxSettings) -> Result<Child, SandboxError> {
+    use std::os::unix::fs::OpenOptionsExt as _;
     place.make()?;
     let failed = |source| SandboxError::Spawn {
         program: program.to_owned(),
@@ -204,6 +210,7 @@ fn spawn(program: &Path, place: &Place, settings: &SandboxSettings) -> Result<Ch
     let log = std::fs::OpenOptions::new()
         .create(true)
         .append(true)
+        .mode(0o600)
         .open(place.log())
         .map_err(failed)?;
     let mut command = Command::new(program);
@@ -232,6 +239,6 @@ fn last_words(place: &Place) -> String {
     log.lines()
         .rev()
         .find(|line| !line.trim().is_empty())
-        .unwrap_or("it said nothing")
+        .map_or("it said nothing", |line| line.strip_prefix("Error: ").unwrap_or(line))
         .to_owned()
 }
