@@ -28,9 +28,16 @@ pub fn lines(steps: &[PreviewedStep]) -> Vec<String> {
         .enumerate()
         .map(|(index, step)| {
             let number = index + 1;
-            let text = &step.text;
             let duration = approximately(step.expected);
-            format!("{number:>digits$}. {text:<WIDTH$} {duration}")
+            // The duration stands behind the last line of a text.
+            match step.text.rsplit_once('\n') {
+                None => format!("{number:>digits$}. {:<WIDTH$} {duration}", step.text),
+                Some((first, last)) => {
+                    let indent = " ".repeat(digits + 2);
+                    let first = first.replace('\n', &format!("\n{indent}"));
+                    format!("{number:>digits$}. {first}\n{indent}{last:<WIDTH$} {duration}")
+                }
+            }
         })
         .collect()
 }

@@ -93,7 +93,7 @@ pub struct Machine {
 }
 
 /// Whether a machine runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Power {
     /// Running, or on its way there.
     On,

@@ -1,0 +1,102 @@
+//! The whole control plane goes.
+//!
+//! Extra replicas go first and in order, the master that holds the address (or, without one, the first that serves)
+//! last, so that a teardown that is interrupted leaves a smaller cluster that works; their workers stay until their own
+//! node groups go.  Nobody waits for pods: a teardown honours no PodDisruptionBudget.  The last member is never removed
+//! from etcd, its machine is deleted as it is; so are all where etcd has no quorum any more.
+
+use super::{
+    facts::{Holder, Power},
+    gates::Gate,
+    rollout::{Rollout, step},
+    step::{Blocked, Next, Step},
+    zones,
+};
+
+/// The next step of a teardown.
+pub(super) fn next(rollout: &Rollout<'_>) -> Next {
+    let world = rollout.world;
+    if world.machines.is_empty() {
+        return leftovers(rollout)
+            .or_else(|| zones::last_out(world, rollout.gates).map(Next::Step))
+            .unwrap_or(Next::Done);
+    }
+    in_order(rollout).or_else(|| as_they_are(rollout)).unwrap_or(Next::Done)
+}
+
+/// Extra replicas, while etcd lives.
+fn in_order(rollout: &Rollout<'_>) -> Option<Next> {
+    let world = rollout.world;
+    if !rollout.quorum.is_there() || !world.membership_known {
+        return None;
+    }
+    let repairs = rollout
+        .lead_the_address()
+        .or_else(|| rollout.finish_joins())
+        .or_else(|| rollout.remove_learners())
+        .or_else(|| rollout.remove_the_dead_for_good())
+        .or_else(|| rollout.clear_away());
+    let next = repairs.or_else(|| {
+        let last = last(rollout)?;
+        let reachable = |name: &&&str| **name != last && world.zone_is_up(&world.machines[**name].zone);
+        let extra = rollout.leaving.iter().find(reachable)?;
+        rollout.leave_for_good(extra)
+    })?;
+    // What cannot go in order goes as it is.
+    (!matches!(next, Next::Blocked(_))).then_some(next)
+}
+
+/// The master that goes last.
+fn last<'a>(rollout: &Rollout<'a>) -> Option<&'a str> {
+    let world = rollout.world;
+    let holder = match &world.address.holder {
+        Holder::Machine(name) if world.serves(name) => world.machines.get_key_value(name),
+        _ => None,
+    };
+    holder
+        .map(|(name, _)| name.as_str())
+        .or_else(|| world.serving().find(|name| world.votes(name)))
+}
+
+/// All that can be reached.
+fn as_they_are(rollout: &Rollout<'_>) -> Option<Next> {
+    let world = rollout.world;
+    let reachable = |name: &&&str| world.zone_is_up(&world.machines[**name].zone);
+    let running = |name: &&&str| world.machines[**name].power == Power::On;
+    let mut able = rollout.leaving.iter().filter(reachable);
+    match able.clone().find(running).or_else(|| able.next()) {
+        Some(name) => rollout.terminate(name),
+        None => rollout.leaving.first().map(|name| rollout.zone_out(name)),
+    }
+}
+
+/// What is left when no machine is.
+fn leftovers(rollout: &Rollout<'_>) -> Option<Next> {
+    let world = rollout.world;
+    if let Holder::Machine(_) = world.address.holder {
+        return step(Step::Release(world.address.holder.clone()));
+    }
+    rollout.clear_away().or_else(|| {
+        let disk = world.disks.values().next()?;
+        Some(Next::Blocked(Blocked::ZoneOut {
+            zone: disk.zone.clone(),
+            what: "a master's disk".to_owned(),
+            writes: true,
+        }))
+    })
+}
+
+impl Rollout<'_> {
+    fn remove_the_dead_for_good(&self) -> Option<Next> {
+        let dead = self.world.members.iter().find(|(_, member)| !member.healthy);
+        let (id, member) = dead?;
+        let name = member.machine.clone();
+        if let Some(name) = &name
+            && self.world.target(name).is_some()
+        {
+            return step(Step::Deregister(name.clone()));
+        }
+        let may = self.quorum.may_remove(member);
+        (self.gates.holds(Gate::QuorumBeforeAndAfter, may)).then(|| Next::Step(Step::RemoveMember(*id, name)))
+    }
+}

@@ -1,0 +1,99 @@
+//! The API's address.
+
+use super::*;
+
+/// Rules: handover-to-balancer
+#[test]
+fn the_address_goes_to_the_balancer_once_the_master_serves_behind_it() {
+    assert_steps(
+        &steps(&with_balancer(running_alone("a")), &desired("a")),
+        &["register a", "hand over a -> balancer"],
+    );
+}
+
+/// Rules: handover-to-replica
+#[test]
+fn the_address_goes_back_to_the_only_master_and_the_balancer_is_emptied() {
+    assert_steps(
+        &steps(&running("a"), &alone("a")),
+        &["hand over balancer -> a", "deregister a"],
+    );
+}
+
+/// Rules: handover-between-replicas, address-fails-over
+#[test]
+fn the_address_goes_from_a_master_that_leaves_to_one_that_stays() {
+    let found = steps(&running_alone("ab"), &alone("b"));
+    assert_steps(&found[..3], &["cordon a", "hand over a -> b", "drain a"]);
+}
+
+/// Rules: address-fails-over
+#[test]
+fn the_address_leaves_a_halted_master_for_one_that_serves_before_anything_else() {
+    let world = halt(running_alone("abc"), "a");
+    assert_steps(&steps(&world, &alone("abc")), &["hand over a -> b", "start a"]);
+}
+
+/// Rules: handover-interrupted
+#[test]
+fn an_interrupted_handover_ends_at_the_new_holder_or_where_it_was() {
+    let mut world = with_balancer(running_alone("a"));
+    world.address.holder = Holder::Nobody;
+    world.settle();
+    assert_steps(
+        &steps(&world, &desired("a")),
+        &["hand over nobody -> a", "register a", "hand over a -> balancer"],
+    );
+    let mut world = running("a");
+    world.address.holder = Holder::Nobody;
+    world.settle();
+    assert_steps(&steps(&world, &desired("a")), &["hand over nobody -> balancer"]);
+}
+
+/// Rules: handover-rolled-back
+#[test]
+fn a_new_holder_that_does_not_answer_loses_the_address_and_is_not_tried_again() {
+    let mut world = running("abc");
+    world.address.answers = false;
+    let found = steps(&world, &desired("abc"));
+    assert_eq!(found[0], "roll back balancer -> a");
+    assert!(
+        found[1].starts_with("BLOCKED: the API did not answer at its address on the balancer"),
+        "{}",
+        found[1]
+    );
+    let mut back = running_alone("a");
+    back.address.failed = Some(Holder::Machine(name("b")));
+    let found = steps(&back, &alone("b"));
+    assert_steps(&found[..2], &["join b z2", "cordon a"]);
+    assert!(
+        found[2].starts_with("BLOCKED: the API did not answer at its address on master m-b"),
+        "{}",
+        found[2]
+    );
+}
+
+/// Rules: dns-endpoint-no-handover
+#[test]
+fn a_dns_endpoint_is_never_handed_over() {
+    let cloud = Cloud {
+        endpoint: Endpoint::DnsName,
+        zonal_subnets: true,
+    };
+    let world = reached(with_balancer(World::empty(cloud, &["z1", "z2", "z3"])), &desired("a"));
+    let mut found = steps(&world, &desired("abc"));
+    let world = reached(world, &desired("abc"));
+    found.extend(steps(&world, &desired("b")));
+    assert!(found.iter().any(|step| step == "deregister a"));
+    assert!(found.iter().all(|step| !step.starts_with("hand over")), "{found:?}");
+}
+
+/// Rules: balancer-spans-fewer-zones
+#[test]
+fn a_master_in_a_zone_that_the_balancer_does_not_span_is_warned_of_and_not_put_behind_it() {
+    let mut world = running("ab");
+    world.balancer.as_mut().unwrap().zones.remove("z3");
+    let preview = preview(&world, &Operation::ControlPlane(desired("abc")));
+    assert_steps(&preview.steps.iter().map(short).collect::<Vec<_>>(), &["join c z3"]);
+    assert!(preview.warnings.contains(&Warning::BalancerMissesZone("z3".to_owned())));
+}

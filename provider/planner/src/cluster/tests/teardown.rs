@@ -1,0 +1,100 @@
+//! The whole control plane goes.
+
+use super::*;
+
+/// Rules: teardown-extra-replicas-first, teardown-own-mode, etcd-last-member
+#[test]
+fn extra_masters_go_first_and_in_order_the_last_one_as_it_is() {
+    let world = running_alone("abc");
+    assert_steps(
+        &steps(&world, &alone("")),
+        &[
+            "stop api c",
+            "remove member c",
+            "stop c",
+            "delete c",
+            "forget c",
+            "release disk c",
+            "stop api b",
+            "remove member b",
+            "stop b",
+            "delete b",
+            "forget b",
+            "release disk b",
+            "stop a",
+            "delete a",
+            "release disk a",
+        ]
+        .into_iter()
+        .flat_map(|step| match step {
+            // Pods are not waited for, so their Nodes are given up.
+            "forget c" => vec!["out of service c", "forget c"],
+            "forget b" => vec!["out of service b", "forget b"],
+            step => vec![step],
+        })
+        .collect::<Vec<_>>(),
+    );
+}
+
+/// Rules: teardown-own-mode, removal-order
+#[test]
+fn behind_a_balancer_each_extra_master_leaves_it_first_and_the_balancer_keeps_the_address() {
+    let found = steps(&running("ab"), &desired(""));
+    assert_steps(
+        &found,
+        &[
+            "deregister b",
+            "stop api b",
+            "remove member b",
+            "stop b",
+            "delete b",
+            "out of service b",
+            "forget b",
+            "release disk b",
+            "stop a",
+            "delete a",
+            "deregister a",
+            "release disk a",
+        ],
+    );
+}
+
+/// Rules: teardown-without-quorum
+#[test]
+fn without_quorum_a_teardown_deletes_the_machines_as_they_are() {
+    let world = kill(kill(running_alone("abc"), "b"), "c");
+    let found = steps(&world, &alone(""));
+    assert_steps(
+        &found,
+        &[
+            "stop a",
+            "delete a",
+            "release disk a",
+            "release disk b",
+            "release disk c",
+        ],
+    );
+}
+
+/// Rules: teardown-without-quorum, zone-lost-and-back
+#[test]
+fn a_teardown_deletes_what_it_can_reach_and_names_the_zone_that_is_out() {
+    let world = lose(lose(running_alone("abc"), "z2"), "z3");
+    let found = steps(&world, &alone(""));
+    assert_steps(&found[..2], &["stop a", "delete a"]);
+    assert!(found[2].starts_with("BLOCKED: zone z"), "{}", found[2]);
+}
+
+/// Rules: teardown-of-nothing
+#[test]
+fn a_control_plane_that_is_gone_is_done() {
+    assert_steps(&steps(&nothing(), &alone("")), &[]);
+}
+
+/// Rules: snapshot-before-change
+#[test]
+fn a_teardown_saves_etcd_first_where_a_place_is_given() {
+    let mut desired = alone("");
+    desired.backup = Some("s3://backups".to_owned());
+    assert_eq!(steps(&running_alone("a"), &desired)[0], "back up");
+}

@@ -1,0 +1,102 @@
+//! The wording, for an operator at 3 a.m.
+
+use std::time::Duration;
+
+use super::*;
+use crate::lines;
+
+fn timing() -> Timing {
+    Timing {
+        machines: crate::Timing {
+            create_machine: Duration::from_secs(60),
+            join: Duration::from_secs(120),
+            delete_machine: Duration::from_secs(30),
+            drain: Duration::from_secs(30),
+        },
+        register: Duration::from_secs(30),
+        deregister: Duration::from_secs(30),
+        handover: Duration::from_secs(15),
+        backup: Duration::from_secs(10),
+    }
+}
+
+fn shown(world: &World, operation: &Operation) -> String {
+    let preview = preview(world, operation);
+    let mut shown = lines(&preview.describe(world, operation, &timing()));
+    shown.extend(preview.warnings.iter().map(|warning| format!("Warning: {warning}")));
+    match preview.end {
+        Next::Done => {}
+        Next::Blocked(blocked) => shown.push(format!("Then: {blocked}")),
+        Next::Refused(violation) => shown.push(format!("Refused: {violation}")),
+        Next::Step(_) => unreachable!(),
+    }
+    shown.join("\n")
+}
+
+fn backed_up(mut desired: ControlPlane) -> Operation {
+    desired.backup = Some("s3://backups/demo".to_owned());
+    Operation::ControlPlane(desired)
+}
+
+/// Rules: preview-in-words, grow-through-two
+#[test]
+fn growing_from_one_to_three() {
+    insta::assert_snapshot!(shown(&with_balancer(running_alone("a")), &backed_up(desired("abc"))));
+}
+
+/// Rules: preview-in-words
+#[test]
+fn shrinking_from_three_to_one_without_the_balancer() {
+    insta::assert_snapshot!(shown(&running("abc"), &backed_up(alone("a"))));
+}
+
+/// Rules: preview-in-words
+#[test]
+fn a_version_change() {
+    let mut to = desired("ab");
+    to.version = Version::new(1, 35, 0);
+    insta::assert_snapshot!(shown(&running("ab"), &backed_up(to)));
+}
+
+/// Rules: preview-in-words
+#[test]
+fn a_dead_master_in_a_cluster_with_a_lost_zone() {
+    let world = lose(kill(running("abcde"), "a"), "z2");
+    insta::assert_snapshot!(shown(&world, &backed_up(desired("abcde"))));
+}
+
+/// Rules: preview-in-words
+#[test]
+fn the_balancer_is_destroyed() {
+    insta::assert_snapshot!(shown(&running("abc"), &Operation::RemoveBalancer(balancer_over(&[]))));
+}
+
+/// Rules: preview-in-words
+#[test]
+fn a_zone_leaves() {
+    let mut world = running("abc");
+    world.cloud.zonal_subnets = true;
+    world.zones.values_mut().for_each(|zone| zone.subnet = true);
+    world.zones.get_mut("z3").unwrap().leaving = true;
+    insta::assert_snapshot!(shown(&world, &backed_up(desired("ab"))));
+}
+
+/// Rules: preview-in-words
+#[test]
+fn a_teardown() {
+    insta::assert_snapshot!(shown(&running_alone("ab"), &backed_up(alone(""))));
+}
+
+/// Rules: preview-in-words
+#[test]
+fn every_step_names_its_gate() {
+    let world = with_balancer(running_alone("a"));
+    let operation = backed_up(desired("abc"));
+    let preview = preview(&world, &operation);
+    assert!(
+        preview
+            .describe(&world, &operation, &timing())
+            .iter()
+            .all(|step| !step.gate.is_empty())
+    );
+}
