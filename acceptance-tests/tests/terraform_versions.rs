@@ -4,32 +4,23 @@
 //! `terraform-versions/terraform` runs it, once `scripts/python-environment.sh terraform-versions` has installed it.
 //! `scripts/terraform-versions.sh` also runs the suite's core with it, by `MULTIZONE_TERRAFORM`.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use multizone_acceptance_tests::{Run, Workspace, installed};
 use serde_json::{Value, json};
 
 const ONE_ZONE: &[&str] = &[r#"-var=zones=["us-central1-a"]"#, "-var=nodes_per_zone=1"];
 
-/// Every resource of `examples/multi-zone` with what names it.
-const IMPORTS: &str = r#"
-import {
-  to       = multizone_cluster.demo
-  identity = { region = "us-central1", cluster = "demo" }
-}
-import {
-  to       = multizone_control_plane.demo
-  identity = { region = "us-central1", cluster = "demo" }
-}
-import {
-  to       = multizone_node_group.pool["us-central1-a"]
-  identity = { region = "us-central1", cluster = "demo", name = "pool-us-central1-a" }
-}
-import {
-  to       = multizone_disk.data
-  identity = { region = "us-central1", cluster = "demo", name = "data" }
-}
-"#;
+/// The resources of `examples/multi-zone`, whose import blocks the documentation shows.
+const RESOURCES: [(&str, &str); 4] = [
+    ("multizone_cluster", "multizone_cluster.demo"),
+    ("multizone_control_plane", "multizone_control_plane.demo"),
+    ("multizone_node_group", r#"multizone_node_group.pool["us-central1-a"]"#),
+    ("multizone_disk", "multizone_disk.data"),
+];
 
 /// A cluster's network and a disk: everything that takes no machine.
 const DISK: &str = r#"
@@ -51,9 +42,13 @@ resource "multizone_disk" "data" {
 }
 "#;
 
-/// The command that is the newest Terraform; says loudly which test is skipped where there is none.
+/// The command that is the newest Terraform, or the one under test that `MULTIZONE_TERRAFORM` names; says loudly which
+/// test is skipped where there is none.
 fn newest() -> Option<PathBuf> {
-    let command = Path::new(env!("CARGO_MANIFEST_DIR")).join("terraform-versions/terraform");
+    let command = std::env::var_os("MULTIZONE_TERRAFORM").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("terraform-versions/terraform"),
+        PathBuf::from,
+    );
     let run = Run::of(std::process::Command::new(&command).arg("version"));
     if run.code == 0 {
         println!("{}", run.stdout.lines().next().unwrap_or_default());
@@ -97,7 +92,7 @@ fn the_newest_terraform_behaves_as_a_command() {
     let Some(workspace) = on_newest(|| Workspace::of(DISK)) else {
         return;
     };
-    assert!(version(&workspace) >= (1, 15));
+    assert!(version(&workspace) >= (1, 12), "identities came with 1.12");
     let run = workspace.terraform(&["plan", "-detailed-exitcode"]).exited(2);
     assert!(run.stdout.contains("2 to add"), "{}", run.stdout);
     let run = workspace.terraform(&["plan", "-var=none=1"]).exited(1);
@@ -113,24 +108,29 @@ fn the_newest_terraform_behaves_as_a_command() {
     assert_eq!(run.code, 2, "{run:?}");
 }
 
-#[test]
-fn an_import_block_names_every_resource_by_its_identity() {
-    let Some(workspace) = on_newest(|| Workspace::of_example("multi-zone")) else {
-        return;
-    };
+/// Applies the example, forgets what it made, and writes the documentation's import blocks.
+fn forgotten() -> Option<Workspace> {
+    let workspace = on_newest(|| Workspace::of_example("multi-zone"))?;
     let _ = workspace.apply(ONE_ZONE);
     workspace.assert_empty_plan(ONE_ZONE);
+    let addresses = RESOURCES.map(|(_, address)| address);
     let _ = workspace
-        .terraform(&[
-            "state",
-            "rm",
-            "multizone_cluster.demo",
-            "multizone_control_plane.demo",
-            r#"multizone_node_group.pool["us-central1-a"]"#,
-            "multizone_disk.data",
-        ])
+        .terraform(&[&["state", "rm"], &addresses[..]].concat())
         .succeeded();
-    workspace.write("import.tf", IMPORTS);
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/resources");
+    let blocks = RESOURCES.map(|(name, _)| {
+        let example = examples.join(name).join("import-by-identity.tf");
+        fs::read_to_string(&example).unwrap_or_else(|error| panic!("{}: {error}", example.display()))
+    });
+    workspace.write("import.tf", &blocks.concat());
+    Some(workspace)
+}
+
+#[test]
+fn an_import_block_names_every_resource_by_its_identity() {
+    let Some(workspace) = forgotten() else {
+        return;
+    };
     // What no cloud keeps (the pod network's manifest) is new to the state: a change that changes nothing in the region.
     let text = workspace.apply(ONE_ZONE).text();
     assert!(
@@ -141,6 +141,35 @@ fn an_import_block_names_every_resource_by_its_identity() {
     assert_eq!(identity(&workspace, "multizone_disk.data"), disk("data"));
     let cluster = json!({ "region": "us-central1", "cluster": "demo" });
     assert_eq!(identity(&workspace, "multizone_control_plane.demo"), cluster);
+}
+
+#[test]
+fn the_configuration_of_what_is_imported_can_be_generated() {
+    let Some(workspace) = forgotten() else {
+        return;
+    };
+    let blocks = fs::read_to_string(workspace.path().join("import.tf")).unwrap();
+    for entry in fs::read_dir(workspace.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "tf") {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    let provider = DISK.split("resource").next().unwrap();
+    // Terraform generates nothing for an address with a key.
+    let blocks = blocks.replace(r#"pool["us-central1-a"]"#, "pool");
+    workspace.write("main.tf", &format!("{provider}{blocks}"));
+    let text = workspace
+        .terraform(&["plan", "-generate-config-out=generated.tf"])
+        .succeeded()
+        .text();
+    assert!(
+        text.contains("4 to import, 0 to add, 0 to change, 0 to destroy"),
+        "{text}"
+    );
+    let text = workspace.apply(&[]).text();
+    assert!(text.contains("4 imported, 0 added, 0 changed, 0 destroyed"), "{text}");
+    workspace.assert_empty_plan(&[]);
 }
 
 #[test]

@@ -22,7 +22,7 @@ pub(super) struct Docs {
     /// Directory of the pages
     #[arg(long, default_value = "docs")]
     directory: PathBuf,
-    /// Directory of the examples: `provider/provider.tf`, `resources/NAME/resource.tf` and `import.sh`, and so on
+    /// Directory of the examples: `provider/provider.tf`, `resources/NAME/resource.tf`, `import.sh` and `import-by-identity.tf`, and so on
     #[arg(long, default_value = "examples")]
     examples: PathBuf,
     /// Write nothing; fail when a page is missing, outdated or superfluous
@@ -155,6 +155,12 @@ fn render<P: Send + Sync>(catalog: &Catalog<P>, examples: &Path) -> Result<BTree
         let example = format!("ephemeral-resources/{name}/ephemeral-resource.tf");
         add(PageKind::EphemeralResource, name, &entry.schema, &example)?;
     }
+    for (name, entry) in &catalog.resources {
+        let example = read(&examples.join(format!("resources/{name}/import-by-identity.tf")))?;
+        if let (Some(example), Some(page)) = (example, pages.get_mut(Path::new(&PageKind::Resource.path(name)))) {
+            page.push_str(&docs::import_by_identity(&entry.object.identity_schema(), &example));
+        }
+    }
     for (name, entry) in &catalog.functions {
         let example = read(&examples.join(format!("functions/{name}/function.tf")))?;
         let page = function_page(name, &entry.definition, example.as_deref());
@@ -252,8 +258,14 @@ mod tests {
         let example = directory.path().join("examples/provider");
         fs::create_dir_all(&example).unwrap();
         fs::write(example.join("provider.tf"), "provider \"multizone\" {} # by example\n").unwrap();
+        let disk = directory.path().join("examples/resources/multizone_disk");
+        fs::create_dir_all(&disk).unwrap();
+        fs::write(disk.join("import-by-identity.tf"), "import {} # by identity\n").unwrap();
         docs(directory.path(), false).run(&catalog).unwrap();
         let index = fs::read_to_string(directory.path().join("docs/index.md")).unwrap();
         assert!(index.contains("# by example"), "{index}");
+        let page = fs::read_to_string(directory.path().join("docs/resources/disk.md")).unwrap();
+        let (_, import) = page.split_once("# by identity").unwrap();
+        assert!(import.contains("- `cluster` (String) The cluster's name."), "{page}");
     }
 }

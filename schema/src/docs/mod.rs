@@ -4,7 +4,7 @@ mod function;
 mod page;
 
 pub use function::{Function, Parameter, function_page};
-pub use page::{PageKind, page};
+pub use page::{PageKind, import_by_identity, page};
 
 /// The first paragraph on one line, for the front matter.
 fn summary(description: &str) -> String {

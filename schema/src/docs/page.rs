@@ -72,6 +72,16 @@ pub fn page(kind: PageKind, name: &str, schema: &Schema, example: Option<&str>, 
     text
 }
 
+/// What follows the import section of a resource's page: the import block `example`, and the identity's attributes.
+pub fn import_by_identity(identity: &Schema, example: &str) -> String {
+    let mut text = format!(
+        "\nFrom Terraform 1.12 on, an import block can name the object by its identity:\n\n{}\n### Identity Schema\n",
+        fenced("terraform", example)
+    );
+    attributes(&mut text, &identity.attributes, "identity");
+    text
+}
+
 /// The groups of an object's attributes, then the sections of the nested ones. `path` is empty at the top.
 fn attributes(text: &mut String, attributes: &[Attribute], path: &str) {
     let mut sorted: Vec<&Attribute> = attributes.iter().collect();

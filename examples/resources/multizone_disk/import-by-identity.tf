@@ -1,0 +1,8 @@
+import {
+  to = multizone_disk.data
+  identity = {
+    region  = "us-central1"
+    cluster = "demo"
+    name    = "data"
+  }
+}
