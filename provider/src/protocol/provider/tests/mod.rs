@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod changes;
+mod hostile;
 mod identities;
 mod misbehaving;
 mod others;
