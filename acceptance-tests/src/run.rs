@@ -9,7 +9,7 @@ use std::{
 };
 
 /// Long enough for every command of the suite on a loaded machine with two cores.
-const DEADLINE: Duration = Duration::from_secs(300);
+const DEADLINE: Duration = Duration::from_mins(5);
 
 /// What a finished command left.
 #[derive(Debug)]

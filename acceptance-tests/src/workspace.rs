@@ -60,8 +60,12 @@ impl Workspace {
             terraform: run::terraform(),
         };
         let overrides = format!(
-            "provider_installation {{\n  dev_overrides {{\n    \"multizone/multizone\" = {:?}\n  }}\n  direct {{}}\n}}\n",
-            workspace.provider.parent().expect("the binary is in a directory")
+            "provider_installation {{\n  dev_overrides {{\n    \"multizone/multizone\" = \"{}\"\n  }}\n  direct {{}}\n}}\n",
+            workspace
+                .provider
+                .parent()
+                .expect("the binary is in a directory")
+                .display()
         );
         workspace.write("terraform.rc", &overrides);
         let _ = workspace
@@ -188,9 +192,12 @@ impl Workspace {
 impl Drop for Workspace {
     fn drop(&mut self) {
         let run = self.sandbox(&["stop", "--delete"]);
-        if run.code != 0 && !std::thread::panicking() {
-            panic!("the sandbox did not stop: {}{}", run.stdout, run.stderr);
-        }
+        assert!(
+            run.code == 0 || std::thread::panicking(),
+            "the sandbox did not stop: {}{}",
+            run.stdout,
+            run.stderr
+        );
     }
 }
 

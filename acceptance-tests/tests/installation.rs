@@ -1,5 +1,7 @@
 //! `make install` lays the provider out so that a plain `terraform init` finds it.
 
+#![allow(clippy::unwrap_used)]
+
 use std::{path::Path, process::Command};
 
 use multizone_acceptance_tests::{Run, Workspace, installed};

@@ -1,6 +1,8 @@
 //! The walk-through of the Kubernetes documentation's "running in multiple zones" on `examples/multi-zone`
 //! (domain-rules.md, source document 1).
 
+#![allow(clippy::unwrap_used)]
+
 use multizone_acceptance_tests::{Workspace, installed};
 use serde_json::Value;
 

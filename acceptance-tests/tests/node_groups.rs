@@ -1,5 +1,7 @@
 //! Node groups: labels and taints in place, rolling replacement, shrinking through the eviction API.
 
+#![allow(clippy::unwrap_used)]
+
 use multizone_acceptance_tests::{Workspace, installed};
 use serde_json::Value;
 

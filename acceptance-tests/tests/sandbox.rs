@@ -1,5 +1,7 @@
 //! The sandbox region as a user meets it beside Terraform.
 
+#![allow(clippy::unwrap_used)]
+
 use multizone_acceptance_tests::{Run, Workspace, installed};
 
 const ONE_ZONE: &[&str] = &[r#"-var=zones=["us-central1-a"]"#, "-var=nodes_per_zone=1"];

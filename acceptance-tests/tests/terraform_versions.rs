@@ -4,6 +4,8 @@
 //! `terraform-versions/terraform` runs it, once `scripts/python-environment.sh terraform-versions` has installed it.
 //! `scripts/terraform-versions.sh` also runs the suite's core with it, by `MULTIZONE_TERRAFORM`.
 
+#![allow(clippy::unwrap_used)]
+
 use std::{
     fs,
     path::{Path, PathBuf},
