@@ -9,6 +9,7 @@ mod ending;
 mod handshake;
 mod host;
 mod identity;
+mod large;
 mod mutual_tls;
 mod rpcs;
 mod terraform;

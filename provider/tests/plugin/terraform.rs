@@ -103,6 +103,29 @@ fn terraform_shows_a_refusal_with_its_place() {
     );
 }
 
+#[test]
+fn terraform_shows_where_deep_inside_an_attribute_an_error_is() {
+    let configuration = r#"
+resource "multizone_cluster" "this" {
+  name  = "a"
+  zones = { "us-central1-a" = {} }
+  timeouts = {
+    create = "soon"
+  }
+}
+"#;
+    let Some(workspace) = Workspace::new(configuration) else {
+        return;
+    };
+    let output = workspace.terraform(&["validate", "-no-color"]);
+    assert!(!output.status.success(), "{}", text(&output));
+    let said = text(&output);
+    assert!(
+        said.contains("timeouts.create") && said.contains("timeouts = {"),
+        "{said}"
+    );
+}
+
 /// A process that does not outlive its test.
 struct Killed(Child);
 

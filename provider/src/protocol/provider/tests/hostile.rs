@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use multizone_schema::{Attribute, Mode, Number, Schema, Type, Value};
-use prost::Message;
 use proptest::prelude::*;
 use proptest::test_runner::{FileFailurePersistence, TestCaseError, TestRunner};
+use prost::Message;
 use tonic::Request;
 
 use super::wire;
@@ -66,7 +66,8 @@ fn number() -> impl Strategy<Value = Number> {
         any::<i64>().prop_map(Number::from),
         any::<u64>().prop_map(Number::from),
         any::<f64>().prop_filter_map("a number", Number::exact),
-        prop::sample::select(vec!["1e4000", "-1e-4000", "0.1", "9223372036854775808"]).prop_map(|text| text.parse().unwrap()),
+        prop::sample::select(vec!["1e4000", "-1e-4000", "0.1", "9223372036854775808"])
+            .prop_map(|text| text.parse().unwrap()),
     ]
 }
 
@@ -79,12 +80,19 @@ fn value(type_: &Type) -> BoxedStrategy<Value> {
         Type::Dynamic => text()
             .prop_map(|text| Value::Dynamic(Type::String, Box::new(Value::from(text))))
             .boxed(),
-        Type::List(element) => prop::collection::vec(value(element), 0..4).prop_map(Value::List).boxed(),
+        Type::List(element) => prop::collection::vec(value(element), 0..4)
+            .prop_map(Value::List)
+            .boxed(),
         Type::Set(element) => prop::collection::vec(value(element), 0..4).prop_map(Value::set).boxed(),
         Type::Map(element) => prop::collection::btree_map(text(), value(element), 0..4)
             .prop_map(Value::Map)
             .boxed(),
-        Type::Tuple(members) => members.iter().map(value).collect::<Vec<_>>().prop_map(Value::Tuple).boxed(),
+        Type::Tuple(members) => members
+            .iter()
+            .map(value)
+            .collect::<Vec<_>>()
+            .prop_map(Value::Tuple)
+            .boxed(),
         Type::Object(members) => {
             let names: Vec<String> = members.keys().cloned().collect();
             let values: Vec<_> = members.values().map(value).collect();
@@ -170,7 +178,10 @@ fn stored(type_: &Type) -> BoxedStrategy<Vec<u8>> {
 }
 
 fn ask(schemas: &BTreeMap<String, Schema>) -> impl Strategy<Value = Ask> {
-    let of_schema: Vec<_> = schemas.iter().map(|(name, schema)| (name.clone(), schema.type_())).collect();
+    let of_schema: Vec<_> = schemas
+        .iter()
+        .map(|(name, schema)| (name.clone(), schema.type_()))
+        .collect();
     (prop::sample::select(of_schema), any::<bool>()).prop_flat_map(|((name, type_), fits)| {
         (
             Just(name),
@@ -226,7 +237,10 @@ impl Target {
         let catalog = self.catalog();
         let resources = catalog.resources.iter().map(|(name, entry)| (name, &entry.schema));
         let sources = catalog.data_sources.iter().map(|(name, entry)| (name, &entry.schema));
-        let ephemeral = catalog.ephemeral_resources.iter().map(|(name, entry)| (name, &entry.schema));
+        let ephemeral = catalog
+            .ephemeral_resources
+            .iter()
+            .map(|(name, entry)| (name, &entry.schema));
         let all = resources.chain(sources).chain(ephemeral);
         all.map(|(name, schema)| ((*name).to_owned(), schema.clone())).collect()
     }
@@ -245,7 +259,9 @@ impl Target {
             ))),
             ..ProptestConfig::default()
         };
-        TestRunner::new(config).run(&strategy, |input| test(self, input)).unwrap();
+        TestRunner::new(config)
+            .run(&strategy, |input| test(self, input))
+            .unwrap();
     }
 }
 
@@ -262,8 +278,19 @@ macro_rules! call {
 /// A panic would have become this diagnostic.
 fn survived(rpc: &str, said: &[wire::Diagnostic]) -> Result<(), TestCaseError> {
     for diagnostic in said {
-        prop_assert_ne!(&diagnostic.summary, "The provider made an error of its own", "{}: {}", rpc, diagnostic.detail);
-        prop_assert!(diagnostic.detail.len() < 20_000, "{}: {} letters", rpc, diagnostic.detail.len());
+        prop_assert_ne!(
+            &diagnostic.summary,
+            "The provider made an error of its own",
+            "{}: {}",
+            rpc,
+            diagnostic.detail
+        );
+        prop_assert!(
+            diagnostic.detail.len() < 20_000,
+            "{}: {} letters",
+            rpc,
+            diagnostic.detail.len()
+        );
     }
     Ok(())
 }
@@ -280,7 +307,11 @@ fn everything(target: &Target, ask: &Ask) -> Vec<(&'static str, Vec<wire::Diagno
         private,
         ..
     } = ask.clone();
-    let (type_name, prior, config) = (move || name.clone(), move || Some(prior.clone()), move || Some(config.clone()));
+    let (type_name, prior, config) = (
+        move || name.clone(),
+        move || Some(prior.clone()),
+        move || Some(config.clone()),
+    );
     call!(target,
         validate_resource_config wire::validate_resource_config::Request { type_name: type_name(), config: config() },
         upgrade_resource_state wire::upgrade_resource_state::Request {
@@ -364,7 +395,12 @@ fn values_of_every_kind_are_answered() {
         for (rpc, said) in everything(target, &ask) {
             survived(rpc, &said)?;
             let other_schema = rpc == "validate_provider_config";
-            prop_assert!(!ask.fits || other_schema || !said.iter().any(is_misfit), "{}: {:?}", rpc, said);
+            prop_assert!(
+                !ask.fits || other_schema || !said.iter().any(is_misfit),
+                "{}: {:?}",
+                rpc,
+                said
+            );
             if rpc == "validate_resource_config" && target.catalog().resources.contains_key(ask.name.as_str()) {
                 // What cannot be read is refused, and the error says what is wrong with it.
                 let entry = &target.catalog().resources[ask.name.as_str()];
@@ -396,7 +432,9 @@ fn complete_in(attributes: &[Attribute], config: &Value) -> bool {
         let value = &object[&attribute.name];
         let inner = attribute.kind.nested().unwrap_or_default();
         let elements = value.as_elements().unwrap_or_default();
-        let mut elements = elements.iter().chain(value.as_map().into_iter().flat_map(BTreeMap::values));
+        let mut elements = elements
+            .iter()
+            .chain(value.as_map().into_iter().flat_map(BTreeMap::values));
         !(attribute.mode.is_required() && value.is_null())
             && complete_in(inner, value)
             && elements.all(|element| complete_in(inner, element))
@@ -405,7 +443,9 @@ fn complete_in(attributes: &[Attribute], config: &Value) -> bool {
 
 /// The object with nothing in place of what only the provider sets.
 fn configured(attributes: &[Attribute], config: Value) -> Value {
-    let Value::Object(mut object) = config else { return config };
+    let Value::Object(mut object) = config else {
+        return config;
+    };
     for attribute in attributes {
         let value = object.get_mut(&attribute.name).unwrap();
         let given = std::mem::replace(value, Value::Null);
@@ -414,7 +454,9 @@ fn configured(attributes: &[Attribute], config: Value) -> Value {
         }
         let inner = attribute.kind.nested().unwrap_or_default();
         *value = match given {
-            Value::List(elements) => Value::List(elements.into_iter().map(|element| configured(inner, element)).collect()),
+            Value::List(elements) => {
+                Value::List(elements.into_iter().map(|element| configured(inner, element)).collect())
+            }
             Value::Set(elements) => Value::set(elements.into_iter().map(|element| configured(inner, element))),
             Value::Map(elements) => Value::Map(
                 elements
@@ -463,7 +505,9 @@ fn plans_and_imports_in_a_region_are_answered() {
         for (rpc, said) in call!(target, plan_resource_change plan, import_resource_state import) {
             survived(rpc, &said)?;
             // What Terraform could ask is answered by its rules.
-            let broken = said.iter().find(|said| said.summary == "The provider broke a rule of Terraform");
+            let broken = said
+                .iter()
+                .find(|said| said.summary == "The provider broke a rule of Terraform");
             prop_assert!(!valid || broken.is_none(), "{}: {:?}", rpc, broken);
         }
         Ok(())
@@ -509,18 +553,25 @@ fn arguments_of_every_kind_are_answered() {
         .functions
         .iter()
         .map(|(name, entry)| {
-            let types = entry.definition.parameters.iter().map(|parameter| parameter.r#type.clone());
+            let types = entry
+                .definition
+                .parameters
+                .iter()
+                .map(|parameter| parameter.r#type.clone());
             ((*name).to_owned(), types.collect())
         })
         .collect();
-    let call = (prop::sample::select(parameters), any::<bool>(), 0..3_usize).prop_flat_map(|((name, types), fits, extra)| {
-        let types = types.into_iter().chain(std::iter::repeat_n(Type::String, extra));
-        let arguments: Vec<_> = types.map(|type_| dynamic(&type_, fits)).collect();
-        (Just(name), arguments)
-    });
+    let call =
+        (prop::sample::select(parameters), any::<bool>(), 0..3_usize).prop_flat_map(|((name, types), fits, extra)| {
+            let types = types.into_iter().chain(std::iter::repeat_n(Type::String, extra));
+            let arguments: Vec<_> = types.map(|type_| dynamic(&type_, fits)).collect();
+            (Just(name), arguments)
+        });
     target.run(400, call, |target, (name, arguments)| {
         let request = wire::call_function::Request { name, arguments };
-        let response = target.runtime.block_on(target.service.call_function(Request::new(request)));
+        let response = target
+            .runtime
+            .block_on(target.service.call_function(Request::new(request)));
         let response = response.unwrap().into_inner();
         prop_assert_ne!(response.result.is_some(), response.error.is_some());
         let error = response.error.map(|error| error.text).unwrap_or_default();
