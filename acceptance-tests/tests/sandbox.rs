@@ -108,3 +108,27 @@ fn gcloud_lists_what_terraform_made() {
     );
     assert!(gcloud(&["compute", "disks", "list", "--filter=name~data"]).contains("data"));
 }
+
+#[test]
+fn proxies_of_the_environment_are_not_asked_for_what_is_on_this_machine() {
+    if !installed("terraform") {
+        return;
+    }
+    let workspace = Workspace::of_example("multi-zone");
+    // Nobody answers there: whatever goes through it fails.
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = format!("http://{}", nobody.local_addr().unwrap());
+    drop(nobody);
+    let mut apply = workspace.terraform_command(&[&["apply", "-auto-approve"], ONE_ZONE].concat());
+    for name in [
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+        "http_proxy",
+        "https_proxy",
+        "all_proxy",
+    ] {
+        apply.env(name, &proxy);
+    }
+    let _ = Run::of(apply.env_remove("NO_PROXY").env_remove("no_proxy")).succeeded();
+}

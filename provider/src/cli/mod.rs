@@ -1,6 +1,7 @@
 //! What people can run by hand. Terraform runs the program without arguments.
 
 mod docs;
+mod proxy;
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -8,6 +9,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tokio::runtime;
+
+pub use proxy::except_loopback;
 
 use crate::protocol::catalog::Catalog;
 use crate::protocol::handshake::{HandshakeError, Invitation};
