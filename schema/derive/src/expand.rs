@@ -227,30 +227,30 @@ fn description(input: &Input) -> TokenStream {
             let write_only = input
                 .fields
                 .iter()
-                .map(|field| holds(field, &field.options.write_only, "WRITE_ONLY"));
+                .map(|field| holds(field, field.options.write_only, "WRITE_ONLY"));
             let requires_replace = input
                 .fields
                 .iter()
-                .map(|field| holds(field, &field.options.requires_replace, "REQUIRES_REPLACE"));
+                .map(|field| holds(field, field.options.requires_replace, "REQUIRES_REPLACE"));
             quote! {
-            #(#sets)*
+                #(#sets)*
 
-            #[automatically_derived]
-            impl ::multizone_schema::Nested for #name {
-                const WRITE_ONLY: bool = false #(|| #write_only)*;
-                const REQUIRES_REPLACE: bool = false #(|| #requires_replace)*;
+                #[automatically_derived]
+                impl ::multizone_schema::Nested for #name {
+                    const WRITE_ONLY: bool = false #(|| #write_only)*;
+                    const REQUIRES_REPLACE: bool = false #(|| #requires_replace)*;
 
-                fn attributes() -> ::std::vec::Vec<::multizone_schema::Attribute> {
-                    #attributes
+                    fn attributes() -> ::std::vec::Vec<::multizone_schema::Attribute> {
+                        #attributes
+                    }
                 }
-            }
             }
         }
     }
 }
 
 /// Whether a field, or something inside it, has the flag.
-fn holds(field: &Field, flag: &Option<Span>, constant: &str) -> TokenStream {
+fn holds(field: &Field, flag: Option<Span>, constant: &str) -> TokenStream {
     if flag.is_some() {
         return quote!(true);
     }
