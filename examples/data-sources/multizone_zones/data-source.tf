@@ -1,6 +1,6 @@
-data "multizone_zones" "up" {}
+data "multizone_zones" "all" {}
 
 resource "multizone_cluster" "demo" {
   name  = "demo"
-  zones = { for zone in data.multizone_zones.up.names : zone => {} }
+  zones = { for zone in data.multizone_zones.all.names : zone => {} }
 }
