@@ -13,8 +13,7 @@ if ! scripts/python-environment.sh terraform-versions; then
 fi
 version() { TF_CLI_CONFIG_FILE=/dev/null "$1" version | head -n 1; }
 echo "The acceptance suite's core on $(version "$MULTIZONE_TERRAFORM"), beside $(version terraform):"
-# The whole workspace, for the features that the suite was built with.
-core=(--locked --workspace --test multi_zone --test bad_input --test interruption --test terraform_versions)
+core=(--locked -p multizone-acceptance-tests --test multi_zone --test bad_input --test interruption --test terraform_versions)
 if command -v cargo-nextest >/dev/null 2>&1; then
   cargo nextest run "${core[@]}" --no-fail-fast
 else
