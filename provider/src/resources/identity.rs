@@ -157,6 +157,8 @@ pub struct SecretNames {
     pub settings: String,
     /// There until Terraform is known to have the cluster in its state: until then a create adopts what it finds.
     pub creating: String,
+    /// There from the first moment of the cluster's deletion to the last: what is left of it is not repaired any more.
+    pub deleting: String,
 }
 
 impl SecretNames {
@@ -168,6 +170,7 @@ impl SecretNames {
             node_credential: name("node-credential"),
             settings: name("settings"),
             creating: name("creating"),
+            deleting: name("deleting"),
         }
     }
 }

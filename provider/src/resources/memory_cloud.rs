@@ -33,6 +33,7 @@ pub(crate) struct MemoryCloud {
     capabilities: Capabilities,
     state: Mutex<State>,
     changes: AtomicU64,
+    looks: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -60,6 +61,7 @@ impl MemoryCloud {
             },
             state: Mutex::default(),
             changes: AtomicU64::new(0),
+            looks: AtomicU64::new(0),
         });
         let provider = Configured::new(cloud.clone(), Destroy::default());
         (cloud, provider)
@@ -68,6 +70,11 @@ impl MemoryCloud {
     /// The changing calls made so far.
     pub(crate) fn changes(&self) -> u64 {
         self.changes.load(Ordering::SeqCst)
+    }
+
+    /// How often the inventory was asked for.
+    pub(crate) fn looks(&self) -> u64 {
+        self.looks.load(Ordering::SeqCst)
     }
 
     /// Lets the changing call after `after` further ones fail.
@@ -174,7 +181,11 @@ impl Cloud for MemoryCloud {
         })
     }
     async fn inventory(&self, _cluster: &ClusterName) -> Result<Inventory> {
-        Ok(self.all())
+        self.looks.fetch_add(1, Ordering::SeqCst);
+        let all = self.all();
+        // An answer takes its time, and what it says was true when it began.
+        tokio::task::yield_now().await;
+        Ok(all)
     }
     async fn ensure_network(&self, spec: &NetworkSpec) -> Result<Network> {
         let cidr = spec.cidr.unwrap_or_else(|| "10.0.0.0/20".parse().unwrap());

@@ -3,8 +3,10 @@
 //! # Flow
 //! Create marks the cluster as unfinished (a secret named `…-creating`) and makes the network, the firewall rules, the
 //! address, the keys and the settings, each idempotently.  The first read takes the mark away: only then is it certain
-//! that Terraform has the cluster in its state.  A create that finds objects without the mark refuses to adopt them.  Update makes sure of the same objects again, which is also how drift is repaired.
-//! Delete is gated: nothing of the cluster may be left that is not this resource's own.
+//! that Terraform has the cluster in its state.  A create that finds objects without the mark refuses to adopt them.
+//! Update makes sure of the same objects again, which is also how drift is repaired.  Delete is gated: nothing of the
+//! cluster may be left that is not this resource's own.  It marks the cluster, too (a secret named `…-deleting`), and
+//! takes that mark away last: Read shows what an interrupted delete has left, and the next apply finishes it.
 
 mod objects;
 mod settings;
@@ -162,6 +164,12 @@ impl Resource for ClusterResource {
             planning.planned.id = Planned::Known(id);
         }
         planning.planned.drift = Planned::Known(Vec::new());
+        if prior
+            .as_ref()
+            .is_some_and(|prior| prior.drift.iter().any(|line| line == objects::HALF_DELETED))
+        {
+            planning.requires_replace.push(Path::from("drift"));
+        }
         if let Some(prior) =
             prior.filter(|prior| prior.drift.iter().any(|line| line.starts_with(objects::ADDRESS_GONE)))
         {
@@ -206,7 +214,7 @@ impl Resource for ClusterResource {
             .known_inventory(&cluster)
             .await
             .map_err(|error| situation.cloud(&error))?;
-        if inventory.network.is_none() && inventory.addresses.is_empty() && inventory.machines.is_empty() {
+        if inventory.is_empty() {
             return Ok(None);
         }
         objects::confirm(provider, &cluster, &inventory).await;
@@ -231,7 +239,8 @@ impl Resource for ClusterResource {
             doing: &doing,
             left: ADOPTED,
         };
-        objects::refuse_foreign(provider, &wanted.cluster, &situation).await?;
+        objects::finish_deletion(provider, &wanted.cluster, stop, &situation).await?;
+        objects::refuse_foreign(provider, &wanted, &situation).await?;
         let made = within(
             deadline,
             &situation,

@@ -15,12 +15,18 @@ use tracing::{info, warn};
 use super::{ClusterPlanned, ClusterSettings, Situation};
 use crate::{
     configuration::Configured,
-    resources::identity::{API_ADDRESS, SecretNames, cluster_labels},
+    resources::{
+        identity::{API_ADDRESS, SecretNames, cluster_labels},
+        marks,
+    },
     stop::Stop,
 };
 
 /// How the line about a lost address begins.
 pub(super) const ADDRESS_GONE: &str = "the API's address is gone";
+
+/// The line about a deletion that was interrupted.
+pub(super) const HALF_DELETED: &str = "its deletion has begun and has not finished";
 
 /// The node groups' credential lives as long as the cluster's authority; what it may do is little.
 const NODE_CREDENTIAL_LIFETIME: Duration = Duration::from_hours(24 * 365 * 9);
@@ -93,29 +99,67 @@ fn firewall_rules(cluster: &ClusterName, pod_cidr: &str) -> [FirewallSpec; 2] {
 /// Refuses objects that exist and that no unfinished create has left.
 pub(super) async fn refuse_foreign(
     provider: &Configured,
-    cluster: &ClusterName,
+    wanted: &Wanted,
     situation: &Situation<'_>,
 ) -> Result<(), Diagnostics> {
+    let cluster = &wanted.cluster;
     let region = provider.cloud().region();
     let inventory = provider
         .inventory(cluster)
         .await
         .map_err(|error| situation.cloud(&error))?;
     let secrets = SecretNames::of(region, cluster);
-    if inventory.is_empty() || inventory.secrets.contains(&secrets.creating) {
+    if inventory.is_empty() {
         return Ok(());
     }
+    let why = if inventory.secrets.contains(&secrets.creating) {
+        match finished_differently(provider, wanted, &secrets.settings, situation).await? {
+            None => return Ok(()),
+            Some(difference) => difference,
+        }
+    } else {
+        "no unfinished create left them".to_owned()
+    };
     Err(Diagnostic::error(
         "The cluster exists already",
         format!(
-            "Region {region} already holds objects of a cluster {cluster}, and no unfinished create left them: {}. Nothing \
-             was changed. Import it with: terraform import multizone_cluster.NAME {region}/{cluster}, or choose another \
+            "Region {region} already holds objects of a cluster {cluster}, and {why}: {}. Nothing was changed. Import it with: terraform import multizone_cluster.NAME {region}/{cluster}, or choose another \
              name.",
             listed(&inventory)
         ),
     )
     .at("name")
     .into())
+}
+
+/// How a cluster whose create has finished differs from what is wanted now; `None` when it has not finished, or is the
+/// same.  The settings are written last.
+async fn finished_differently(
+    provider: &Configured,
+    wanted: &Wanted,
+    settings: &str,
+    situation: &Situation<'_>,
+) -> Result<Option<String>, Diagnostics> {
+    let stored = provider
+        .cloud()
+        .secret(settings)
+        .await
+        .map_err(|error| situation.cloud(&error))?;
+    let Some(Ok(stored)) = stored.map(|stored| ClusterSettings::from_json(&stored)) else {
+        return Ok(None);
+    };
+    let same = stored.pod_cidr == wanted.pod_cidr && stored.service_cidr == wanted.service_cidr;
+    Ok((!same).then(|| {
+        format!(
+            "a create of another configuration has finished them, with pod_cidr {} and service_cidr {}",
+            stored.pod_cidr, stored.service_cidr
+        )
+    }))
+}
+
+/// Whether a deletion has begun.
+pub(super) fn half_deleted(region: &str, cluster: &ClusterName, inventory: &Inventory) -> bool {
+    inventory.secrets.contains(&SecretNames::of(region, cluster).deleting)
 }
 
 /// Takes the mark of an unfinished create away: Terraform has the cluster in its state.
@@ -281,6 +325,9 @@ fn node_credential(
 
 /// What differs from what was made, in words.
 pub(super) fn drift(region: &str, cluster: &ClusterName, pod_cidr: &str, inventory: &Inventory) -> Vec<String> {
+    if half_deleted(region, cluster, inventory) {
+        return vec![HALF_DELETED.to_owned()];
+    }
     let mut drift = Vec::new();
     if inventory.network.is_none() {
         drift.push("the network is gone".to_owned());
@@ -334,6 +381,23 @@ fn same_rule(one: &FirewallSpec, other: &FirewallSpec) -> bool {
     sorted(one) == sorted(other)
 }
 
+/// Deletes the rest of a cluster whose deletion was interrupted: it was the user's wish, and nothing of it can be used.
+pub(super) async fn finish_deletion(
+    provider: &Configured,
+    cluster: &ClusterName,
+    stop: &Stop,
+    situation: &Situation<'_>,
+) -> Result<(), Diagnostics> {
+    let inventory = provider
+        .inventory(cluster)
+        .await
+        .map_err(|error| situation.cloud(&error))?;
+    if half_deleted(provider.cloud().region(), cluster, &inventory) {
+        delete(provider, cluster, stop, situation).await?;
+    }
+    Ok(())
+}
+
 /// Deletes everything, once nothing is left that is not the cluster's own.
 pub(super) async fn delete(
     provider: &Configured,
@@ -351,6 +415,9 @@ pub(super) async fn delete(
              when they refer to the cluster. What is not in Terraform's state has to be deleted in the cloud.",
         ));
     }
+    if inventory.is_empty() {
+        return Ok(());
+    }
     let secrets = SecretNames::of(cloud.region(), cluster);
     let begin = |number: u32, what: &str| -> Result<(), Diagnostics> {
         info!(cluster = %cluster, "step {number} of 5: delete {what}");
@@ -361,6 +428,16 @@ pub(super) async fn delete(
         }
     };
     begin(1, "firewall rules")?;
+    // From here on there is no way back: Read shows what is left as half deleted, to the last secret.
+    store(
+        provider,
+        cluster,
+        &secrets.deleting,
+        b"{}".to_vec(),
+        &cluster_labels(cluster),
+    )
+    .await
+    .map_err(failed)?;
     for rule in &inventory.firewall_rules {
         cloud.delete_firewall_rule(cluster, &rule.name).await.map_err(failed)?;
     }
@@ -380,6 +457,7 @@ pub(super) async fn delete(
         secrets.node_credential,
         secrets.keys,
         secrets.creating,
+        secrets.deleting,
     ] {
         cloud.delete_secret(&secret).await.map_err(failed)?;
     }
@@ -396,7 +474,10 @@ async fn clear_unfinished(
 ) -> Result<Inventory, Diagnostics> {
     let failed = |error| situation.cloud(&error);
     let inventory = provider.inventory(cluster).await.map_err(failed)?;
-    let (unfinished, others): (Vec<_>, Vec<_>) = inventory.machines.iter().partition(|machine| machine.creating());
+    let (unfinished, others): (Vec<_>, Vec<_>) = inventory
+        .machines
+        .iter()
+        .partition(|machine| marks::unfinished(&machine.labels));
     if unfinished.is_empty() || !others.is_empty() {
         return Ok(inventory);
     }

@@ -25,7 +25,7 @@ use crate::{
     configuration::Configured,
     resources::{
         cluster::ClusterFacts,
-        settled,
+        marks, settled,
         trouble::{Situation, within},
     },
     stop::Stop,
@@ -98,13 +98,14 @@ impl<'a> Executor<'a> {
         let Some(machine) = facts::master(&inventory) else {
             return Ok(());
         };
-        if machine.creating() && machine.name == self.wanted.name() && machine.zone == self.wanted.zone {
+        let place = machine.name == self.wanted.name() && machine.zone == self.wanted.zone;
+        if place && marks::adoptable([machine], &self.wanted.fingerprint()) {
             info!(machine = %machine.name, "continue with the machine that an unfinished create has left");
             return Ok(());
         }
         let cluster = &self.wanted.cluster;
         let region = self.provider.cloud().region();
-        let next = if machine.creating() {
+        let next = if marks::unfinished(&machine.labels) {
             format!(
                 "An unfinished create left it for another configuration. Delete machine {} in {}, then apply again.",
                 machine.name, machine.zone
@@ -121,6 +122,18 @@ impl<'a> Executor<'a> {
         )
         .at("cluster")
         .into())
+    }
+
+    /// Says on the machine that the create has finished.
+    pub(super) async fn finish(&self) -> Result<(), Diagnostics> {
+        let inventory = self
+            .provider
+            .inventory(&self.wanted.cluster)
+            .await
+            .map_err(|error| self.situation.cloud(&error))?;
+        let (cluster, fingerprint) = (&self.wanted.cluster, self.wanted.fingerprint());
+        marks::finish(self.provider, cluster, facts::master(&inventory), &fingerprint).await;
+        Ok(())
     }
 
     /// What an earlier run has installed.
@@ -207,6 +220,10 @@ impl<'a> Executor<'a> {
             ..facts::nothing()
         };
         let mut nodes = BTreeMap::new();
+        if !self.creates {
+            // Terraform has it in its state, even when it was told not to read it.
+            marks::confirm(self.provider, &self.wanted.cluster, facts::master(&inventory)).await;
+        }
         if let Some(machine) = facts::master(&inventory) {
             observed.machine = Some(facts::planner_machine(machine));
             let mut node = facts::Node::Unseen;
@@ -292,7 +309,7 @@ impl<'a> Executor<'a> {
         let region = self.provider.cloud().region();
         let owned = |legacy| OwnedMetadata {
             labels: kubeadm::topology_labels(region, &self.wanted.zone, legacy),
-            taints: Vec::new(),
+            ..OwnedMetadata::default()
         };
         let (previous, desired) = (owned(had_legacy_labels), owned(self.wanted.legacy_zone_labels));
         let patched = self

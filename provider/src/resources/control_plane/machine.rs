@@ -15,6 +15,7 @@ use crate::{
     resources::{
         cluster::ClusterFacts,
         identity::{API_ADDRESS, master_name, zonal_labels},
+        marks,
         trouble::Situation,
     },
 };
@@ -90,6 +91,17 @@ impl Wanted {
         format!("{:016x}", fingerprint(&parts))
     }
 
+    /// All that the configuration asks for, as a fingerprint: what a finished control plane is recognised by.
+    pub(super) fn fingerprint(&self) -> String {
+        let parts = [
+            self.replica.as_str(),
+            &self.specification(),
+            &self.legacy_zone_labels.to_string(),
+            self.pod_network.as_deref().unwrap_or_default(),
+        ];
+        format!("{:016x}", fingerprint(&parts))
+    }
+
     /// The same, as the planner wants it.
     pub(super) fn desired(&self, endpoint: Option<String>) -> Desired {
         Desired {
@@ -127,7 +139,7 @@ impl Wanted {
                 .map_err(|error| situation.cloud(&error))?,
         };
         let mut labels = self.labels(cloud.region());
-        labels.insert(label::CREATING.to_owned(), "true".to_owned());
+        labels.insert(label::CREATING.to_owned(), marks::UNFINISHED.to_owned());
         Ok(MachineSpec {
             cluster: self.cluster.clone(),
             name: self.name(),

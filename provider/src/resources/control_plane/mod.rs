@@ -210,6 +210,7 @@ impl Resource for ControlPlaneResource {
         let mut executor = executor::Executor::find(provider, wanted, deadline, stop, situation).await?;
         executor.adopt().await?;
         let reached = executor.run().await?;
+        executor.finish().await?;
         let private = facts::encode(&reached);
         let state = complete(provider, planned, &executor, &reached)?;
         Ok(Created {

@@ -2,8 +2,8 @@
 //!
 //! # Flow of a move
 //! A disk cannot leave its zone, so its data moves: refuse while it is attached; take a snapshot; make the disk in the
-//! new zone from it, marked as unfinished; delete the old one (which the cloud refuses if it was attached meanwhile);
-//! take the mark and the snapshot away.  As long as the old disk exists it is the one that counts: a move that was
+//! new zone from it, marked as a copy; delete the snapshot; delete the old disk (which the cloud refuses if it was attached
+//! meanwhile); take the mark away.  As long as the old disk exists it is the one that counts: a move that was
 //! interrupted begins anew with a fresh snapshot.  Once it is gone, the new one counts, and Read finds it.
 
 mod objects;
@@ -186,7 +186,7 @@ impl Resource for DiskResource {
         }
         state.size_gb = found.size_gb;
         state.disk_type.clone_from(&found.disk_type);
-        if objects::unfinished(found) {
+        if objects::marked(found) {
             objects::confirm(provider, &cluster, found).await;
         }
         // Labels that somebody else added are theirs.

@@ -9,6 +9,7 @@ use crate::{
     configuration::Configured,
     resources::{
         identity::{cluster_labels, disk_name},
+        marks,
         trouble::Situation,
     },
     stop::Stop,
@@ -18,8 +19,24 @@ pub(super) fn belongs(disk: &CloudDisk, name: &str) -> bool {
     disk.labels.get(label::DISK).is_some_and(|label| label == name)
 }
 
-pub(super) fn unfinished(disk: &CloudDisk) -> bool {
+/// The mark of a copy that a move makes; a create's is its configuration's fingerprint (see [`marks`]): a disk that exists
+/// is finished.
+const MOVING: &str = "moving";
+
+pub(super) fn marked(disk: &CloudDisk) -> bool {
     disk.labels.contains_key(label::CREATING)
+}
+
+/// What the configuration asks for, as a fingerprint.
+fn fingerprint(disk: &Disk) -> String {
+    let mut parts = vec![disk.zone.clone(), disk.size_gb.to_string(), disk.disk_type.clone()];
+    parts.extend(
+        disk.labels_all
+            .iter()
+            .flat_map(|(key, value)| [key.clone(), value.clone()]),
+    );
+    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    format!("{:016x}", multizone_planner::fingerprint(&parts))
 }
 
 /// Takes the mark of an unfinished create or move away: Terraform has the disk in its state.
@@ -32,10 +49,10 @@ pub(super) async fn confirm(provider: &Configured, cluster: &ClusterName, disk: 
     }
 }
 
-fn specification(disk: &Disk, snapshot: Option<String>) -> DiskSpec {
+fn specification(disk: &Disk, snapshot: Option<String>, mark: &str) -> DiskSpec {
     let cluster = ClusterName::new(&disk.cluster);
     let mut labels = disk.labels_all.clone();
-    labels.insert(label::CREATING.to_owned(), "true".to_owned());
+    labels.insert(label::CREATING.to_owned(), mark.to_owned());
     DiskSpec {
         name: disk_name(&cluster, &disk.name),
         cluster,
@@ -67,18 +84,19 @@ async fn inventory(
 pub(super) async fn create(provider: &Configured, disk: &Disk, situation: &Situation<'_>) -> Result<(), Diagnostics> {
     let cluster = ClusterName::new(&disk.cluster);
     let failed = |error: CloudError| situation.cloud(&error);
-    let spec = specification(disk, None);
+    let mark = fingerprint(disk);
+    let spec = specification(disk, None, &mark);
     let inventory = inventory(provider, &cluster, situation).await?;
     if inventory
         .disks
         .iter()
-        .any(|found| found.name == spec.name && !unfinished(found))
+        .any(|found| found.name == spec.name && !marks::finished_for(&found.labels, &mark))
     {
         return Err(Diagnostic::error(
             "The disk exists already",
             format!(
-                "Cluster {cluster} has a disk {} in {} already, and no unfinished create left it. Nothing was changed. \
-                 Import it with: terraform import multizone_disk.NAME {}, or choose another name.",
+                "Cluster {cluster} has a disk {} in {} already, and no unfinished create of this configuration left it. \
+                 Nothing was changed. Import it with: terraform import multizone_disk.NAME {}, or choose another name.",
                 disk.name, disk.region, disk.id
             ),
         )
@@ -182,7 +200,10 @@ async fn relocate(
         .at("zone")
         .into());
     }
-    if found.disk(to, &name).is_some_and(|copy| !unfinished(copy)) {
+    if found
+        .disk(to, &name)
+        .is_some_and(|copy| !marks::finished_for(&copy.labels, MOVING))
+    {
         return Err(failed(CloudError::NotOurs {
             object: format!("disk {name} in {to}"),
         }));
@@ -208,13 +229,14 @@ async fn relocate(
     begin(2, "make the disk in its new zone")?;
     let spec = DiskSpec {
         size_gb: disk.size_gb.max(source.size_gb),
-        ..specification(disk, Some(snapshot.clone()))
+        ..specification(disk, Some(snapshot.clone()), MOVING)
     };
     cloud.ensure_disk(&spec).await.map_err(failed)?;
-    begin(3, "delete the disk in its old zone")?;
-    cloud.delete_disk(from, &name).await.map_err(failed)?;
-    info!(disk = %name, "step 4 of 4: delete the snapshot");
-    cloud.delete_snapshot(&snapshot).await.map_err(failed)
+    // Before the old disk: once that is gone, nothing is left to do that a plan would show.
+    begin(3, "delete the snapshot")?;
+    cloud.delete_snapshot(&snapshot).await.map_err(failed)?;
+    begin(4, "delete the disk in its old zone")?;
+    cloud.delete_disk(from, &name).await.map_err(failed)
 }
 
 pub(super) async fn delete(provider: &Configured, disk: &Disk, situation: &Situation<'_>) -> Result<(), Diagnostics> {

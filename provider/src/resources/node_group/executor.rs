@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     configuration::Configured,
-    resources::{control_plane::timing, identity::API_ADDRESS, settled, trouble::Situation},
+    resources::{control_plane::timing, identity::API_ADDRESS, marks, settled, trouble::Situation},
     stop::Stop,
 };
 
@@ -102,7 +102,7 @@ impl<'a> Executor<'a> {
         self.fresh = true;
         let inventory = self.inventory().await?;
         let found: Vec<_> = facts::machines(&inventory, &self.wanted.group).collect();
-        if found.is_empty() || found.iter().any(|machine| machine.creating()) {
+        if found.is_empty() || marks::adoptable(found.iter().copied(), &self.wanted.fingerprint()) {
             return Ok(());
         }
         let Wanted { cluster, group, .. } = &self.wanted;
@@ -110,13 +110,22 @@ impl<'a> Executor<'a> {
         Err(Diagnostic::error(
             "The node group exists already",
             format!(
-                "Cluster {cluster} has machines of a node group {group}, and no unfinished create left them. Nothing was \
-                 changed. Import it with: terraform import multizone_node_group.NAME {region}/{cluster}/{group}, or choose \
+                "Cluster {cluster} has machines of a node group {group}, and no unfinished create of this \
+                 configuration left them. Nothing was changed. Import it with: terraform import multizone_node_group.NAME {region}/{cluster}/{group}, or choose \
                  another name."
             ),
         )
         .at("name")
         .into())
+    }
+
+    /// Says on the machines that the create has finished.
+    pub(super) async fn finish(&self) -> Result<(), Diagnostics> {
+        let inventory = self.inventory().await?;
+        let machines = facts::machines(&inventory, &self.wanted.group);
+        let Wanted { cluster, .. } = &self.wanted;
+        marks::finish(self.provider, cluster, machines, &self.wanted.fingerprint()).await;
+        Ok(())
     }
 
     /// The steps that were taken, in words.
@@ -216,6 +225,11 @@ impl<'a> Executor<'a> {
 
     async fn observe(&mut self) -> Result<(Inventory, Observed, Silence), Diagnostics> {
         let inventory = self.inventory().await?;
+        if !self.fresh && self.desired.size > 0 {
+            // Terraform has the group in its state, even when it was told not to read it.
+            let machines = facts::machines(&inventory, &self.wanted.group);
+            marks::confirm(self.provider, &self.wanted.cluster, machines).await;
+        }
         if self.endpoint.is_none() {
             let address = inventory.address(API_ADDRESS);
             self.endpoint = address.map(|address| ControlPlaneEndpoint::new(address.address.to_string()));

@@ -18,8 +18,10 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::{
-    NodeGroup, Worker, blank,
-    worker::{GROUP_LABEL, LEAVING_LABEL, planner_taint, planner_version},
+    NodeGroup, Taint, Worker, blank,
+    worker::{
+        AUTOSCALER_TAINT, GROUP_LABEL, HOLD_LABEL, LEAVING_LABEL, RECORD, Record, planner_taint, planner_version,
+    },
 };
 use crate::{
     configuration::Configured,
@@ -172,28 +174,30 @@ pub(super) fn observe(
     for machine in machines(inventory, group) {
         let member = observed.members.entry(machine.name.clone()).or_default();
         member.drained = drained.contains(&machine.name);
-        member.machine = Some(Machine {
-            power: match machine.state {
-                MachineState::Starting | MachineState::Running => Power::On,
-                MachineState::Stopping | MachineState::Halted => Power::Off,
-            },
-            specification: machine.labels.get(SPECIFICATION).cloned().unwrap_or_default(),
-            created: machine
-                .created
-                .parse::<jiff::Timestamp>()
-                .map_or(0, jiff::Timestamp::as_second),
-            joinable: made.contains(&machine.name),
-        });
+        member.machine = Some(planner_machine(machine, made));
     }
     match kubernetes {
         Kubernetes::Serving(version, nodes) => {
             observed.api_version = *version;
             let pod_network = pod_network(nodes);
             for node in nodes {
-                let ours = node.labels.get(GROUP_LABEL).is_some_and(|of| of == group);
-                if ours || observed.members.contains_key(&node.name) {
-                    let member = observed.members.entry(node.name.clone()).or_default();
-                    member.node = Some(planner_node(node, pod_network));
+                let record = node.annotations.get(RECORD).and_then(|record| Record::of(record));
+                // The record is what nobody changes by accident; the label is for people.
+                let ours = match &record {
+                    Some(record) => record.group == group,
+                    None => node.labels.get(GROUP_LABEL).is_some_and(|of| of == group),
+                };
+                if !ours && !observed.members.contains_key(&node.name) {
+                    continue;
+                }
+                let member = observed.members.entry(node.name.clone()).or_default();
+                member.node = Some(planner_node(node, pod_network));
+                let machine = inventory.machines.iter().find(|machine| machine.name == node.name);
+                if let (Some(machine), Some(record), true) = (machine, record, ours) {
+                    let mut seen = member.machine.take().unwrap_or_else(|| planner_machine(machine, made));
+                    seen.mislabelled = mislabelled(machine, &record);
+                    seen.specification = record.specification;
+                    member.machine = Some(seen);
                 }
             }
         }
@@ -211,10 +215,48 @@ pub(super) fn observe(
     observed
 }
 
+fn planner_machine(machine: &CloudMachine, made: &BTreeSet<String>) -> Machine {
+    Machine {
+        power: match machine.state {
+            MachineState::Starting | MachineState::Running => Power::On,
+            MachineState::Stopping | MachineState::Halted => Power::Off,
+        },
+        specification: machine.labels.get(SPECIFICATION).cloned().unwrap_or_default(),
+        created: machine
+            .created
+            .parse::<jiff::Timestamp>()
+            .map_or(0, jiff::Timestamp::as_second),
+        joinable: made.contains(&machine.name),
+        mislabelled: false,
+    }
+}
+
+/// Whether the cloud's labels on a machine are no longer those that it was made with.
+fn mislabelled(machine: &CloudMachine, record: &Record) -> bool {
+    !is_of(machine, &record.group)
+        || machine.labels.get(SPECIFICATION) != Some(&record.specification)
+        || machine.labels.get(label::ZONE) != Some(&machine.zone)
+}
+
 fn planner_node(node: &NodeFacts, pod_network: bool) -> Node {
     Node {
         joined: node.ready || !pod_network,
         leaving: node.labels.contains_key(LEAVING_LABEL),
+        cordoned: node.unschedulable
+            && !node.labels.contains_key(LEAVING_LABEL)
+            && !node.labels.contains_key(HOLD_LABEL)
+            && !node.taints.iter().any(|taint| taint.key == AUTOSCALER_TAINT),
+        not_ready: (!node.ready && pod_network).then(|| {
+            let reason = node
+                .not_ready_reason
+                .clone()
+                .unwrap_or_else(|| "no reason given".to_owned());
+            match &node.not_ready_since {
+                Some(since) => format!("since {since}: {reason}"),
+                None => reason,
+            }
+        }),
+        record: node.annotations.get(RECORD).cloned(),
         labels: node.labels.clone(),
         taints: node.taints.iter().map(planner_taint).collect(),
     }
@@ -227,7 +269,10 @@ pub(super) fn describe(
     group: &str,
     observed: &Observed,
 ) -> BTreeMap<String, Worker> {
-    let cloud: BTreeMap<&str, &CloudMachine> = machines(inventory, group)
+    let cloud: BTreeMap<&str, &CloudMachine> = inventory
+        .machines
+        .iter()
+        .filter(|machine| is_of(machine, group) || observed.members.contains_key(&machine.name))
         .map(|machine| (machine.name.as_str(), machine))
         .collect();
     let silent = observed.api != Api::Serving;
@@ -239,6 +284,8 @@ pub(super) fn describe(
             (Some(_), _) if silent => "unknown",
             (Some(_), None) => "not registered",
             (Some(_), Some(node)) if node.leaving => "leaving",
+            (Some(machine), _) if machine.mislabelled => "relabelled",
+            (Some(_), Some(node)) if node.cordoned => "cordoned",
             (Some(_), Some(node)) if node.joined => "ready",
             (Some(_), Some(_)) => "not ready",
         };
@@ -322,15 +369,72 @@ pub(super) async fn import(provider: &Configured, id: &str) -> Result<NodeGroup,
         )));
     };
     let version = first.labels.get(label::VERSION).cloned().unwrap_or_default();
-    Ok(NodeGroup {
+    let record = record(provider, &cluster, &inventory, &name).await?;
+    let (surge, unavailable) = record
+        .as_ref()
+        .map_or((1, 0), |record| (record.max_surge, record.max_unavailable));
+    let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    let group = NodeGroup {
         control_plane: ObjectId::cluster(here, &cluster),
         kubernetes_version: version.replace('-', "."),
         zone: first.zone.clone(),
-        size: i64::try_from(found.len()).unwrap_or(i64::MAX),
+        size: count(found.len()),
         machine_type: first.machine_type.clone(),
+        max_surge: count(surge),
+        max_unavailable: count(unavailable),
         id: ObjectId::object(here, &cluster, &name),
         region: here.to_owned(),
         name,
         ..blank()
+    };
+    let Some(record) = record else {
+        return Ok(group);
+    };
+    let taint = |taint: multizone_planner::node_group::Taint| Taint {
+        key: taint.key,
+        value: taint.value,
+        effect: taint.effect,
+    };
+    Ok(NodeGroup {
+        labels: record.labels,
+        taints: record.taints.map(|taints| taints.into_iter().map(taint).collect()),
+        legacy_zone_labels: record.legacy_zone_labels,
+        drain_timeout: record.drain_timeout,
+        image: record.image,
+        boot_disk_gb: record.boot_disk_gb,
+        service_account: record.service_account,
+        ..group
     })
+}
+
+/// The settings that the group's Nodes carry: those of its youngest machine, whose change came last.
+async fn record(
+    provider: &Configured,
+    cluster: &ClusterName,
+    inventory: &Inventory,
+    group: &str,
+) -> Result<Option<Record>, Diagnostics> {
+    let connection = connect(provider, cluster, inventory)
+        .await
+        .map(|(connection, _)| connection);
+    let nodes = match look(inventory, &connection).await {
+        Kubernetes::Serving(_, nodes) => nodes,
+        Kubernetes::Gone => return Ok(None),
+        Kubernetes::Silent { reason, .. } => {
+            return Err(Diagnostic::error(
+                "Cannot import the node group",
+                format!(
+                    "Its labels, taints and further settings are kept on its nodes, and the Kubernetes API of cluster \
+                     {cluster} does not answer: {reason}. Import it once the API serves."
+                ),
+            )
+            .into());
+        }
+    };
+    let mut machines: Vec<&CloudMachine> = machines(inventory, group).collect();
+    machines.sort_by(|one, other| other.created.cmp(&one.created));
+    Ok(machines.into_iter().find_map(|machine| {
+        let node = nodes.iter().find(|node| node.name == machine.name)?;
+        Record::of(node.annotations.get(RECORD)?).filter(|record| record.group == group)
+    }))
 }

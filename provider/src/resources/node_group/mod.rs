@@ -27,7 +27,7 @@ use super::{
     timeouts::{self, Timeouts},
     trouble::{ADOPTED, CONTINUED, STILL_THERE, Situation},
 };
-use plan::{ask, blank, complete, control_plane_id, foresee, name_fits, region, repeated_taints, same_region};
+use plan::{ask, blank, complete, control_plane_id, foresee, name_fits, region, repeated_taints, same_region, unwell};
 
 use crate::{configuration::Configured, stop::Stop};
 
@@ -131,8 +131,9 @@ pub struct Worker {
     /// Machine type.
     #[attribute(computed)]
     pub machine_type: String,
-    /// `ready`, `not ready`, `not registered`, `leaving`, `halted`, `machine gone`, or `unknown` when the API did not
-    /// answer.
+    /// `ready`, `not ready`, `not registered`, `leaving`, `cordoned` (by somebody else; the next apply lets it take pods
+    /// again, unless the node has a label `multizone.dev/hold`), `relabelled` (in the cloud), `halted`, `machine gone`, or
+    /// `unknown` when the API did not answer.
     #[attribute(computed)]
     pub state: String,
 }
@@ -195,7 +196,10 @@ impl Resource for NodeGroupResource {
             planning.diagnostics.extend(same_region(&id.region, region));
             planned.id = ObjectId::object(region, &id.cluster, name).into();
         }
-        foresee(provider, prior.as_ref(), observed, planned);
+        if let (Some(prior), Some(observed)) = (&prior, &observed) {
+            planning.diagnostics.extend(unwell(prior, observed));
+        }
+        foresee(provider, prior.as_ref(), observed, &mut planning.planned);
         planning
     }
 
@@ -262,6 +266,7 @@ impl Resource for NodeGroupResource {
         let mut executor = executor::Executor::new(provider, wanted, desired, deadline, stop, situation);
         executor.adopt().await?;
         let reached = executor.run().await?;
+        executor.finish().await?;
         let private = facts::encode(&reached.observed);
         let state = complete(provider, planned, &executor, &reached)?;
         Ok(Created {

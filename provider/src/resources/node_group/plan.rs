@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use multizone_planner::{
     lines,
-    node_group::{Api, NAME_OVERHEAD, Next, Observed, Step, preview},
+    node_group::{Api, NAME_OVERHEAD, Next, Observed, Power, Step, preview},
 };
 use multizone_schema::{Diagnostic, Diagnostics, Path, Planned, PlannedModel, Value};
 
@@ -107,6 +107,43 @@ pub(super) fn repeated_taints(config: &NodeGroupPlanned) -> Diagnostics {
     diagnostics
 }
 
+/// Says which nodes are not ready: nothing that an apply would change, and nothing that it should be refused for.
+pub(super) fn unwell(prior: &NodeGroup, observed: &Observed) -> Diagnostics {
+    let mut nodes = Vec::new();
+    for (name, member) in &observed.members {
+        let reason = member.node.as_ref().and_then(|node| node.not_ready.clone());
+        let running = member
+            .machine
+            .as_ref()
+            .is_some_and(|machine| machine.power == Power::On);
+        if let Some(reason) = reason.filter(|_| running) {
+            nodes.push(format!("- {name}, {reason}"));
+        }
+    }
+    let total = observed.members.len();
+    let (what, rest) = match observed.api {
+        Api::Gone => return Diagnostics::new(),
+        Api::Silent => (
+            format!("The nodes of node group {} cannot be seen", prior.name),
+            "The Kubernetes API does not answer, so nodes are shown as last seen. A change of the group waits for the API; \
+             bring the control plane back first."
+                .to_owned(),
+        ),
+        Api::Serving if nodes.is_empty() => return Diagnostics::new(),
+        Api::Serving => (
+            format!("{} of {total} nodes of node group {} not ready", nodes.len(), prior.name),
+            format!(
+                "In zone {}:\n{}\nTheir machines run, so an apply changes nothing about them. If the zone is out, they come \
+                 back with it; otherwise the kubelet's log on the machine says more. A machine that stays unwell is replaced \
+                 when you delete it in the cloud and apply.",
+                prior.zone,
+                nodes.join("\n")
+            ),
+        ),
+    };
+    Diagnostic::warning(what, rest).into()
+}
+
 /// Plans what the engine will do: its steps, and what they make unknown.
 pub(super) fn foresee(
     provider: &Configured,
@@ -142,7 +179,9 @@ pub(super) fn foresee(
     let timing = timing(provider.cloud().capabilities().timing);
     let steps = lines(&preview.describe(&desired, &timing));
     planned.rollout = steps.into_iter().map(Planned::Known).collect::<Vec<_>>().into();
-    if preview.steps.iter().any(|step| !matches!(step, Step::Patch(_))) {
+    // The same change made twice behind Terraform's back takes the same steps twice: they alone would show no difference.
+    let same_steps = prior.is_some_and(|prior| NodeGroupPlanned::from(prior.clone()).rollout == planned.rollout);
+    if same_steps || preview.steps.iter().any(|step| !matches!(step, Step::Patch(_))) {
         planned.nodes = Planned::Unknown;
     } else if let Some(prior) = prior {
         planned.nodes = NodeGroupPlanned::from(prior.clone()).nodes;

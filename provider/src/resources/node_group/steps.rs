@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures::{StreamExt, stream};
-use multizone_cloud::{CloudError, Inventory};
+use multizone_cloud::{CloudError, Inventory, label};
 use multizone_kubernetes::{
     bootstrap_token::{BootstrapToken, MAXIMUM_LIFETIME},
     cluster_access::{AccessError, Cluster as ClusterConnection, DrainOptions, NodeState, OwnedMetadata},
@@ -23,7 +23,7 @@ use super::{
     facts,
     worker::{Join, LEAVING_LABEL},
 };
-use crate::resources::{timeouts, trouble::within};
+use crate::resources::{control_plane::SPECIFICATION, timeouts, trouble::within};
 
 /// How many machines are worked on at the same time.
 const AT_ONCE: usize = 16;
@@ -55,6 +55,24 @@ impl Executor<'_> {
     async fn change(&self, step: &Step, inventory: &Inventory, observed: &Observed) -> Result<(), Diagnostics> {
         match step {
             Step::CreateMachines(_) | Step::WaitJoined(_) | Step::Drain(_) => Ok(()),
+            Step::Relabel(names) => {
+                self.each(names, |name| {
+                    let found = inventory.machines.iter().find(|machine| machine.name == name);
+                    let relabelled = found.map(|machine| (machine.zone.clone(), self.restored(machine, observed)));
+                    async move {
+                        match relabelled {
+                            Some((zone, labels)) => {
+                                self.cloud(self.provider.cloud().set_machine_labels(&zone, &name, &labels))
+                                    .await?;
+                                self.provider.forget(&self.wanted.cluster).await;
+                                Ok(())
+                            }
+                            None => Ok(()),
+                        }
+                    }
+                })
+                .await
+            }
             Step::StartMachines(names) => {
                 self.each(names, |name| {
                     let zone = self.zone_of(inventory, &name);
@@ -212,14 +230,26 @@ impl Executor<'_> {
         let waited = connection
             .wait_for_nodes(&names, state, deadline, self.stop.wait())
             .await;
-        waited.map(|_| ()).map_err(|error| match error {
+        waited.map_err(|error| match error {
             AccessError::Stopped { .. } => self.situation.stopped(),
             error => self.situation.error(
                 &format!("Not every worker has joined: {error}."),
                 "The machines' serial consoles show what their first boot did and where it failed. Apply again: a machine \
                  that never registered is replaced, one that is only slow is waited for.",
             ),
+        })?;
+        // A kubelet can label its Node, but not annotate it.
+        let desired = self.wanted.owned(self.provider.cloud().region());
+        self.each(&names.iter().cloned().collect(), |name| {
+            let desired = desired.clone();
+            async move {
+                let patched = connection
+                    .patch_labels_and_taints(&name, &OwnedMetadata::default(), &desired)
+                    .await;
+                patched.map(|_| ()).map_err(|error| self.access_failed(&error))
+            }
         })
+        .await
     }
 
     async fn drain(&mut self, names: &BTreeSet<String>) -> Result<(), Diagnostics> {
@@ -266,6 +296,22 @@ impl Executor<'_> {
         ))
     }
 
+    /// A machine's labels with the group's own put right.
+    fn restored(&self, machine: &multizone_cloud::Machine, observed: &Observed) -> multizone_cloud::Labels {
+        let mut labels = machine.labels.clone();
+        let ours = self.wanted.machine_labels(self.provider.cloud().region());
+        let specification = observed
+            .members
+            .get(&machine.name)
+            .and_then(|member| Some(member.machine.as_ref()?.specification.clone()));
+        let current = specification
+            .as_ref()
+            .is_none_or(|of| *of == self.wanted.specification());
+        labels.extend(ours.into_iter().filter(|(key, _)| current || key != label::VERSION));
+        labels.extend(specification.map(|of| (SPECIFICATION.to_owned(), of)));
+        labels
+    }
+
     /// What the group owned on a Node, and what it is to own.
     fn metadata(&self, observed: &Observed, name: &str) -> (OwnedMetadata, OwnedMetadata) {
         let desired = self.wanted.owned(self.provider.cloud().region());
@@ -286,6 +332,7 @@ impl Executor<'_> {
             OwnedMetadata {
                 labels: gone.collect(),
                 taints: taints.collect(),
+                annotations: BTreeMap::new(),
             },
             desired,
         )
@@ -338,5 +385,6 @@ fn leaving() -> OwnedMetadata {
     OwnedMetadata {
         labels: BTreeMap::from([(LEAVING_LABEL.to_owned(), "true".to_owned())]),
         taints: Vec::new(),
+        annotations: BTreeMap::new(),
     }
 }

@@ -24,7 +24,7 @@ use crate::{
     resources::{
         control_plane::SPECIFICATION,
         identity::{ObjectId, zonal_labels},
-        timeouts,
+        marks, timeouts,
         trouble::Situation,
     },
 };
@@ -33,6 +33,13 @@ use crate::{
 pub(super) const GROUP_LABEL: &str = "multizone.dev/node-group";
 /// The label on Nodes that are to leave.
 pub(super) const LEAVING_LABEL: &str = "multizone.dev/leaving";
+
+/// The annotation by which a Node tells an import how its group is configured.
+pub(super) const RECORD: &str = "multizone.dev/node-group-settings";
+/// The label by which an operator keeps a node cordoned: with it, a cordon is no drift.
+pub(super) const HOLD_LABEL: &str = "multizone.dev/hold";
+/// The taint that the cluster autoscaler puts on what it is about to remove, cordoned or not.
+pub(super) const AUTOSCALER_TAINT: &str = "ToBeDeletedByClusterAutoscaler";
 
 /// What the configuration asks for.
 #[derive(Clone, Debug)]
@@ -52,6 +59,8 @@ pub(super) struct Wanted {
     pub(super) image: Option<String>,
     pub(super) boot_disk_gb: i64,
     pub(super) service_account: Option<String>,
+    /// The settings as a Node's annotation keeps them.
+    pub(super) record: String,
 }
 
 impl Wanted {
@@ -96,7 +105,7 @@ impl Wanted {
             });
         }
         let version = text(&planned.kubernetes_version, "kubernetes_version")?;
-        Ok(Self {
+        let mut wanted = Self {
             cluster: id.cluster,
             group: text(&planned.name, "name")?,
             zone: text(&planned.zone, "zone")?,
@@ -116,7 +125,23 @@ impl Wanted {
             image: planned.image.known().cloned(),
             boot_disk_gb: *planned.boot_disk_gb.known().ok_or_else(|| missing("boot_disk_gb"))?,
             service_account: planned.service_account.known().cloned(),
-        })
+            record: String::new(),
+        };
+        let record = Record {
+            group: wanted.group.clone(),
+            specification: wanted.specification(),
+            labels: (!planned.labels.is_null()).then(|| wanted.labels.clone()),
+            taints: (!planned.taints.is_null()).then(|| wanted.taints.iter().map(planner_taint).collect()),
+            legacy_zone_labels: wanted.legacy_zone_labels,
+            max_surge: wanted.max_surge,
+            max_unavailable: wanted.max_unavailable,
+            drain_timeout: text(&planned.drain_timeout, "drain_timeout")?,
+            image: wanted.image.clone(),
+            boot_disk_gb: wanted.boot_disk_gb,
+            service_account: wanted.service_account.clone(),
+        };
+        wanted.record = serde_json::to_string(&record).unwrap_or_default();
+        Ok(wanted)
     }
 
     /// What the machines are made from, as a fingerprint.  What changes in place is not in it.
@@ -128,6 +153,18 @@ impl Wanted {
             self.boot_disk_gb.to_string(),
             self.service_account.clone().unwrap_or_default(),
         ];
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        format!("{:016x}", fingerprint(&parts))
+    }
+
+    /// All that the configuration asks for, as a fingerprint: what a finished group is recognised by.
+    pub(super) fn fingerprint(&self) -> String {
+        let mut parts = vec![self.specification(), self.zone.clone(), self.size.to_string()];
+        parts.extend(self.labels.iter().flat_map(|(key, value)| [key.clone(), value.clone()]));
+        for taint in &self.taints {
+            parts.extend([taint.key.clone(), taint.value.clone(), taint.effect.as_str().to_owned()]);
+        }
+        parts.push(self.legacy_zone_labels.to_string());
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         format!("{:016x}", fingerprint(&parts))
     }
@@ -145,6 +182,7 @@ impl Wanted {
         OwnedMetadata {
             labels: self.node_labels(region),
             taints: self.taints.clone(),
+            annotations: BTreeMap::from([(RECORD.to_owned(), self.record.clone())]),
         }
     }
 
@@ -168,6 +206,7 @@ impl Wanted {
                 .filter(|key| !labels.contains_key(key))
                 .collect(),
             labels,
+            record: Some(self.record.clone()),
             absent_taints: earlier_taints
                 .iter()
                 .map(planner_taint)
@@ -202,7 +241,7 @@ impl Wanted {
         let cloud = provider.cloud();
         let mut labels = self.machine_labels(cloud.region());
         if unfinished {
-            labels.insert(label::CREATING.to_owned(), "true".to_owned());
+            labels.insert(label::CREATING.to_owned(), marks::UNFINISHED.to_owned());
         }
         let settings = JoinSettings {
             version: self.version,
@@ -236,6 +275,30 @@ impl Wanted {
             address: None,
             labels,
         })
+    }
+}
+
+/// What a Node remembers of its group, so that an import finds what no cloud keeps.  It is not secret.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub(super) struct Record {
+    pub(super) group: String,
+    /// Of the machine: the record is written when it joins, and again only while it is up to date.
+    pub(super) specification: String,
+    pub(super) labels: Option<BTreeMap<String, String>>,
+    pub(super) taints: Option<Vec<Taint>>,
+    pub(super) legacy_zone_labels: bool,
+    pub(super) max_surge: usize,
+    pub(super) max_unavailable: usize,
+    pub(super) drain_timeout: String,
+    pub(super) image: Option<String>,
+    pub(super) boot_disk_gb: i64,
+    pub(super) service_account: Option<String>,
+}
+
+impl Record {
+    /// What a Node's annotation says, if it is one of ours.
+    pub(super) fn of(annotation: &str) -> Option<Self> {
+        serde_json::from_str(annotation).ok()
     }
 }
 

@@ -1,0 +1,176 @@
+//! A cloud whose calls can be interrupted.
+
+use std::{
+    fmt,
+    future::{Future, pending},
+    sync::{Arc, Mutex},
+};
+
+use async_trait::async_trait;
+use multizone_cloud::{
+    Address, AddressSpec, Capabilities, Cloud, CloudError, ClusterName, Disk, DiskSpec, FirewallRule, FirewallSpec,
+    Inventory, Labels, Machine, MachineSpec, MachineType, Network, NetworkSpec, Result, SecretSpec, Zone,
+};
+
+use crate::{
+    faults::{Faults, Moment},
+    region::Region,
+};
+
+/// Passes calls on to a cloud, interrupted as the faults say.
+pub(crate) struct Interrupted<C> {
+    pub(crate) cloud: C,
+    pub(crate) faults: Arc<Faults>,
+    pub(crate) region: Arc<Mutex<Region>>,
+}
+
+impl<C> fmt::Debug for Interrupted<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Interrupted").finish_non_exhaustive()
+    }
+}
+
+impl<C> Interrupted<C> {
+    async fn pass<T>(&self, name: &str, object: &str, call: impl Future<Output = Result<T>>) -> Result<T> {
+        match self.faults.call(&format!("{name} {object}")) {
+            None => call.await,
+            Some(Moment::KilledBefore) => {
+                self.faults.kill();
+                pending().await
+            }
+            Some(Moment::KilledAfter) => {
+                let _ = call.await;
+                self.faults.kill();
+                pending().await
+            }
+            Some(Moment::ReplyLost) => {
+                let _ = call.await;
+                Err(CloudError::Unavailable {
+                    object: object.to_owned(),
+                    attempts: 1,
+                    reason: "the reply was lost on purpose".to_owned(),
+                })
+            }
+            Some(Moment::SandboxRestarted) => {
+                self.region.lock().unwrap().restart();
+                call.await
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl<C: Cloud> Cloud for Interrupted<C> {
+    fn name(&self) -> &str {
+        self.cloud.name()
+    }
+    fn region(&self) -> &str {
+        self.cloud.region()
+    }
+    fn capabilities(&self) -> &Capabilities {
+        self.cloud.capabilities()
+    }
+    fn requests(&self) -> u64 {
+        self.cloud.requests()
+    }
+    async fn zones(&self) -> Result<Vec<Zone>> {
+        self.cloud.zones().await
+    }
+    async fn machine_type(&self, zone: &str, name: &str) -> Result<Option<MachineType>> {
+        self.cloud.machine_type(zone, name).await
+    }
+    async fn inventory(&self, cluster: &ClusterName) -> Result<Inventory> {
+        self.cloud.inventory(cluster).await
+    }
+    async fn ensure_network(&self, spec: &NetworkSpec) -> Result<Network> {
+        self.pass("ensure_network", "", self.cloud.ensure_network(spec)).await
+    }
+    async fn delete_network(&self, cluster: &ClusterName) -> Result<()> {
+        self.pass("delete_network", "", self.cloud.delete_network(cluster))
+            .await
+    }
+    async fn ensure_firewall_rule(&self, spec: &FirewallSpec) -> Result<FirewallRule> {
+        self.pass(
+            "ensure_firewall_rule",
+            &spec.name,
+            self.cloud.ensure_firewall_rule(spec),
+        )
+        .await
+    }
+    async fn delete_firewall_rule(&self, cluster: &ClusterName, name: &str) -> Result<()> {
+        let call = self.cloud.delete_firewall_rule(cluster, name);
+        self.pass("delete_firewall_rule", name, call).await
+    }
+    async fn ensure_address(&self, spec: &AddressSpec) -> Result<Address> {
+        self.pass("ensure_address", &spec.name, self.cloud.ensure_address(spec))
+            .await
+    }
+    async fn delete_address(&self, cluster: &ClusterName, name: &str) -> Result<()> {
+        self.pass("delete_address", name, self.cloud.delete_address(cluster, name))
+            .await
+    }
+    async fn ensure_machine(&self, spec: &MachineSpec) -> Result<Machine> {
+        self.pass("ensure_machine", &spec.name, self.cloud.ensure_machine(spec))
+            .await
+    }
+    async fn start_machine(&self, zone: &str, name: &str) -> Result<()> {
+        self.pass("start_machine", name, self.cloud.start_machine(zone, name))
+            .await
+    }
+    async fn delete_machine(&self, zone: &str, name: &str) -> Result<()> {
+        self.pass("delete_machine", name, self.cloud.delete_machine(zone, name))
+            .await
+    }
+    async fn set_machine_labels(&self, zone: &str, name: &str, labels: &Labels) -> Result<()> {
+        let call = self.cloud.set_machine_labels(zone, name, labels);
+        self.pass("set_machine_labels", name, call).await
+    }
+    async fn ensure_disk(&self, spec: &DiskSpec) -> Result<Disk> {
+        self.pass("ensure_disk", &spec.zone, self.cloud.ensure_disk(spec)).await
+    }
+    async fn resize_disk(&self, zone: &str, name: &str, size_gb: i64) -> Result<()> {
+        self.pass("resize_disk", zone, self.cloud.resize_disk(zone, name, size_gb))
+            .await
+    }
+    async fn set_disk_labels(&self, zone: &str, name: &str, labels: &Labels) -> Result<()> {
+        let call = self.cloud.set_disk_labels(zone, name, labels);
+        self.pass("set_disk_labels", zone, call).await
+    }
+    async fn delete_disk(&self, zone: &str, name: &str) -> Result<()> {
+        self.pass("delete_disk", zone, self.cloud.delete_disk(zone, name)).await
+    }
+    async fn ensure_snapshot(&self, zone: &str, disk: &str, snapshot: &str, labels: &Labels) -> Result<()> {
+        let call = self.cloud.ensure_snapshot(zone, disk, snapshot, labels);
+        self.pass("ensure_snapshot", zone, call).await
+    }
+    async fn delete_snapshot(&self, snapshot: &str) -> Result<()> {
+        self.pass("delete_snapshot", "", self.cloud.delete_snapshot(snapshot))
+            .await
+    }
+    async fn secret(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        self.cloud.secret(name).await
+    }
+    async fn ensure_secret(&self, spec: &SecretSpec) -> Result<Vec<u8>> {
+        self.pass("ensure_secret", &spec.name, self.cloud.ensure_secret(spec))
+            .await
+    }
+    async fn grant_secret(&self, name: &str, reader: &str) -> Result<()> {
+        self.pass("grant_secret", name, self.cloud.grant_secret(name, reader))
+            .await
+    }
+    async fn delete_secret(&self, name: &str) -> Result<()> {
+        self.pass("delete_secret", name, self.cloud.delete_secret(name)).await
+    }
+    async fn default_machine_identity(&self) -> Result<String> {
+        self.cloud.default_machine_identity().await
+    }
+    fn provider_id(&self, zone: &str, machine: &str) -> String {
+        self.cloud.provider_id(zone, machine)
+    }
+    fn volume(&self, zone: &str, disk: &str) -> (String, String) {
+        self.cloud.volume(zone, disk)
+    }
+    fn secret_source(&self, name: &str) -> String {
+        self.cloud.secret_source(name)
+    }
+}

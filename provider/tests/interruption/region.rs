@@ -1,0 +1,145 @@
+//! A sandbox region in this process that can be killed, started again, and copied.
+
+use std::{
+    fs, io,
+    net::{SocketAddr, TcpStream},
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+
+use multizone_cloud_compute_engine::{Credentials, Retries, Settings, Timeouts};
+use multizone_sandbox::{
+    client::Client,
+    process::{Description, Place, RunSettings, run},
+};
+use serde_json::Value;
+use tokio::runtime::{Builder, Runtime};
+
+pub(crate) const REGION: &str = "us-central1";
+
+/// How many times faster than a real region: operations take some milliseconds.
+const SPEED: f64 = 3000.0;
+/// How long starting and stopping may take on a loaded machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A region that runs: everything of it is in a runtime of its own, as if it were a process.
+pub(crate) struct Region {
+    runtime: Option<Runtime>,
+    place: Place,
+    endpoint: String,
+}
+
+impl Region {
+    /// Starts the region of this directory, a new one when it is empty.
+    pub(crate) fn start(directory: &Path) -> Self {
+        let place = Place {
+            directory: directory.to_owned(),
+        };
+        let (runtime, endpoint) = begin(&place);
+        Self {
+            runtime: Some(runtime),
+            place,
+            endpoint,
+        }
+    }
+
+    /// Ends the region without a warning and starts it again.
+    pub(crate) fn restart(&mut self) {
+        self.kill();
+        let (runtime, endpoint) = begin(&self.place);
+        assert_eq!(endpoint, self.endpoint, "a region listens where it listened before");
+        self.runtime = Some(runtime);
+    }
+
+    /// Ends the region without a warning.
+    pub(crate) fn kill(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // Within a runtime no other may be waited for.
+            let end = thread::spawn(move || runtime.shutdown_timeout(Duration::from_secs(5)));
+            assert!(end.join().is_ok(), "the region's runtime ends");
+            Description::remove(&self.place);
+        }
+    }
+
+    /// `sandbox status --json`.
+    pub(crate) fn status(&self) -> Value {
+        let endpoint = self.endpoint.clone();
+        let ask = thread::spawn(move || Client::new(&endpoint).unwrap().get("/sandbox/v1/status").unwrap());
+        ask.join().unwrap()
+    }
+
+    /// How to reach it, as the provider does with a sandbox, with less patience.
+    pub(crate) fn settings(&self) -> Settings {
+        let status = self.status();
+        let range = status["cluster_range"].as_str().unwrap();
+        Settings {
+            endpoint: Some(self.endpoint.clone()),
+            credentials: Credentials::Anonymous,
+            default_network_cidr: Some(range.parse().unwrap()),
+            timeouts: Timeouts {
+                poll_interval: Duration::from_millis(5),
+                ..Timeouts::default()
+            },
+            retries: Retries {
+                first_delay: Duration::from_millis(5),
+                longest_delay: Duration::from_millis(50),
+                ..Retries::default()
+            },
+            ..Settings::new(status["project"].as_str().unwrap(), REGION)
+        }
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn begin(place: &Place) -> (Runtime, String) {
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let settings = RunSettings {
+        place: place.clone(),
+        region: Some(REGION.to_owned()),
+        speed: Some(SPEED),
+    };
+    let process = runtime.spawn(run(settings));
+    let began = Instant::now();
+    loop {
+        if process.is_finished() {
+            panic!("the region ended: {:?}", runtime.block_on(process));
+        }
+        if let Some(description) = Description::read(place) {
+            let address: Option<SocketAddr> = description
+                .endpoint
+                .strip_prefix("http://")
+                .and_then(|address| address.parse().ok());
+            if address.is_some_and(|address| TcpStream::connect(address).is_ok()) {
+                return (runtime, description.endpoint);
+            }
+        }
+        assert!(began.elapsed() < PATIENCE, "the region does not start");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Copies a region's directory: a snapshot of a region that does not run.
+pub(crate) fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target: PathBuf = to.join(entry.file_name());
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            copy(&entry.path(), &target)?;
+        } else if kind.is_file() {
+            fs::copy(entry.path(), &target)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,215 @@
+//! What Terraform's core does with one resource: refresh, plan, apply, keep the state.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use multizone_provider::{
+    configuration::Configured,
+    protocol::served::{AnyResource, Change, Plan},
+    registry,
+    stop::Stop,
+};
+use multizone_schema::{Diagnostics, Schema, Value};
+
+use crate::faults::{Faults, Moment};
+
+/// An object as state holds it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Saved {
+    pub(crate) value: Value,
+    private: Vec<u8>,
+}
+
+/// Terraform's state: objects by the name of their type; a test has one of each.
+pub(crate) type State = BTreeMap<String, Saved>;
+
+/// One run of Terraform with one process of the provider.
+pub(crate) struct Terraform<'a> {
+    pub(crate) provider: Configured,
+    pub(crate) state: &'a mut State,
+    pub(crate) faults: Arc<Faults>,
+}
+
+impl Terraform<'_> {
+    /// `terraform apply` for one object: as configured, or destroyed when it is not.
+    pub(crate) async fn apply(
+        &mut self,
+        type_name: &str,
+        config: Option<&serde_json::Value>,
+    ) -> Result<(), Diagnostics> {
+        let (resource, schema) = served(type_name);
+        let prior = self.refresh(type_name, &*resource, &schema).await?;
+        let Some(config) = config.map(|config| value(&schema, config)) else {
+            return self.change(type_name, &*resource, &schema, prior, Value::Null).await;
+        };
+        let plan = self.plan(&*resource, &schema, &prior, &config).await?;
+        if plan.requires_replace.is_empty() {
+            if plan.planned == prior.value {
+                return Ok(());
+            }
+            return self.change(type_name, &*resource, &schema, prior, config).await;
+        }
+        self.change(type_name, &*resource, &schema, prior, Value::Null).await?;
+        self.change(type_name, &*resource, &schema, nothing(), config).await
+    }
+
+    /// The attributes that the next plan would change; none for an empty plan.
+    pub(crate) async fn pending(
+        &mut self,
+        type_name: &str,
+        config: Option<&serde_json::Value>,
+    ) -> Result<Vec<String>, Diagnostics> {
+        let (resource, schema) = served(type_name);
+        let prior = self.refresh(type_name, &*resource, &schema).await?;
+        let Some(config) = config.map(|config| value(&schema, config)) else {
+            return Ok(if prior.value.is_null() {
+                Vec::new()
+            } else {
+                vec!["destroy".to_owned()]
+            });
+        };
+        if prior.value.is_null() {
+            return Ok(vec!["create".to_owned()]);
+        }
+        let plan = self.plan(&*resource, &schema, &prior, &config).await?;
+        let differs = |name: &&String| plan.planned.attribute(name) != prior.value.attribute(name);
+        let names = schema.attributes.iter().map(|attribute| &attribute.name);
+        Ok(names.filter(differs).cloned().collect())
+    }
+
+    async fn refresh(
+        &mut self,
+        type_name: &str,
+        resource: &dyn AnyResource,
+        schema: &Schema,
+    ) -> Result<Saved, Diagnostics> {
+        let Some(saved) = self.state.get(type_name).cloned() else {
+            return Ok(nothing());
+        };
+        let (value, private) = resource
+            .read_object(schema, Some(&self.provider), saved.value, saved.private, &Stop::new())
+            .await?;
+        self.save(type_name, Saved { value, private });
+        Ok(self.state.get(type_name).cloned().unwrap_or_else(nothing))
+    }
+
+    async fn plan(
+        &self,
+        resource: &dyn AnyResource,
+        schema: &Schema,
+        prior: &Saved,
+        config: &Value,
+    ) -> Result<Plan, Diagnostics> {
+        let plan = resource
+            .plan_change(
+                schema,
+                Some(&self.provider),
+                Change {
+                    prior: prior.value.clone(),
+                    new: if config.is_null() {
+                        Value::Null
+                    } else {
+                        proposed(schema, config, &prior.value)
+                    },
+                    config: config.clone(),
+                    private: prior.private.clone(),
+                },
+            )
+            .await;
+        if plan.diagnostics.has_errors() {
+            Err(plan.diagnostics)
+        } else {
+            Ok(plan)
+        }
+    }
+
+    /// Plans once more, as apply does, and applies.
+    async fn change(
+        &mut self,
+        type_name: &str,
+        resource: &dyn AnyResource,
+        schema: &Schema,
+        prior: Saved,
+        config: Value,
+    ) -> Result<(), Diagnostics> {
+        if prior.value.is_null() && config.is_null() {
+            return Ok(());
+        }
+        let plan = self.plan(resource, schema, &prior, &config).await?;
+        let change = Change {
+            prior: prior.value,
+            new: plan.planned,
+            config,
+            private: plan.private,
+        };
+        let applied = resource
+            .apply_change(schema, Some(&self.provider), change, &Stop::new())
+            .await;
+        match self.faults.call("save the state") {
+            Some(Moment::KilledBefore) => {
+                self.faults.kill();
+                std::future::pending::<()>().await;
+            }
+            Some(_) | None => {}
+        }
+        let saved = Saved {
+            value: applied.state,
+            private: applied.private,
+        };
+        self.save(type_name, saved);
+        if applied.diagnostics.has_errors() {
+            Err(applied.diagnostics)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn save(&mut self, type_name: &str, saved: Saved) {
+        if saved.value.is_null() {
+            self.state.remove(type_name);
+        } else {
+            assert!(saved.value.is_wholly_known(), "state holds no unknown");
+            self.state.insert(type_name.to_owned(), saved);
+        }
+    }
+}
+
+fn nothing() -> Saved {
+    Saved {
+        value: Value::Null,
+        private: Vec::new(),
+    }
+}
+
+fn served(type_name: &str) -> (Box<dyn AnyResource>, Schema) {
+    let resource = registry::resources()
+        .into_iter()
+        .find(|resource| resource.name() == type_name)
+        .unwrap();
+    let schema = resource.schema();
+    (resource, schema)
+}
+
+/// A configuration: what is not written is null.
+fn value(schema: &Schema, written: &serde_json::Value) -> Value {
+    let mut all = serde_json::Map::new();
+    for attribute in &schema.attributes {
+        let value = written.get(&attribute.name).cloned().unwrap_or_default();
+        all.insert(attribute.name.clone(), value);
+    }
+    let json = serde_json::to_vec(&all).unwrap();
+    Value::from_json(&json, &schema.type_()).unwrap()
+}
+
+/// The proposal that core makes: what is configured, and otherwise what was computed before.
+fn proposed(schema: &Schema, config: &Value, prior: &Value) -> Value {
+    Value::object(schema.attributes.iter().map(|attribute| {
+        let configured = config.attribute(&attribute.name).cloned().unwrap_or(Value::Null);
+        let before = prior.attribute(&attribute.name).cloned().unwrap_or(Value::Null);
+        let value = if configured.is_null() && attribute.mode.is_computed() {
+            before
+        } else {
+            configured
+        };
+        (attribute.name.clone(), value)
+    }))
+}

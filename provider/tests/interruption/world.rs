@@ -1,0 +1,302 @@
+//! A region, Terraform's state of it, and what must be true after every interruption.
+
+use std::{
+    collections::BTreeSet,
+    fmt::Write as _,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
+
+use multizone_cloud::{AddressSpec, Cloud, ClusterName, DiskSpec, Labels, NetworkSpec, SecretSpec, label};
+use multizone_cloud_compute_engine::ComputeEngine;
+use multizone_provider::configuration::{Configured, Destroy};
+use multizone_schema::Diagnostics;
+use serde_json::Value;
+use tempfile::TempDir;
+use tracing_subscriber::layer::SubscriberExt as _;
+
+use crate::{
+    cloud::Interrupted,
+    faults::{Call, Faults, KubernetesCalls, Moment, Point, until_killed},
+    region::{self, Region},
+    terraform::{State, Terraform},
+};
+
+/// A region at rest, and the state of what is in it.
+pub(crate) struct Snapshot {
+    directory: TempDir,
+    state: State,
+    cloud: ComputeEngine,
+}
+
+/// A region at work.
+pub(crate) struct World {
+    region: Arc<Mutex<Region>>,
+    state: State,
+    directory: TempDir,
+    /// Copies of a region listen where it did, so that one client serves them all.
+    cloud: ComputeEngine,
+}
+
+/// An operation on one object; `config` is `None` when it is to be destroyed.
+#[derive(Clone, Debug)]
+pub(crate) struct Operation {
+    pub(crate) name: &'static str,
+    pub(crate) type_name: &'static str,
+    pub(crate) config: Option<Value>,
+}
+
+impl Snapshot {
+    /// A region that holds nothing but what belongs to others.
+    pub(crate) async fn of_an_empty_region() -> Self {
+        let directory = tempfile::Builder::new().prefix("mz").tempdir().unwrap();
+        let region = Region::start(&directory.path().join("region"));
+        let cloud = ComputeEngine::connect(region.settings()).await.unwrap();
+        let world = World {
+            region: Arc::new(Mutex::new(region)),
+            state: State::new(),
+            directory,
+            cloud,
+        };
+        world.others().await;
+        world.freeze()
+    }
+
+    /// This region with one more object.
+    pub(crate) async fn with(&self, type_name: &'static str, config: &Value) -> Self {
+        let mut world = self.thaw();
+        let operation = Operation {
+            name: "prepare",
+            type_name,
+            config: Some(config.clone()),
+        };
+        world.converge(&operation).await;
+        world.freeze()
+    }
+
+    fn thaw(&self) -> World {
+        let directory = tempfile::Builder::new().prefix("mz").tempdir().unwrap();
+        let place: PathBuf = directory.path().join("region");
+        region::copy(&self.directory.path().join("region"), &place).unwrap();
+        World {
+            region: Arc::new(Mutex::new(Region::start(&place))),
+            state: self.state.clone(),
+            directory,
+            cloud: self.cloud.clone(),
+        }
+    }
+}
+
+impl World {
+    fn freeze(self) -> Snapshot {
+        self.region.lock().unwrap().kill();
+        Snapshot {
+            directory: self.directory,
+            state: self.state,
+            cloud: self.cloud,
+        }
+    }
+
+    /// What is not ours: another cluster whose name begins like ours, with a disk, and nobody's disk.
+    async fn others(&self) {
+        let cloud = &self.cloud;
+        let cluster = ClusterName::new("demo-2");
+        let labels = Labels::from([(label::CLUSTER.to_owned(), "demo-2".to_owned())]);
+        let network = NetworkSpec {
+            cluster: cluster.clone(),
+            cidr: None,
+            zones: vec![("us-central1-a".to_owned(), None)],
+            labels: labels.clone(),
+        };
+        cloud.ensure_network(&network).await.unwrap();
+        let address = AddressSpec {
+            cluster: cluster.clone(),
+            name: "api".to_owned(),
+            labels: labels.clone(),
+        };
+        cloud.ensure_address(&address).await.unwrap();
+        let secret = SecretSpec {
+            cluster: cluster.clone(),
+            name: "multizone-us-central1-demo-2-keys".to_owned(),
+            content: b"theirs".to_vec(),
+            labels: labels.clone(),
+        };
+        cloud.ensure_secret(&secret).await.unwrap();
+        let disk = DiskSpec {
+            cluster,
+            name: "demo-2-data".to_owned(),
+            zone: "us-central1-a".to_owned(),
+            size_gb: 7,
+            disk_type: "pd-balanced".to_owned(),
+            snapshot: None,
+            labels: Labels::from([
+                (label::CLUSTER.to_owned(), "demo-2".to_owned()),
+                (label::DISK.to_owned(), "data".to_owned()),
+                (label::CREATING.to_owned(), "true".to_owned()),
+            ]),
+        };
+        cloud.ensure_disk(&disk).await.unwrap();
+    }
+
+    /// A run of Terraform with a new process of the provider.
+    async fn run(&mut self, operation: &Operation, faults: &Arc<Faults>) -> Option<Result<(), Diagnostics>> {
+        let cloud = Interrupted {
+            cloud: self.cloud.clone(),
+            faults: Arc::clone(faults),
+            region: Arc::clone(&self.region),
+        };
+        let calls = KubernetesCalls {
+            faults: Arc::clone(faults),
+        };
+        let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(calls));
+        let mut terraform = Terraform {
+            provider: Configured::new(Arc::new(cloud), Destroy::default()),
+            state: &mut self.state,
+            faults: Arc::clone(faults),
+        };
+        let apply = terraform.apply(operation.type_name, operation.config.as_ref());
+        until_killed(faults, apply).await
+    }
+
+    /// Applies, looks again, and finds nothing left to do; returns what there is then.
+    async fn converge(&mut self, operation: &Operation) -> String {
+        self.try_to_converge(operation)
+            .await
+            .unwrap_or_else(|trouble| panic!("{}: {trouble}", operation.name))
+    }
+
+    async fn try_to_converge(&mut self, operation: &Operation) -> Result<String, String> {
+        let faults = Faults::at(None);
+        match self.run(operation, &faults).await {
+            Some(Ok(())) => {}
+            Some(Err(errors)) => return Err(format!("the next apply failed: {errors}")),
+            None => return Err("the next apply was killed".to_owned()),
+        }
+        for look in ["first", "second"] {
+            let mut terraform = Terraform {
+                provider: Configured::new(Arc::new(self.cloud.clone()), Destroy::default()),
+                state: &mut self.state,
+                faults: Arc::clone(&faults),
+            };
+            let pending = terraform
+                .pending(operation.type_name, operation.config.as_ref())
+                .await
+                .map_err(|errors| format!("the {look} plan after it failed: {errors}"))?;
+            if !pending.is_empty() {
+                return Err(format!(
+                    "the {look} plan after it is not empty, it changes {}: {:#?}",
+                    pending.join(", "),
+                    self.state.get(operation.type_name)
+                ));
+            }
+        }
+        Ok(self.everything(operation))
+    }
+
+    /// What there is, whoever's it is, without what differs from run to run.
+    fn everything(&self, operation: &Operation) -> String {
+        let status = self.region.lock().unwrap().status();
+        let mut lines = BTreeSet::new();
+        let mut line = |kind: &str, number: usize, text: String| {
+            let mut line = format!("{kind} {text}");
+            // Equal workers are told apart by nothing but their number.
+            while lines.contains(&line) {
+                let _ = write!(line, " (and {number})");
+            }
+            lines.insert(line);
+        };
+        let list = |name: &str| status[name].as_array().cloned().unwrap_or_default();
+        for (number, it) in list("machines").into_iter().enumerate() {
+            let labels = it["labels"].to_string();
+            let what = format!("{} {} {} {labels}", it["zone"], it["type"], it["status"]);
+            line("machine", number.min(1), what);
+        }
+        for (number, it) in list("disks").into_iter().enumerate() {
+            let what = if it["boot"] == true {
+                format!("boot {} {}", it["zone"], it["size_gb"])
+            } else {
+                it.to_string()
+            };
+            line("disk", number.min(1), what);
+        }
+        for kind in ["addresses", "networks", "snapshots", "secrets"] {
+            for it in list(kind) {
+                let what = match kind {
+                    "addresses" => format!("{} {}", it["name"], it["machine"]),
+                    _ => it.to_string(),
+                };
+                line(kind, 1, what);
+            }
+        }
+        if let Some(saved) = self.state.get(operation.type_name) {
+            if let Some(nodes) = saved.value.attribute("nodes").and_then(|nodes| nodes.as_map()) {
+                for node in nodes.values() {
+                    let state = node.attribute("state").and_then(|state| state.as_str());
+                    line("node", 1, state.unwrap_or_default().to_owned());
+                }
+            }
+        }
+        lines.into_iter().collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// Interrupts an operation at every point there is, each time on a region of its own; returns how many points that were.
+pub(crate) async fn interrupt_everywhere(before: &Snapshot, operation: &Operation) -> usize {
+    let mut world = before.thaw();
+    let faults = Faults::at(None);
+    let done = world.run(operation, &faults).await;
+    assert!(matches!(done, Some(Ok(()))), "{}: {done:?}", operation.name);
+    let calls = faults.calls();
+    let expected = world.converge(operation).await;
+    drop(world);
+
+    let mut covered = 0;
+    let mut troubles = Vec::new();
+    for point in points(&calls) {
+        let mut world = before.thaw();
+        let faults = Faults::at(Some(point.clone()));
+        let ended = world.run(operation, &faults).await;
+        if faults.hit() {
+            covered += 1;
+        }
+        match world.try_to_converge(operation).await {
+            Ok(found) if found == expected => {}
+            Ok(found) => troubles.push(format!("{point}: there is\n{found}\ninstead of\n{expected}")),
+            Err(trouble) => troubles.push(format!("{point} (which ended it with {ended:?}): {trouble}")),
+        }
+    }
+    println!("{}: {covered} interruption points", operation.name);
+    assert!(
+        troubles.is_empty(),
+        "{}: {} of {covered} interruptions did not heal:\n{}",
+        operation.name,
+        troubles.len(),
+        troubles.join("\n\n")
+    );
+    covered
+}
+
+/// Every point in these calls. A look at the Kubernetes API is interrupted once, however often it is repeated.
+fn points(calls: &[Call]) -> Vec<Point> {
+    let mut points = Vec::new();
+    for call in calls {
+        let (name, count) = call;
+        let moments: &[Moment] = match name.split(' ').next().unwrap_or_default() {
+            "save" => &[Moment::KilledBefore],
+            "GET" if *count > 1 => &[],
+            "GET" => &[Moment::KilledBefore],
+            "POST" | "PUT" | "PATCH" | "DELETE" => &[Moment::KilledBefore, Moment::KilledAfter],
+            _ => &[
+                Moment::KilledBefore,
+                Moment::KilledAfter,
+                Moment::ReplyLost,
+                Moment::SandboxRestarted,
+            ],
+        };
+        points.extend(moments.iter().map(|moment| Point {
+            call: call.clone(),
+            moment: *moment,
+        }));
+    }
+    points
+}
