@@ -7,9 +7,9 @@ use multizone_cloud::{Cloud, CloudError, ClusterName, Inventory, MachineType, Zo
 use multizone_cloud_compute_engine::{ComputeEngine, Credentials, Settings};
 use multizone_sandbox::SandboxSettings;
 use multizone_schema::{Diagnostic, Diagnostics, Model, Nested, Path, PlannedModel, PlannedOf};
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::Mutex;
 
-use crate::resources::timeouts;
+use crate::{inventories::Inventories, resources::timeouts};
 
 /// Builds and looks after self-managed (kubeadm) Kubernetes clusters that span the zones of one region, on Compute
 /// Engine or on an embedded sandbox region that needs no cloud account.
@@ -103,7 +103,7 @@ struct Inner {
     destroy: Destroy,
     zones: Mutex<Option<Vec<Zone>>>,
     machine_types: Mutex<BTreeMap<(String, String), Option<MachineType>>>,
-    inventories: Mutex<BTreeMap<ClusterName, Arc<OnceCell<Arc<Inventory>>>>>,
+    inventories: Inventories,
 }
 
 /// How resources are destroyed.
@@ -119,11 +119,11 @@ impl Configured {
     /// A provider on this cloud.
     pub fn new(cloud: Arc<dyn Cloud>, destroy: Destroy) -> Self {
         let inner = Inner {
+            inventories: Inventories::new(cloud.clone()),
             cloud,
             destroy,
             zones: Mutex::default(),
             machine_types: Mutex::default(),
-            inventories: Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -166,30 +166,20 @@ impl Configured {
     }
 
     /// A cluster's inventory as it was when this process first looked, for refreshing state: never older than this
-    /// process's own changes. Who asks while it is being fetched waits for that fetch.
+    /// process's own changes.
     pub async fn known_inventory(&self, cluster: &ClusterName) -> Result<Arc<Inventory>, CloudError> {
-        // A fetch that a change overtakes stays with those who asked before it: `forget` takes the cell away.
-        let known = self
-            .inner
-            .inventories
-            .lock()
-            .await
-            .entry(cluster.clone())
-            .or_default()
-            .clone();
-        let fetch = || async { self.inner.cloud.inventory(cluster).await.map(Arc::new) };
-        known.get_or_try_init(fetch).await.cloned()
+        self.inner.inventories.known(cluster).await
     }
 
     /// A cluster's inventory as it is now.
     pub async fn inventory(&self, cluster: &ClusterName) -> Result<Inventory, CloudError> {
-        self.forget(cluster).await;
-        self.inner.cloud.inventory(cluster).await
+        self.inner.inventories.now(cluster).await.map(Arc::unwrap_or_clone)
     }
 
     /// Forgets what was known of a cluster: something of it changes.
+    #[allow(clippy::unused_async)]
     pub async fn forget(&self, cluster: &ClusterName) {
-        self.inner.inventories.lock().await.remove(cluster);
+        self.inner.inventories.forget(cluster);
     }
 }
 

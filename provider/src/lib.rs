@@ -9,6 +9,7 @@ pub mod configuration;
 pub mod data_sources;
 pub mod ephemeral;
 pub mod functions;
+mod inventories;
 pub mod protocol;
 pub mod registry;
 pub mod resources;
