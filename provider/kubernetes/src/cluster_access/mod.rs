@@ -42,6 +42,9 @@ const SILENCE: Duration = Duration::from_mins(1);
 /// How long to wait before something that failed is tried again.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
+/// Pause between two questions whether the API server is ready: one connection each, and everything waits for it.
+const READY_PAUSE: Duration = Duration::from_millis(200);
+
 /// The name under which this provider owns the fields it applies.
 const FIELD_MANAGER: &str = "multizone";
 
@@ -152,7 +155,7 @@ impl Cluster {
                 Ok(Err(error)) => last = error.to_string(),
                 Err(interrupted) => return Err(self.interrupted(interrupted, "the API server to be ready", &last)),
             }
-            if let Err(interrupted) = patience.pause(RETRY_PAUSE).await {
+            if let Err(interrupted) = patience.pause(READY_PAUSE).await {
                 return Err(self.interrupted(interrupted, "the API server to be ready", &last));
             }
         }
