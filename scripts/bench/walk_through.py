@@ -1,0 +1,112 @@
+"""The multi-zone walk-through, step by step, against what the operations on its critical path take.
+
+The critical path of a step is the longest chain of operations of which each needs the one before.  Durations of cloud
+operations come from the region's event log, those of the machines' first boots from the sandbox's sources; both are
+times of a real region and pass `speed` times faster.
+"""
+
+import os
+import re
+import shutil
+from datetime import datetime
+
+from workspace import Region, Workspace, fresh
+
+ZONES = ["us-central1-a", "us-central1-b", "us-central1-f"]
+GUESTS = "provider/sandbox/guests/src"
+
+
+class Walk:
+    """One walk through the example."""
+
+    def __init__(self, root, binary, directory, speed):
+        fresh(directory)
+        self.region = Region(binary, os.path.join(directory, "region"), speed)
+        example = os.path.join(root, "examples/multi-zone")
+        files = {}
+        for name in sorted(os.listdir(example)):
+            if name.endswith((".tf", ".yaml")):
+                with open(os.path.join(example, name)) as file:
+                    files[name] = file.read()
+        self.workspace = Workspace(os.path.join(directory, "example"), files, self.region)
+        self.directory, self.speed = directory, speed
+
+    def run(self):
+        """Seconds of each step."""
+        took = {}
+        for name, zones in [
+            ("one zone", ZONES[:1]),
+            ("second zone", ZONES[:2]),
+            ("third zone", ZONES),
+            ("third zone removed", ZONES[:2]),
+            ("second zone removed", ZONES[:1]),
+        ]:
+            listed = ",".join(f'"{zone}"' for zone in zones)
+            took[name] = self.workspace.apply("-var", f"zones=[{listed}]")
+        took["destroy"] = self.workspace.run("destroy", "-auto-approve", "-var", f'zones=["{ZONES[0]}"]')
+        return took
+
+    def paths(self, root):
+        """Seconds of each step's critical path at this speed."""
+        cloud, boot = self.cloud_durations(), boot_durations(root)
+        worker = cloud["instances.insert"] + boot["worker"]
+        network = cloud["networks.insert"] + max(cloud["subnetworks.insert"], cloud["firewalls.insert"])
+        leaving = cloud["instances.delete"]
+        around = [cloud[f"{kind}.delete"] for kind in ("firewalls", "addresses", "subnetworks")]
+        real = {
+            "one zone": network + cloud["instances.insert"] + boot["master"] + worker,
+            "second zone": worker,
+            "third zone": worker,
+            "third zone removed": leaving,
+            "second zone removed": leaving,
+            "destroy": 2 * leaving + max(around) + cloud["networks.delete"],
+        }
+        return {step: seconds / self.speed for step, seconds in real.items()}
+
+    def cloud_durations(self):
+        """Seconds that each kind of operation takes in a real region: the shortest one in the log."""
+        began, durations = {}, {}
+        for event in self.events():
+            operation, at = event.get("operation"), instant(event["at"])
+            if event["verb"] != "operation.done" and operation:
+                began[operation] = (event["verb"], at)
+            elif operation in began:
+                verb, start = began[operation]
+                took = (at - start).total_seconds() * self.speed
+                durations[verb] = min(durations.get(verb, took), took)
+        return durations
+
+    def events(self):
+        events = []
+        while page := self.region.get(f"events?after={len(events)}&limit=1000")["events"]:
+            events.extend(page)
+        return events
+
+    def close(self):
+        self.region.remove()
+        shutil.rmtree(self.directory)
+
+
+def instant(text):
+    """The log has nanoseconds; Python has microseconds."""
+    head, _, fraction = text.rstrip("Z").partition(".")
+    return datetime.fromisoformat(f"{head}.{fraction[:6].ljust(6, '0')}+00:00")
+
+
+def boot_durations(root):
+    """Seconds of a real machine from power-on to a ready node, without what the programs themselves compute."""
+
+    def constant(file, name):
+        with open(os.path.join(root, GUESTS, file)) as source:
+            found = re.search(rf"const {name}: Duration = Duration::from_secs\((\d+)\)", source.read())
+        if not found:
+            raise SystemExit(f"{GUESTS}/{file} has no constant {name}: the critical path is described in {__file__}")
+        return int(found.group(1))
+
+    machine = constant("guests.rs", "KERNEL_BOOT") + constant("system/commands.rs", "INSTALL")
+    # A node is ready once the pod network's pod runs on it.
+    ready = constant("kubelet/pods.rs", "PULL") + constant("kubelet/pods.rs", "START")
+    init = constant("kubeadm/init.rs", "PULL_IMAGES") + 3 * constant("kubeadm/init.rs", "WRITE_FILES")
+    serving = constant("system/commands.rs", "FETCH") + init + constant("kubelet/control_plane.rs", "START")
+    join = constant("kubeadm/join.rs", "PREPARE") + constant("kubeadm/join.rs", "START_KUBELET")
+    return {"master": machine + serving + ready, "worker": machine + join + ready}

@@ -1,0 +1,164 @@
+"""A directory in which terraform runs, timed and watched."""
+
+import json
+import os
+import shutil
+import subprocess
+import threading
+import time
+import urllib.request
+
+TERRAFORM = """terraform {
+  required_providers {
+    multizone = { source = "multizone/multizone" }
+  }
+}
+
+provider "multizone" {
+  sandbox = { region = "us-central1" }
+}
+"""
+
+
+class Region:
+    """A sandbox region.  `base` is where the provider looks for regions."""
+
+    def __init__(self, binary, base, speed):
+        self.binary, self.base, self.directory = binary, base, os.path.join(base, "us-central1")
+        self.sandbox("start", "--region", "us-central1", "--directory", self.directory, "--speed", str(speed))
+
+    def sandbox(self, *arguments):
+        subprocess.run([self.binary, "sandbox", *arguments], check=True, stdout=subprocess.DEVNULL)
+
+    def get(self, path):
+        with open(os.path.join(self.directory, "process.json")) as file:
+            endpoint = json.load(file)["endpoint"]
+        with urllib.request.urlopen(f"{endpoint}/sandbox/v1/{path}") as reply:
+            return json.load(reply)
+
+    def requests(self):
+        """Requests to the cloud's APIs so far."""
+        return self.get("status")["requests"]
+
+    def remove(self):
+        self.sandbox("stop", "--delete", "--directory", self.directory)
+
+
+class Workspace:
+    """A terraform configuration, initialised."""
+
+    def __init__(self, directory, files, region=None):
+        self.directory = directory
+        os.makedirs(directory)
+        for name, content in files.items():
+            with open(os.path.join(directory, name), "w") as file:
+                file.write(content)
+        self.environment = dict(os.environ, TF_IN_AUTOMATION="1", TF_INPUT="0")
+        if region:
+            self.environment["MULTIZONE_SANDBOX_DIRECTORY"] = region.base
+        self.run("init")
+
+    def run(self, *arguments, accept=(0,)):
+        """Runs terraform; answers the seconds it took."""
+        began = time.perf_counter()
+        process = self.start(*arguments)
+        return self.finish(process, began, accept)
+
+    def start(self, *arguments):
+        return subprocess.Popen(
+            ["terraform", *arguments, "-no-color"],
+            cwd=self.directory,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def finish(self, process, began, accept=(0,)):
+        output = process.communicate()[0]
+        took = time.perf_counter() - began
+        if process.returncode not in accept:
+            raise SystemExit(f"terraform {process.args[1:]} in {self.directory} ended with {process.returncode}:\n{output}")
+        return took
+
+    def plan(self):
+        """Seconds of a plan that changes nothing."""
+        return self.run("plan", "-detailed-exitcode")
+
+    def apply(self, *arguments):
+        return self.run("apply", "-auto-approve", *arguments)
+
+    def peak_memory_of_plan(self):
+        """Peak resident KiB of the largest of the provider processes that a plan starts, and how much of that is the
+        process's own (not of the binary's file)."""
+        began = time.perf_counter()
+        process = self.start("plan", "-detailed-exitcode")
+        peaks = {}
+        watcher = threading.Thread(target=watch, args=(process, peaks))
+        watcher.start()
+        self.finish(process, began)
+        watcher.join()
+        if not peaks:
+            raise SystemExit("no provider process was seen")
+        return max(peaks.values())
+
+
+def watch(process, peaks):
+    """Notes the peak resident memory of terraform's children, until it ends."""
+    while process.poll() is None:
+        for child in children(process.pid):
+            try:
+                with open(f"/proc/{child}/status") as status:
+                    fields = dict(line.split(":", 1) for line in status)
+            except OSError:
+                continue
+            if fields["Name"].strip().startswith("terraform-provi") and "VmHWM" in fields:
+                now = tuple(int(fields[name].split()[0]) for name in ("VmHWM", "RssAnon"))
+                peaks[child] = max(peaks.get(child, now), now)
+        time.sleep(0.002)
+
+
+def children(pid):
+    found = []
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children") as file:
+                found.extend(file.read().split())
+    except OSError:
+        pass
+    return found
+
+
+def disks(count):
+    """That many disks of a cluster of their own."""
+    return TERRAFORM + f"""
+resource "multizone_disk" "it" {{
+  count   = {count}
+  cluster = "bench-{count}"
+  name    = "data-${{count.index}}"
+  zone    = "us-central1-a"
+  size_gb = 5
+}}
+"""
+
+
+def data(count):
+    """That many resources that terraform has built in, holding the same arguments."""
+    return f"""
+resource "terraform_data" "it" {{
+  count = {count}
+  input = {{
+    cluster = "bench-{count}"
+    name    = "data-${{count.index}}"
+    zone    = "us-central1-a"
+    size_gb = 5
+  }}
+}}
+"""
+
+
+def fresh(directory):
+    shutil.rmtree(directory, ignore_errors=True)
+    os.makedirs(directory)
+    return directory
