@@ -253,10 +253,11 @@ async fn labels_and_taints_change_in_place_and_others_stay() {
             value: "yes".into(),
             effect: TaintEffect::NoSchedule,
         }],
+        ..OwnedMetadata::default()
     };
     let second = OwnedMetadata {
         labels: [("tier".to_owned(), "front".to_owned())].into(),
-        taints: Vec::new(),
+        ..OwnedMetadata::default()
     };
     let has = |taints: &[Taint], key: &str| taints.iter().any(|taint| taint.key == key);
     assert!(

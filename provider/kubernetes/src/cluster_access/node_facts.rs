@@ -17,8 +17,12 @@ pub struct NodeFacts {
     pub ready: bool,
     /// Why it is not ready, in the kubelet's or the node controller's words.
     pub not_ready_reason: Option<String>,
+    /// Since when it is not ready, RFC 3339, as far as the API says.
+    pub not_ready_since: Option<String>,
     /// All its labels.
     pub labels: BTreeMap<String, String>,
+    /// All its annotations.
+    pub annotations: BTreeMap<String, String>,
     /// All its taints.
     pub taints: Vec<Taint>,
     /// The kubelet's version as it reports it, such as `v1.34.1`.
@@ -69,6 +73,12 @@ impl NodeFacts {
             .flatten()
             .find(|condition| condition.type_ == "Ready");
         let ready = condition.is_some_and(|condition| condition.status == "True");
+        let since = condition.filter(|_| !ready).and_then(|condition| {
+            serde_json::to_value(&condition.last_transition_time)
+                .ok()?
+                .as_str()
+                .map(str::to_owned)
+        });
         let reason = match condition {
             _ if ready => None,
             None => Some("its kubelet has not reported yet".to_owned()),
@@ -87,7 +97,9 @@ impl NodeFacts {
             uid: node.metadata.uid.clone().unwrap_or_default(),
             ready,
             not_ready_reason: reason,
+            not_ready_since: since,
             labels: node.metadata.labels.clone().unwrap_or_default(),
+            annotations: node.metadata.annotations.clone().unwrap_or_default(),
             taints: spec
                 .taints
                 .iter()

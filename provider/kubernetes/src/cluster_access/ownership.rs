@@ -14,6 +14,8 @@ pub struct OwnedMetadata {
     pub labels: BTreeMap<String, String>,
     /// Taints; key and effect are the identity.
     pub taints: Vec<Taint>,
+    /// Annotations by key.
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// The merge patch that takes the node from what was owned to what is to be, or `None` if it is so already.
@@ -65,9 +67,25 @@ pub(super) fn patch(node: &Node, previous: &OwnedMetadata, desired: &OwnedMetada
         }
     }
 
+    let mut annotations = Map::new();
+    let current_annotations = node.metadata.annotations.as_ref().unwrap_or(&empty);
+    for key in previous.annotations.keys() {
+        if !desired.annotations.contains_key(key) && current_annotations.contains_key(key) {
+            annotations.insert(key.clone(), Value::Null);
+        }
+    }
+    for (key, value) in &desired.annotations {
+        if current_annotations.get(key) != Some(value) {
+            annotations.insert(key.clone(), Value::from(value.clone()));
+        }
+    }
+
     let mut patch = json!({ "metadata": { "resourceVersion": node.metadata.resource_version } });
-    if labels.is_empty() && taints == current {
+    if labels.is_empty() && annotations.is_empty() && taints == current {
         return None;
+    }
+    if !annotations.is_empty() {
+        patch["metadata"]["annotations"] = annotations.into();
     }
     if !labels.is_empty() {
         patch["metadata"]["labels"] = labels.into();
@@ -117,6 +135,7 @@ mod tests {
                     effect: *effect,
                 })
                 .collect(),
+            annotations: BTreeMap::new(),
         }
     }
 
@@ -167,6 +186,19 @@ mod tests {
         assert_eq!(
             patch["metadata"]["resourceVersion"], "7",
             "a taint that came in between is not overwritten"
+        );
+    }
+
+    #[test]
+    fn annotations_are_set_and_those_of_others_stay() {
+        let record = OwnedMetadata {
+            annotations: [("multizone.dev/record".to_owned(), "{}".to_owned())].into(),
+            ..OwnedMetadata::default()
+        };
+        let change = patch(&node(), &OwnedMetadata::default(), &record).unwrap();
+        assert_eq!(
+            change,
+            json!({ "metadata": { "resourceVersion": "7", "annotations": { "multizone.dev/record": "{}" } } })
         );
     }
 

@@ -13,6 +13,11 @@ pub fn effect(mut observed: Observed, step: &Step, desired: &Desired) -> Observe
     for name in step.names() {
         let member = observed.members.entry(name.clone()).or_default();
         match step {
+            Step::Relabel(_) => {
+                if let Some(machine) = &mut member.machine {
+                    machine.mislabelled = false;
+                }
+            }
             Step::DeleteNodes(_) => member.node = None,
             Step::DeleteMachines(_) => {
                 member.machine = None;
@@ -26,6 +31,7 @@ pub fn effect(mut observed: Observed, step: &Step, desired: &Desired) -> Observe
             Step::Keep(_) => {
                 if let Some(node) = &mut member.node {
                     node.leaving = false;
+                    node.cordoned = false;
                 }
             }
             Step::Patch(_) => {
@@ -39,6 +45,7 @@ pub fn effect(mut observed: Observed, step: &Step, desired: &Desired) -> Observe
                     specification: desired.specification.clone(),
                     created,
                     joinable: true,
+                    mislabelled: false,
                 });
             }
             Step::WaitJoined(_) => {
@@ -65,4 +72,5 @@ fn patch(node: &mut Node, desired: &Desired) {
     node.labels.extend(desired.labels.clone());
     node.taints.retain(|taint| !desired.absent_taints.contains(taint));
     node.taints.extend(desired.taints.iter().cloned());
+    node.record.clone_from(&desired.record);
 }

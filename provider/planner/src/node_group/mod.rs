@@ -90,6 +90,9 @@ pub struct Machine {
     pub created: i64,
     /// It has not joined and still can: this operation made it and its bootstrap token lives.
     pub joinable: bool,
+    /// Somebody changed the labels by which the cloud knows it as one of the group's.
+    #[serde(default)]
+    pub mislabelled: bool,
 }
 
 /// Whether a machine runs.
@@ -106,8 +109,17 @@ pub enum Power {
 pub struct Node {
     /// It counts as joined: Ready, or registered where no pod network was asked for.
     pub joined: bool,
+    /// Why it is not Ready, and since when; `None` when it is.
+    #[serde(default)]
+    pub not_ready: Option<String>,
     /// This provider has cordoned it because it is to leave.
     pub leaving: bool,
+    /// Somebody else cordoned it, and neither asked for it to be kept so nor is an autoscaler.
+    #[serde(default)]
+    pub cordoned: bool,
+    /// The record of the group's settings that it carries, for imports.
+    #[serde(default)]
+    pub record: Option<String>,
     /// Its labels.
     pub labels: Labels,
     /// Its taints.
@@ -142,6 +154,8 @@ pub struct Desired {
     pub labels: Labels,
     /// Keys of labels that no Node carries: those an earlier configuration set.
     pub absent_labels: BTreeSet<String>,
+    /// The record of the group's settings that every Node carries.
+    pub record: Option<String>,
     /// Taints that every Node carries.
     pub taints: BTreeSet<Taint>,
     /// Taints that no Node carries: those an earlier configuration set.
@@ -157,13 +171,15 @@ pub struct Desired {
 /// One idempotent action on some of the group's machines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
+    /// Give machines the labels back by which the cloud knows them as the group's.
+    Relabel(BTreeSet<String>),
     /// Delete Node objects whose machine is gone.
     DeleteNodes(BTreeSet<String>),
     /// Delete machines: drained, dead, or to be forced.
     DeleteMachines(BTreeSet<String>),
     /// Start halted machines.
     StartMachines(BTreeSet<String>),
-    /// Let nodes back in that were leaving.
+    /// Let nodes back in that were leaving, or that somebody cordoned.
     Keep(BTreeSet<String>),
     /// Set labels and taints of nodes in place.
     Patch(BTreeSet<String>),
@@ -181,7 +197,8 @@ impl Step {
     /// The machines it concerns.
     pub fn names(&self) -> &BTreeSet<String> {
         match self {
-            Self::DeleteNodes(names)
+            Self::Relabel(names)
+            | Self::DeleteNodes(names)
             | Self::DeleteMachines(names)
             | Self::StartMachines(names)
             | Self::Keep(names)

@@ -20,7 +20,8 @@ pub fn next(observed: &Observed, desired: &Desired) -> Next {
     }
     let group = Group::new(observed, desired);
     group
-        .forget_lost_nodes()
+        .relabel()
+        .or_else(|| group.forget_lost_nodes())
         .or_else(|| group.delete_the_dead())
         .or_else(|| group.start_the_halted())
         .or_else(|| group.keep_the_leaving())
@@ -87,6 +88,10 @@ impl Worker<'_> {
         self.node.is_some_and(|node| node.leaving)
     }
 
+    fn cordoned(&self) -> bool {
+        self.node.is_some_and(|node| node.cordoned)
+    }
+
     fn available(&self) -> bool {
         self.joined() && !self.leaving()
     }
@@ -138,6 +143,11 @@ impl<'a> Group<'a> {
         }
     }
 
+    fn relabel(&self) -> Option<Step> {
+        let all = self.keepers.iter().chain(&self.doomed);
+        named(all.filter(|worker| worker.machine.mislabelled)).map(Step::Relabel)
+    }
+
     fn forget_lost_nodes(&self) -> Option<Step> {
         let lost = self
             .observed
@@ -158,7 +168,12 @@ impl<'a> Group<'a> {
     }
 
     fn keep_the_leaving(&self) -> Option<Step> {
-        named(self.keepers.iter().filter(|worker| worker.leaving())).map(Step::Keep)
+        named(
+            self.keepers
+                .iter()
+                .filter(|worker| worker.leaving() || worker.cordoned()),
+        )
+        .map(Step::Keep)
     }
 
     fn patch(&self) -> Option<Step> {
@@ -249,6 +264,7 @@ fn as_desired(node: &Node, desired: &Desired) -> bool {
     let has = |labels: &Labels, key: &String, value: &String| labels.get(key) == Some(value);
     desired.labels.iter().all(|(key, value)| has(&node.labels, key, value))
         && desired.absent_labels.iter().all(|key| !node.labels.contains_key(key))
+        && desired.record == node.record
         && desired.taints.is_subset(&node.taints)
         && desired.absent_taints.is_disjoint(&node.taints)
 }

@@ -59,6 +59,15 @@ fn describe(step: &Step, desired: &Desired, timing: &Timing) -> PreviewedStep {
             "drained, or nothing runs there, or forced",
             timing.delete_machine,
         ),
+        Step::Relabel(names) => (
+            format!(
+                "give the machine{} of {} the group's labels again",
+                plural(names),
+                workers(names)
+            ),
+            "somebody changed them",
+            API_CALL,
+        ),
         Step::StartMachines(names) => (
             format!("start {} in {zone}", workers(names)),
             "the machine is halted",

@@ -11,17 +11,23 @@ fn member() -> impl Strategy<Value = Member> {
             specification,
             created,
             joinable,
+            mislabelled: false,
         },
     );
-    let node = (any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(joined, leaving, labelled)| Node {
-        joined,
-        leaving,
-        labels: labelled
-            .then(|| ("team".to_owned(), "web".to_owned()))
-            .into_iter()
-            .collect(),
-        taints: BTreeSet::new(),
-    });
+    let node = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
+        |(joined, leaving, cordoned, labelled)| Node {
+            joined,
+            leaving,
+            cordoned,
+            not_ready: None,
+            record: None,
+            labels: labelled
+                .then(|| ("team".to_owned(), "web".to_owned()))
+                .into_iter()
+                .collect(),
+            taints: BTreeSet::new(),
+        },
+    );
     (
         proptest::option::weighted(0.85, machine),
         proptest::option::weighted(0.85, node),
@@ -53,6 +59,7 @@ fn intent() -> impl Strategy<Value = Desired> {
         version: Version::new(1, 34, 1),
         specification: "new".to_owned(),
         labels: [("team".to_owned(), "web".to_owned())].into(),
+        record: None,
         absent_labels: BTreeSet::new(),
         taints: BTreeSet::new(),
         absent_taints: BTreeSet::new(),

@@ -17,6 +17,7 @@ fn desired(size: usize) -> Desired {
         version: Version::new(1, 34, 1),
         specification: "new".to_owned(),
         labels: BTreeMap::new(),
+        record: None,
         absent_labels: BTreeSet::new(),
         taints: BTreeSet::new(),
         absent_taints: BTreeSet::new(),
@@ -32,6 +33,7 @@ fn machine(specification: &str, created: i64) -> Machine {
         specification: specification.to_owned(),
         created,
         joinable: false,
+        mislabelled: false,
     }
 }
 
@@ -64,6 +66,7 @@ fn steps(observed: &Observed, desired: &Desired) -> Vec<String> {
     let mut short = Vec::new();
     for step in &steps {
         let verb = match step {
+            Step::Relabel(_) => "relabel",
             Step::DeleteNodes(_) => "forget",
             Step::DeleteMachines(_) => "delete",
             Step::StartMachines(_) => "start",
@@ -459,4 +462,41 @@ fn the_wording_of_a_replacement() {
     11. delete the machine of worker demo-pool-old1                                          ~30 s
     12. delete the Node object demo-pool-old1                                                ~1 s
     ");
+}
+
+#[test]
+fn what_somebody_cordoned_takes_pods_again_and_what_is_to_leave_stays_cordoned() {
+    let cordoned = |created| {
+        let mut member = joined("new", created);
+        member.node.as_mut().unwrap().cordoned = true;
+        member
+    };
+    let observed = world([("a", cordoned(1)), ("b", cordoned(2))]);
+    assert_eq!(steps(&observed, &desired(2)), ["keep a b"]);
+    assert_eq!(
+        steps(&observed, &desired(1)),
+        ["keep a", "cordon b", "drain b", "delete b", "forget b"]
+    );
+}
+
+#[test]
+fn labels_in_the_cloud_come_back_before_anything_else() {
+    let mut member = joined("new", 1);
+    member.machine.as_mut().unwrap().mislabelled = true;
+    let observed = world([("a", member), ("b", joined("new", 2))]);
+    assert_eq!(steps(&observed, &desired(2)), ["relabel a"]);
+    assert_eq!(
+        steps(&observed, &desired(1)),
+        ["relabel a", "cordon b", "drain b", "delete b", "forget b"]
+    );
+}
+
+#[test]
+fn nodes_without_the_groups_record_get_it_in_place() {
+    let observed = world([("a", joined("new", 1))]);
+    let desired = Desired {
+        record: Some("settings".to_owned()),
+        ..desired(1)
+    };
+    assert_eq!(steps(&observed, &desired), ["patch a"]);
 }
