@@ -25,7 +25,7 @@ pub fn shape(schema: &Schema, value: &Value, unknowns: Unknowns) -> Vec<Breach> 
         Value::Null => {}
         Value::Object(object) => checking.object(&schema.attributes, object, &Path::root()),
         // Also an unknown one: even a plan is an object.
-        other => checking.kind("an object", other, &Path::root()),
+        other => checking.kind(&"an object", other, &Path::root()),
     }
     checking.breaches
 }
@@ -40,7 +40,7 @@ impl Checking {
         self.breaches.push(Breach::new(path, rule));
     }
 
-    fn kind(&mut self, wanted: impl ToString, found: &Value, path: &Path) {
+    fn kind(&mut self, wanted: &dyn ToString, found: &Value, path: &Path) {
         let rule = Rule::Kind {
             wanted: wanted.to_string(),
             found: found.kind(),
@@ -103,14 +103,14 @@ impl Checking {
                     self.element(inner, element, &path.clone().key(key));
                 }
             }
-            (kind, value) => self.kind(kind.type_(), value, path),
+            (kind, value) => self.kind(&kind.type_(), value, path),
         }
     }
 
     fn element(&mut self, attributes: &[Attribute], value: &Value, path: &Path) {
         match value {
             Value::Object(object) => self.object(attributes, object, path),
-            other if self.goes_on(other, path) => self.kind("an object", other, path),
+            other if self.goes_on(other, path) => self.kind(&"an object", other, path),
             _ => {}
         }
     }

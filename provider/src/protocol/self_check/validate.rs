@@ -58,11 +58,10 @@ fn known_steps(attributes: &[Attribute], steps: &[PathStep]) -> usize {
     1 + match (&attribute.kind, rest) {
         // What is inside a plain value is for its type to say.
         (AttributeKind::Plain(_), rest) => rest.len(),
-        (AttributeKind::Single(inner), rest) => known_steps(inner, rest),
         (AttributeKind::List(inner), [PathStep::Index(_), rest @ ..])
         | (AttributeKind::Map(inner), [PathStep::Key(_), rest @ ..]) => 1 + known_steps(inner, rest),
         // An element of a set has no address: its attributes are named without one.
-        (AttributeKind::Set(inner), rest) => known_steps(inner, rest),
+        (AttributeKind::Single(inner) | AttributeKind::Set(inner), rest) => known_steps(inner, rest),
         _ => 0,
     }
 }

@@ -693,7 +693,6 @@ mod complete {
             }),
             target_type_name: ask.name.clone(),
             source_private: ask.private.clone(),
-            ..Default::default()
         }
     }
 
