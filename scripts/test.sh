@@ -29,5 +29,6 @@ if command -v cargo-nextest >/dev/null 2>&1; then
 else
   cargo test --locked --workspace --no-fail-fast --bins --lib --tests || status=$?
 fi
+scripts/terraform-versions.sh || status=$?
 grep -h '^wire truth' .work/wire-truth/*.txt 2>/dev/null || true
 exit "$status"
