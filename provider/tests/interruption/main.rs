@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod abandoned;
 mod cloud;
 mod faults;
 mod region;
@@ -14,6 +15,7 @@ mod world;
 
 use serde_json::{Value, json};
 
+use abandoned::{abandon_everywhere, another_configuration_is_refused};
 use world::{Operation, Snapshot, interrupt_everywhere};
 
 const CLUSTER: &str = "multizone_cluster";
@@ -234,4 +236,57 @@ async fn deleting_a_disk() {
     let before = of_a_disk().await;
     let delete = operation("delete a disk", DISK, None);
     assert!(interrupt_everywhere(&before, &delete).await > 4);
+}
+
+#[tokio::test]
+async fn abandoning_a_control_plane() {
+    let before = of_a_cluster().await;
+    let create = operation("create a control plane", CONTROL_PLANE, Some(control_plane()));
+    let deletes = [operation("delete the cluster", CLUSTER, None)];
+    assert!(abandon_everywhere(&before, &create, &deletes).await > 3);
+}
+
+#[tokio::test]
+async fn abandoning_a_node_group() {
+    let before = of_a_control_plane().await;
+    let create = operation("create a node group", NODE_GROUP, Some(node_group(2)));
+    let deletes = [
+        operation("delete the control plane", CONTROL_PLANE, None),
+        operation("delete the cluster", CLUSTER, None),
+    ];
+    assert!(abandon_everywhere(&before, &create, &deletes).await > 3);
+}
+
+#[tokio::test]
+async fn what_another_configuration_has_finished_is_not_adopted() {
+    let empty = Snapshot::of_an_empty_region().await;
+    let zones = &["us-central1-a"];
+    let create = |type_name, config| operation("create it", type_name, Some(config));
+    let other = |type_name, config| operation("create another", type_name, Some(config));
+    another_configuration_is_refused(
+        &empty,
+        &create(CLUSTER, cluster(zones)),
+        &other(CLUSTER, with(cluster(zones), "pod_cidr", json!("10.245.0.0/16"))),
+    )
+    .await;
+    let with_cluster = empty.with(CLUSTER, &cluster(zones)).await;
+    another_configuration_is_refused(
+        &with_cluster,
+        &create(DISK, disk()),
+        &other(DISK, with(disk(), "size_gb", json!(9))),
+    )
+    .await;
+    another_configuration_is_refused(
+        &with_cluster,
+        &create(CONTROL_PLANE, control_plane()),
+        &other(CONTROL_PLANE, with(control_plane(), "legacy_zone_labels", json!(true))),
+    )
+    .await;
+    let with_control_plane = with_cluster.with(CONTROL_PLANE, &control_plane()).await;
+    another_configuration_is_refused(
+        &with_control_plane,
+        &create(NODE_GROUP, node_group(1)),
+        &other(NODE_GROUP, with(node_group(1), "machine_type", json!("n1-standard-4"))),
+    )
+    .await;
 }

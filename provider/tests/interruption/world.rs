@@ -74,7 +74,7 @@ impl Snapshot {
         world.freeze()
     }
 
-    fn thaw(&self) -> World {
+    pub(crate) fn thaw(&self) -> World {
         let directory = tempfile::Builder::new().prefix("mz").tempdir().unwrap();
         let place: PathBuf = directory.path().join("region");
         region::copy(&self.directory.path().join("region"), &place).unwrap();
@@ -139,7 +139,7 @@ impl World {
     }
 
     /// A run of Terraform with a new process of the provider.
-    async fn run(&mut self, operation: &Operation, faults: &Arc<Faults>) -> Option<Result<(), Diagnostics>> {
+    pub(crate) async fn run(&mut self, operation: &Operation, faults: &Arc<Faults>) -> Option<Result<(), Diagnostics>> {
         let cloud = Interrupted {
             cloud: self.cloud.clone(),
             faults: Arc::clone(faults),
@@ -159,13 +159,13 @@ impl World {
     }
 
     /// Applies, looks again, and finds nothing left to do; returns what there is then.
-    async fn converge(&mut self, operation: &Operation) -> String {
+    pub(crate) async fn converge(&mut self, operation: &Operation) -> String {
         self.try_to_converge(operation)
             .await
             .unwrap_or_else(|trouble| panic!("{}: {trouble}", operation.name))
     }
 
-    async fn try_to_converge(&mut self, operation: &Operation) -> Result<String, String> {
+    pub(crate) async fn try_to_converge(&mut self, operation: &Operation) -> Result<String, String> {
         let faults = Faults::at(None);
         match self.run(operation, &faults).await {
             Some(Ok(())) => {}
@@ -194,7 +194,7 @@ impl World {
     }
 
     /// What there is, whoever's it is, without what differs from run to run.
-    fn everything(&self, operation: &Operation) -> String {
+    pub(crate) fn everything(&self, operation: &Operation) -> String {
         let status = self.region.lock().unwrap().status();
         let mut lines = BTreeSet::new();
         let mut line = |kind: &str, number: usize, text: String| {
