@@ -6,8 +6,10 @@
 // Everything here panics where the test is to fail.
 #![allow(clippy::missing_panics_doc)]
 
+mod region;
 mod run;
 mod workspace;
 
+pub use region::Region;
 pub use run::{Run, installed};
 pub use workspace::Workspace;

@@ -10,6 +10,7 @@ mod node_facts;
 mod nodes;
 mod ownership;
 mod patience;
+mod records;
 mod tokens;
 
 use std::future::Future;

@@ -46,9 +46,9 @@ pub(super) struct Executor<'a> {
     facts: ClusterFacts,
     wanted: Wanted,
     desired: Desired,
-    connection: ClusterConnection,
-    deadline: Instant,
-    stop: &'a Stop,
+    pub(super) connection: ClusterConnection,
+    pub(super) deadline: Instant,
+    pub(super) stop: &'a Stop,
     situation: Situation<'a>,
     /// What cannot be observed, only remembered: which rights and which pod network were installed.
     access: bool,
@@ -342,7 +342,7 @@ impl<'a> Executor<'a> {
         )
     }
 
-    fn apply_failed(&self, error: &ApplyError, what: &str) -> Diagnostics {
+    pub(super) fn apply_failed(&self, error: &ApplyError, what: &str) -> Diagnostics {
         if self.stop.requested() {
             return self.situation.stopped();
         }

@@ -5,12 +5,17 @@ use std::{collections::BTreeMap, time::Duration};
 
 use multizone_cloud::{ClusterName, Inventory, Machine as CloudMachine, MachineState, Role, label};
 use multizone_kubernetes::cluster_access::{Cluster as ClusterConnection, NodeFacts};
-use multizone_planner::control_plane::{Machine, Observed, Power};
+use multizone_planner::control_plane::{Machine, Observed, Power, preview};
 use multizone_schema::{Diagnostic, Diagnostics};
 use tokio::time::timeout;
 use tracing::warn;
 
-use super::{ControlPlane, MasterNode, Replica, blank, executor::Reached, machine::SPECIFICATION};
+use super::{
+    ControlPlane, MasterNode, Replica, blank,
+    executor::Reached,
+    machine::{SPECIFICATION, Wanted},
+    record,
+};
 use crate::{
     configuration::Configured,
     resources::{cluster::ClusterFacts, identity::ObjectId, marks, settled, trouble::Situation},
@@ -152,6 +157,13 @@ pub(super) async fn refresh(
     }
     observed.joined = node.joined(pod_network);
     state.nodes = BTreeMap::from([(machine.name.clone(), describe(provider, machine, &node, pod_network))]);
+    if let Ok(wanted) = Wanted::of(&state.clone().into()) {
+        let desired = wanted.desired(Some(state.endpoint.clone()));
+        if preview(&observed, &desired).changes_anything() {
+            // Something changed since: the steps of the last change are not what a plan is compared with.
+            state.rollout = Vec::new();
+        }
+    }
     let private = serde_json::to_vec(&observed).unwrap_or_default();
     Ok(Some((state, private)))
 }
@@ -202,7 +214,7 @@ pub(super) async fn import(provider: &Configured, id: &str) -> Result<ControlPla
         return Err(refuse(format!("Cluster {} has no master in {region}.", found.cluster)));
     };
     let label = |key: &str| machine.labels.get(key).cloned().unwrap_or_default();
-    Ok(ControlPlane {
+    let imported = ControlPlane {
         cluster: found.cluster.to_string(),
         kubernetes_version: label(label::VERSION).replace('-', "."),
         machine_type: machine.machine_type.clone(),
@@ -215,5 +227,6 @@ pub(super) async fn import(provider: &Configured, id: &str) -> Result<ControlPla
         id: ObjectId::cluster(region, &found.cluster),
         endpoint: facts.endpoint.url(),
         ..blank()
-    })
+    };
+    Ok(record::recall(provider, &facts, imported, &situation).await)
 }

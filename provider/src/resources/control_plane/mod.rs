@@ -7,6 +7,7 @@ mod executor;
 mod facts;
 mod machine;
 mod plan;
+mod record;
 #[cfg(test)]
 mod tests;
 
@@ -211,6 +212,7 @@ impl Resource for ControlPlaneResource {
         executor.adopt().await?;
         let reached = executor.run().await?;
         executor.finish().await?;
+        record::store(&executor, &planned).await?;
         let private = facts::encode(&reached);
         let state = complete(provider, planned, &executor, &reached)?;
         Ok(Created {
@@ -247,6 +249,7 @@ impl Resource for ControlPlaneResource {
         executor.remember(facts::decode(&private));
         let reached = executor.run().await.map_err(failed)?;
         executor.relabel(prior.legacy_zone_labels).await.map_err(failed)?;
+        record::store(&executor, &planned).await.map_err(failed)?;
         let private = facts::encode(&reached);
         let state = complete(provider, planned, &executor, &reached).map_err(failed)?;
         Ok(Updated::new(state, private))

@@ -180,11 +180,11 @@ impl Resource for DiskResource {
         let Some(found) = inventory.disk(&state.zone, &name).or_else(elsewhere) else {
             return Ok(None);
         };
-        if found.zone != state.zone {
+        if found.zone != state.zone || found.size_gb != state.size_gb {
             state.zone.clone_from(&found.zone);
+            state.size_gb = found.size_gb;
             state.persistent_volume = volume(provider, &state.clone().into()).unwrap_or_default();
         }
-        state.size_gb = found.size_gb;
         state.disk_type.clone_from(&found.disk_type);
         if objects::marked(found) {
             objects::confirm(provider, &cluster, found).await;

@@ -12,7 +12,7 @@ use multizone_kubernetes::{
     labels::CONTROL_PLANE_ROLE,
     pki::NodeCredential,
 };
-use multizone_planner::node_group::{Api, Machine, Member, Node, Observed, Power};
+use multizone_planner::node_group::{Api, Machine, Member, Node, Observed, Power, preview};
 use multizone_schema::{Diagnostic, Diagnostics};
 use tokio::time::timeout;
 use tracing::warn;
@@ -20,7 +20,8 @@ use tracing::warn;
 use super::{
     NodeGroup, Taint, Worker, blank,
     worker::{
-        AUTOSCALER_TAINT, GROUP_LABEL, HOLD_LABEL, LEAVING_LABEL, RECORD, Record, planner_taint, planner_version,
+        AUTOSCALER_TAINT, GROUP_LABEL, HOLD_LABEL, LEAVING_LABEL, RECORD, Record, Wanted, planner_taint,
+        planner_version,
     },
 };
 use crate::{
@@ -341,6 +342,18 @@ pub(super) async fn refresh(
     let nobody = BTreeSet::new();
     let observed = observe(&inventory, &state.name, &kubernetes, earlier.as_ref(), &nobody, &nobody);
     state.nodes = describe(provider, &inventory, &state.name, &observed);
+    if let Ok(wanted) = Wanted::of(&state.clone().into()) {
+        let desired = wanted.desired(provider.cloud().region(), None, false);
+        let answering = Observed {
+            api: Api::Serving,
+            api_version: None,
+            ..observed.clone()
+        };
+        if preview(&answering, &desired).changes_anything() {
+            // Something changed since: the steps of the last change are not what a plan is compared with.
+            state.rollout = Vec::new();
+        }
+    }
     Ok(Some((state, encode(&observed))))
 }
 

@@ -1,0 +1,336 @@
+//! Changes behind Terraform's back: the next plan shows each as what it is, apply heals it or says why it cannot, and what
+//! others change legitimately is not shown.
+//!
+//! The changes are made with the cloud's own API, `sandbox halt` and kubectl.
+
+#![allow(clippy::unwrap_used)]
+
+use multizone_acceptance_tests::{Region, Workspace, installed};
+use serde_json::{Value, json};
+
+const A: &str = "zones/us-central1-a";
+
+const CONFIGURATION: &str = r#"
+terraform {
+  required_providers { multizone = { source = "multizone/multizone" } }
+}
+provider "multizone" {
+  sandbox = { region = "us-central1" }
+}
+resource "multizone_cluster" "demo" {
+  name  = "demo"
+  zones = { "us-central1-a" = {}, "us-central1-b" = {} }
+}
+resource "multizone_disk" "data" {
+  cluster = multizone_cluster.demo.name
+  name    = "data"
+  zone    = "us-central1-a"
+  size_gb = 5
+  labels  = { "team" = "web" }
+}
+"#;
+
+const NODES: &str = r#"
+resource "multizone_control_plane" "demo" {
+  cluster              = multizone_cluster.demo.name
+  kubernetes_version   = "1.34.1"
+  machine_type         = "n1-standard-2"
+  replicas             = { a = { zone = "us-central1-a" } }
+  pod_network_manifest = file("pod-network.yaml")
+}
+resource "multizone_node_group" "pool" {
+  control_plane      = multizone_control_plane.demo.id
+  kubernetes_version = "1.34.1"
+  name               = "pool"
+  zone               = "us-central1-b"
+  size               = 2
+  machine_type       = "n1-standard-1"
+  labels             = { "team" = "web" }
+  taints             = [{ key = "dedicated", value = "web", effect = "NoSchedule" }]
+}
+"#;
+
+fn workspace(parts: &[&str]) -> Workspace {
+    let workspace = Workspace::of_example("multi-zone");
+    for file in ["variables.tf", "outputs.tf"] {
+        std::fs::remove_file(workspace.path().join(file)).unwrap();
+    }
+    workspace.write("main.tf", &parts.concat());
+    let _ = workspace.apply(&[]);
+    workspace.assert_empty_plan(&[]);
+    workspace
+}
+
+/// The plan shows this change of this resource, and all of these words; apply heals it.
+#[track_caller]
+fn shown_and_healed(workspace: &Workspace, change: (&str, &str), words: &[&str]) {
+    shown(workspace, change, words);
+    let _ = workspace.apply(&[]);
+    workspace.assert_empty_plan(&[]);
+}
+
+#[track_caller]
+fn shown(workspace: &Workspace, (address, action): (&str, &str), words: &[&str]) {
+    let text = workspace.terraform(&["plan"]).succeeded().text();
+    for word in words {
+        assert!(text.contains(word), "the plan says '{word}': {text}");
+    }
+    let changes = workspace.planned_changes(&[]);
+    assert_eq!(changes, [(address.to_owned(), action.to_owned())], "{text}");
+}
+
+#[track_caller]
+fn refused(workspace: &Workspace, command: &str, words: &[&str]) {
+    let arguments = if command == "apply" {
+        vec!["apply", "-auto-approve"]
+    } else {
+        vec![command]
+    };
+    let text = workspace.terraform(&arguments).exited(1).text();
+    for word in words {
+        assert!(text.contains(word), "{command} says '{word}': {text}");
+    }
+}
+
+#[test]
+fn a_clusters_network_rules_address_and_secrets() {
+    if !installed("terraform") {
+        return;
+    }
+    let workspace = workspace(&[CONFIGURATION]);
+    let region = Region::of(&workspace);
+    let cluster = ("multizone_cluster.demo", "update");
+    let rules = region.get("global/firewalls");
+    let rule = |ending: &str| {
+        let mut names = rules["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|rule| rule["name"].as_str().unwrap());
+        let name = names
+            .find(|name| name.contains(&format!("demo-{ending}-")))
+            .unwrap_or_else(|| panic!("{rules}"));
+        format!("global/firewalls/{name}")
+    };
+    region.delete(&rule("api"));
+    shown_and_healed(&workspace, cluster, &["the firewall rule api is gone"]);
+    region.patch(&rule("api"), &json!({ "disabled": true }));
+    shown_and_healed(&workspace, cluster, &["the firewall rule api was changed"]);
+    region.patch(&rule("api"), &json!({ "sourceRanges": ["10.9.0.0/16"] }));
+    shown_and_healed(
+        &workspace,
+        cluster,
+        &["the firewall rule api lets other traffic through"],
+    );
+    region.delete(&rule("api"));
+    region.delete(&rule("internal"));
+    shown_and_healed(&workspace, cluster, &["rule api is gone", "rule internal is gone"]);
+
+    region.delete_secret("multizone-us-central1-demo-node-credential");
+    shown_and_healed(&workspace, cluster, &["with the node groups' credential is gone"]);
+    region.delete_secret("multizone-us-central1-demo-settings");
+    shown_and_healed(&workspace, cluster, &["with the settings is gone"]);
+
+    // The authority cannot be made anew, nor an address be chosen.
+    region.delete_secret("multizone-us-central1-demo-keys");
+    shown(&workspace, cluster, &["with the keys is gone"]);
+    refused(
+        &workspace,
+        "apply",
+        &["Restore it in the secret store", "would lock every node out"],
+    );
+    let addresses = region.get("regions/us-central1/addresses");
+    let address = addresses["items"][0]["name"].as_str().unwrap();
+    region.delete(&format!("regions/us-central1/addresses/{address}"));
+    refused(&workspace, "plan", &["no longer exists", "reserve it again by hand"]);
+}
+
+#[test]
+fn a_disks_size_labels_and_being() {
+    if !installed("terraform") {
+        return;
+    }
+    let workspace = workspace(&[CONFIGURATION]);
+    let region = Region::of(&workspace);
+    let disk = ("multizone_disk.data", "update");
+    let path = format!("{A}/disks/demo-data");
+
+    region.label(&path, &[("team", Some("db"))]);
+    shown_and_healed(&workspace, disk, &["\"team\" = \"db\" -> \"web\""]);
+    region.label(&path, &[("team", None), ("topology-zone", Some("us-central1-f"))]);
+    shown_and_healed(
+        &workspace,
+        disk,
+        &["+ \"team\" = \"web\"", "\"us-central1-f\" -> \"us-central1-a\""],
+    );
+    assert_eq!(region.get(&path)["labels"]["team"], "web");
+    // Others' labels are theirs.
+    region.label(&path, &[("cost-centre", Some("7"))]);
+    workspace.assert_empty_plan(&[]);
+
+    region.delete(&path);
+    shown_and_healed(
+        &workspace,
+        ("multizone_disk.data", "create"),
+        &["multizone_disk.data will be created"],
+    );
+    region.post(&format!("{path}/resize"), &json!({ "sizeGb": "8" }));
+    refused(&workspace, "plan", &["size_gb = 8 or more"]);
+    workspace.write("main.tf", &CONFIGURATION.replace("size_gb = 5", "size_gb = 8"));
+    workspace.assert_empty_plan(&[]);
+}
+
+/// The group's workers, by name.
+fn workers(workspace: &Workspace) -> Vec<Value> {
+    let run = workspace
+        .kubectl(
+            "demo",
+            &[
+                "get",
+                "nodes",
+                "-l",
+                "!node-role.kubernetes.io/control-plane",
+                "-o",
+                "json",
+            ],
+        )
+        .succeeded();
+    let list: Value = serde_json::from_str(&run.stdout).unwrap();
+    list["items"].as_array().unwrap().clone()
+}
+
+fn names(workspace: &Workspace) -> Vec<String> {
+    let workers = workers(workspace);
+    workers
+        .iter()
+        .map(|node| node["metadata"]["name"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn nodes_and_their_machines() {
+    if !installed("terraform") || !installed("kubectl") {
+        return;
+    }
+    let workspace = workspace(&[CONFIGURATION, NODES]);
+    let region = Region::of(&workspace);
+    let pool = ("multizone_node_group.pool", "update");
+    let kubectl = |arguments: &[&str]| {
+        let _ = workspace.kubectl("demo", arguments).succeeded();
+    };
+    let before = names(&workspace);
+    let (first, second) = (before[0].as_str(), before[1].as_str());
+    let machine = format!("zones/us-central1-b/instances/{first}");
+
+    kubectl(&["cordon", first]);
+    shown_and_healed(
+        &workspace,
+        pool,
+        &["state = \"cordoned\"", &format!("let worker {first} take pods again")],
+    );
+    kubectl(&["cordon", first]);
+    kubectl(&["label", "node", first, "multizone.dev/hold=true"]);
+    workspace.assert_empty_plan(&[]);
+    kubectl(&["label", "node", first, "multizone.dev/hold-"]);
+    kubectl(&["taint", "node", first, "ToBeDeletedByClusterAutoscaler=1:NoSchedule"]);
+    workspace.assert_empty_plan(&[]);
+    kubectl(&["taint", "node", first, "ToBeDeletedByClusterAutoscaler-"]);
+    kubectl(&["uncordon", first]);
+
+    // The same change twice is shown twice, though it is healed by the same steps.
+    for _ in 0..2 {
+        kubectl(&["label", "node", first, "team=db", "--overwrite"]);
+        shown_and_healed(&workspace, pool, &["set labels and taints"]);
+    }
+    kubectl(&[
+        "label",
+        "node",
+        first,
+        "topology.kubernetes.io/zone-",
+        "multizone.dev/node-group=other",
+        "--overwrite",
+    ]);
+    shown_and_healed(&workspace, pool, &["set labels and taints"]);
+    kubectl(&["taint", "node", first, "dedicated-"]);
+    shown_and_healed(&workspace, pool, &["set labels and taints"]);
+    kubectl(&["annotate", "node", first, "multizone.dev/node-group-settings-"]);
+    shown_and_healed(&workspace, pool, &["set labels and taints"]);
+    // What others add is theirs.
+    kubectl(&["label", "node", first, "their=label"]);
+    kubectl(&["taint", "node", first, "their=taint:PreferNoSchedule"]);
+    kubectl(&["annotate", "node", first, "their=annotation"]);
+    region.label(&machine, &[("cost-centre", Some("7"))]);
+    workspace.assert_empty_plan(&[]);
+
+    region.label(
+        &machine,
+        &[("multizone-node-group", None), ("multizone-specification", None)],
+    );
+    shown_and_healed(
+        &workspace,
+        pool,
+        &["state = \"relabelled\"", "the group's labels again"],
+    );
+    region.label(&machine, &[("multizone-role", Some("master-of-none"))]);
+    shown_and_healed(&workspace, pool, &["the group's labels again"]);
+    assert_eq!(names(&workspace), before, "no node was replaced so far");
+
+    let _ = workspace.sandbox(&["halt", first]).succeeded();
+    shown_and_healed(
+        &workspace,
+        pool,
+        &["state = \"halted\"", &format!("start worker {first}")],
+    );
+    assert_eq!(names(&workspace), before, "a halted machine is started again");
+    kubectl(&["delete", "node", second]);
+    shown_and_healed(&workspace, pool, &["state = \"not registered\""]);
+    region.delete(&machine);
+    shown_and_healed(&workspace, pool, &["state = \"machine gone\""]);
+    assert_eq!(names(&workspace).len(), 2);
+}
+
+#[test]
+fn a_zones_outage_is_a_warning_that_names_the_nodes() {
+    if !installed("terraform") || !installed("kubectl") {
+        return;
+    }
+    let workspace = workspace(&[CONFIGURATION, NODES]);
+    let worker = names(&workspace).remove(0);
+    let _ = workspace.sandbox(&["outage", "us-central1-b"]).succeeded();
+    let run = workspace.kubectl(
+        "demo",
+        &[
+            "wait",
+            "--for=condition=Ready=Unknown",
+            "node",
+            "-l",
+            "multizone.dev/node-group=pool",
+            "--timeout=60s",
+        ],
+    );
+    let _ = run.succeeded();
+    let run = workspace.terraform(&["plan", "-detailed-exitcode"]).exited(0);
+    let text = run.text();
+    for said in [
+        "2 of 2 nodes of node group pool not ready",
+        &worker,
+        "since ",
+        "an apply changes nothing about them",
+    ] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+    let _ = workspace.sandbox(&["restore", "us-central1-b"]).succeeded();
+    let run = workspace.kubectl(
+        "demo",
+        &[
+            "wait",
+            "--for=condition=Ready",
+            "node",
+            "-l",
+            "multizone.dev/node-group=pool",
+            "--timeout=60s",
+        ],
+    );
+    let _ = run.succeeded();
+    workspace.assert_empty_plan(&[]);
+}

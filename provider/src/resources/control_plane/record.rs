@@ -1,0 +1,103 @@
+//! What an import could not find in the cloud: kept in the cluster itself, and not secret.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use multizone_schema::Diagnostics;
+use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
+use tracing::warn;
+
+use super::{ControlPlane, ControlPlanePlanned, executor::Executor};
+use crate::{
+    configuration::Configured,
+    resources::{cluster::ClusterFacts, trouble::Situation},
+};
+
+/// The `ConfigMap` in kube-system.
+const NAME: &str = "multizone-control-plane";
+/// Its key for the settings.
+const SETTINGS: &str = "settings";
+/// Its key for the pod network's manifest, as it was given.
+const MANIFEST: &str = "pod-network-manifest";
+/// An object holds 1 MiB at most; a larger manifest is not kept, so that an import shows it as new.
+const LARGEST: usize = 900 * 1024;
+/// How long an import waits for the Kubernetes API.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The settings that no cloud keeps.
+#[derive(Debug, Serialize, Deserialize)]
+struct Settings {
+    image: Option<String>,
+    boot_disk_gb: i64,
+    service_account: Option<String>,
+    legacy_zone_labels: bool,
+    deletion_protection: bool,
+}
+
+/// Keeps what was applied.
+pub(super) async fn store(executor: &Executor<'_>, planned: &ControlPlanePlanned) -> Result<(), Diagnostics> {
+    let settings = Settings {
+        image: planned.image.known().cloned(),
+        boot_disk_gb: planned.boot_disk_gb.known().copied().unwrap_or_default(),
+        service_account: planned.service_account.known().cloned(),
+        legacy_zone_labels: planned.legacy_zone_labels.known().copied().unwrap_or_default(),
+        deletion_protection: planned.deletion_protection.known().copied().unwrap_or_default(),
+    };
+    let settings = serde_json::to_string(&settings).unwrap_or_default();
+    let mut data = BTreeMap::from([(SETTINGS.to_owned(), settings)]);
+    if let Some(manifest) = planned
+        .pod_network_manifest
+        .known()
+        .filter(|text| text.len() <= LARGEST)
+    {
+        data.insert(MANIFEST.to_owned(), manifest.clone());
+    }
+    let stored = executor
+        .connection
+        .store_record(NAME, &data, executor.deadline, executor.stop.wait())
+        .await;
+    stored.map_err(|error| executor.apply_failed(&error, "the record of its settings").into())
+}
+
+/// An imported control plane with what was kept of its settings.  Without a record, or while the API is silent, it has
+/// the defaults, and the next plan shows what the configuration has beyond them.
+pub(super) async fn recall(
+    provider: &Configured,
+    facts: &ClusterFacts,
+    imported: ControlPlane,
+    situation: &Situation<'_>,
+) -> ControlPlane {
+    let ask = async {
+        let connection = facts
+            .connect_as_operator(provider, situation)
+            .await
+            .map_err(|errors| errors.to_string())?;
+        connection.record(NAME).await.map_err(|error| error.to_string())
+    };
+    let found = timeout(PATIENCE, ask)
+        .await
+        .unwrap_or_else(|_| Err("no answer".to_owned()));
+    let mut data = match found {
+        Ok(Some(data)) => data,
+        Ok(None) => return imported,
+        Err(reason) => {
+            warn!(cluster = %imported.cluster, %reason, "imported without the settings that the cluster keeps");
+            return imported;
+        }
+    };
+    let settings = data
+        .get(SETTINGS)
+        .and_then(|settings| serde_json::from_str::<Settings>(settings).ok());
+    let Some(settings) = settings else {
+        return imported;
+    };
+    ControlPlane {
+        pod_network_manifest: data.remove(MANIFEST),
+        image: settings.image,
+        boot_disk_gb: settings.boot_disk_gb,
+        service_account: settings.service_account,
+        legacy_zone_labels: settings.legacy_zone_labels,
+        deletion_protection: settings.deletion_protection,
+        ..imported
+    }
+}
