@@ -173,13 +173,19 @@ impl Resource for ClusterResource {
         if let Some(prior) =
             prior.filter(|prior| prior.drift.iter().any(|line| line.starts_with(objects::ADDRESS_GONE)))
         {
+            // No error: that would stand in the way of terraform destroy, too, which plans first.
+            planning.planned.address = Planned::Unknown;
+            planning.planned.endpoint = Planned::Unknown;
+            planning.requires_replace.push(Path::from("address"));
             planning.diagnostics.push(
-                Diagnostic::error(
+                Diagnostic::warning(
                     "The cluster's address is gone",
                     format!(
                         "The address {} of cluster {} no longer exists in {}. It is in every certificate and every \
-                         node's configuration, and cannot be given out again by request: reserve it again by hand if the \
-                         cloud lets you, or destroy the cluster and create it anew.",
+                         node's configuration, and cannot be given out again by request, so the cluster has to be \
+                         destroyed and made anew. Reserve the address again by hand if the cloud lets you; otherwise run \
+                         terraform destroy, with destroy = {{ force = true }} in the provider block, since no node can be \
+                         drained any more.",
                         prior.address, prior.name, prior.region
                     ),
                 )

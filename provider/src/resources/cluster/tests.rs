@@ -271,3 +271,39 @@ fn ranges_are_checked_against_the_defaults_too() {
     };
     assert!(ClusterResource.validate(&network).has_errors());
 }
+
+#[tokio::test]
+async fn a_lost_address_needs_another_cluster_and_does_not_stand_in_the_way_of_a_destroy() {
+    let (cloud, provider) = MemoryCloud::region();
+    let cluster = create(&provider).await.unwrap();
+    cloud.tamper(|inventory| inventory.addresses.clear());
+    let seen = read(&provider, cluster).await.unwrap();
+    let planning = plan(&provider, seen.clone().into(), Some(&seen)).await;
+    assert!(!planning.diagnostics.has_errors(), "{}", planning.diagnostics);
+    assert!(
+        planning.diagnostics.to_string().contains("destroy = { force = true }"),
+        "{}",
+        planning.diagnostics
+    );
+    assert_eq!(planning.requires_replace, [Path::from("address")]);
+}
+
+#[tokio::test]
+async fn what_an_interrupted_destroy_has_left_is_read_until_it_is_gone() {
+    let (cloud, provider) = MemoryCloud::region();
+    let cluster = create(&provider).await.unwrap();
+    let cluster = read(&provider, cluster).await.unwrap();
+    // The mark, two rules and the address go; the reply to the network's deletion is lost.
+    cloud.fail(4, Fault::After);
+    let stop = Stop::new();
+    ClusterResource
+        .delete(&provider, cluster.clone(), Vec::new(), &stop)
+        .await
+        .unwrap_err();
+    let left = read(&provider, cluster).await.unwrap();
+    assert_eq!(left.drift, ["its deletion has begun and has not finished"]);
+    let planning = plan(&provider, left.clone().into(), Some(&left)).await;
+    assert_eq!(planning.requires_replace, [Path::from("drift")]);
+    let again = create(&provider).await.unwrap();
+    assert_eq!(read(&provider, again.clone()).await, Some(again));
+}
