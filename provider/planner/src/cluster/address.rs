@@ -76,7 +76,7 @@ impl Rollout<'_> {
         match to {
             Some(to) if serves => step(Step::RollBack(from, to)),
             Some(to) => step(Step::HandOver(from, to)),
-            None if serves => Some(Next::Blocked(Blocked::HandoverFailed(from))),
+            None if serves => step(Step::AwaitAnswer(from)),
             None => None,
         }
     }

@@ -51,6 +51,8 @@ impl World {
                 self.address.holder = to.clone();
                 self.address.failed = Some(from.clone());
             }
+            // Whether it answers follows from its holder.
+            Step::AwaitAnswer(_) => {}
             Step::Release(_) => self.address.holder = Holder::Nobody,
             Step::Cordon(name) => self.change_node(name, |node| node.leaving = true),
             Step::Uncordon(name) => self.change_node(name, |node| node.leaving = false),

@@ -33,6 +33,8 @@ mod gates;
 mod intent;
 mod leave;
 mod preview;
+#[cfg(test)]
+mod proof;
 mod quorum;
 mod refuse;
 mod repair;

@@ -12,7 +12,7 @@ impl Rollout<'_> {
     /// no automatic way out of a loss.
     pub(super) fn regain_quorum(&self) -> Option<Next> {
         let world = self.world;
-        if self.quorum.is_there() {
+        if self.gates.holds(Gate::QuorumBeforeAndAfter, self.quorum.is_there()) {
             return None;
         }
         let voters = || {
@@ -158,6 +158,7 @@ impl Rollout<'_> {
             let name = (*name).to_owned();
             match machine.api {
                 _ if !world.runs(machine) || machine.joining => {}
+                ApiServer::Stopped | ApiServer::Unready if self.gates.holds(Gate::AnotherMasterServes, false) => {}
                 ApiServer::Serving => {
                     if world.nodes.get(&name).is_some_and(|node| node.leaving) {
                         return step(Step::Uncordon(name));
@@ -179,6 +180,20 @@ impl Rollout<'_> {
             world.member_of(name).is_none() && !joining && world.zone_is_up(&machine.zone)
         };
         self.leave(self.leaving.iter().find(removed)?)
+    }
+
+    /// The end is not reached while a gone master's disk is in a zone that is out.
+    pub(super) fn disks_out_of_reach(&self) -> Option<Next> {
+        let world = self.world;
+        let (name, disk) = world
+            .disks
+            .iter()
+            .find(|(name, _)| !world.machines.contains_key(*name))?;
+        Some(Next::Blocked(Blocked::ZoneOut {
+            zone: disk.zone.clone(),
+            what: format!("the disk of master {name}, which is gone"),
+            writes: self.quorum.is_there(),
+        }))
     }
 
     /// Whether a join would find every member of etcd alive.

@@ -172,6 +172,7 @@ impl<'a> Rollout<'a> {
             .or_else(|| self.onto_the_balancer())
             .or_else(|| self.leave_one())
             .or_else(|| zones::last_out(self.world, self.gates).map(Next::Step))
+            .or_else(|| self.disks_out_of_reach())
             .unwrap_or(Next::Done)
     }
 

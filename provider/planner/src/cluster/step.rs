@@ -43,6 +43,8 @@ pub enum Step {
     HandOver(Holder, Holder),
     /// Move the API's address away from a holder on which it did not answer, and remember that in this operation.
     RollBack(Holder, Holder),
+    /// Wait until a request through the API's address is answered, where no other holder could take it.
+    AwaitAnswer(Holder),
     /// Take the address off a machine or balancer that goes, when nothing can take it.
     Release(Holder),
     /// Cordon a master that leaves, and mark it as leaving.
@@ -99,6 +101,7 @@ impl Step {
                 | Self::AwaitNode(_)
                 | Self::AwaitDetached(_)
                 | Self::AwaitEndpointGone(_)
+                | Self::AwaitAnswer(_)
         )
     }
 }

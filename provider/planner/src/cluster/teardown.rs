@@ -9,7 +9,7 @@ use super::{
     facts::{Holder, Power},
     gates::Gate,
     rollout::{Rollout, step},
-    step::{Blocked, Next, Step},
+    step::{Next, Step},
     zones,
 };
 
@@ -19,6 +19,7 @@ pub(super) fn next(rollout: &Rollout<'_>) -> Next {
     if world.machines.is_empty() {
         return leftovers(rollout)
             .or_else(|| zones::last_out(world, rollout.gates).map(Next::Step))
+            .or_else(|| rollout.disks_out_of_reach())
             .unwrap_or(Next::Done);
     }
     in_order(rollout).or_else(|| as_they_are(rollout)).unwrap_or(Next::Done)
@@ -76,14 +77,7 @@ fn leftovers(rollout: &Rollout<'_>) -> Option<Next> {
     if let Holder::Machine(_) = world.address.holder {
         return step(Step::Release(world.address.holder.clone()));
     }
-    rollout.clear_away().or_else(|| {
-        let disk = world.disks.values().next()?;
-        Some(Next::Blocked(Blocked::ZoneOut {
-            zone: disk.zone.clone(),
-            what: "a master's disk".to_owned(),
-            writes: true,
-        }))
-    })
+    rollout.clear_away()
 }
 
 impl Rollout<'_> {

@@ -129,6 +129,15 @@ impl Words<'_> {
                 "the API did not answer at its address on the new holder",
                 self.timing.handover,
             ),
+            Step::AwaitAnswer(holder) => (
+                format!(
+                    "wait until the API answers at {} on {}",
+                    self.address(),
+                    self.holder(holder)
+                ),
+                "its holder serves, and nobody else could take it",
+                self.timing.handover,
+            ),
             Step::Release(holder) => (
                 format!("release {} from {}", self.address(), self.holder(holder)),
                 "no master is left",

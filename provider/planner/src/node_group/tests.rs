@@ -131,6 +131,7 @@ fn an_interrupted_create_goes_on_with_the_machines_it_made() {
     );
 }
 
+/// Rules: node-groups-never-joined
 #[test]
 fn a_machine_that_never_joined_and_has_no_token_is_replaced_under_its_own_name() {
     let first = desired(1).names.name("new", 0);
@@ -147,6 +148,7 @@ fn a_machine_that_never_joined_and_has_no_token_is_replaced_under_its_own_name()
     );
 }
 
+/// Rules: node-groups-shrink-order
 #[test]
 fn shrink_takes_what_never_joined_then_what_is_not_ready_then_the_old_specification_then_the_youngest() {
     let mut never = joined("new", 1);
@@ -179,6 +181,7 @@ fn shrink_takes_what_never_joined_then_what_is_not_ready_then_the_old_specificat
     assert_eq!(first_to_go(1), ["never", "earlier", "unready", "young", "youngest"]);
 }
 
+/// Rules: node-groups-drain-first
 #[test]
 fn shrink_cordons_and_drains_before_the_machine_goes() {
     let observed = world([("a", joined("new", 1)), ("b", joined("new", 2))]);
@@ -188,6 +191,7 @@ fn shrink_cordons_and_drains_before_the_machine_goes() {
     );
 }
 
+/// Rules: node-groups-add-first
 #[test]
 fn replacement_with_a_surge_adds_first() {
     let observed = world([("a", joined("old", 1)), ("b", joined("old", 2))]);

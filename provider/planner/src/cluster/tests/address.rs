@@ -62,6 +62,9 @@ fn a_new_holder_that_does_not_answer_loses_the_address_and_is_not_tried_again() 
         "{}",
         found[1]
     );
+    let mut only = running_alone("a");
+    only.address.answers = false;
+    assert_steps(&steps(&only, &alone("a")), &["await answer a"]);
     let mut back = running_alone("a");
     back.address.failed = Some(Holder::Machine(name("b")));
     let found = steps(&back, &alone("b"));

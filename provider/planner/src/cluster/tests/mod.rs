@@ -157,6 +157,7 @@ pub(super) fn short(step: &Step) -> String {
         Step::Deregister(name) => format!("deregister {}", m(name)),
         Step::HandOver(from, to) => format!("hand over {} -> {}", h(from), h(to)),
         Step::RollBack(from, to) => format!("roll back {} -> {}", h(from), h(to)),
+        Step::AwaitAnswer(holder) => format!("await answer {}", h(holder)),
         Step::Release(holder) => format!("release {}", h(holder)),
         Step::Cordon(name) => format!("cordon {}", m(name)),
         Step::Uncordon(name) => format!("uncordon {}", m(name)),

@@ -1,0 +1,72 @@
+//! Whether a world is as a configuration asks for.
+
+use std::collections::BTreeSet;
+
+use crate::cluster::{ControlPlane, Holder, Target, World};
+
+/// Says what is not as it is to be.
+pub(super) fn missed(world: &World, desired: &ControlPlane, zones: Option<&BTreeSet<String>>) -> Option<&'static str> {
+    let found: Vec<_> = world
+        .machines
+        .values()
+        .map(|machine| (&machine.replica, &machine.zone, &machine.specification))
+        .collect();
+    let wanted: Vec<_> = desired
+        .replicas
+        .iter()
+        .map(|(key, replica)| (key, &replica.zone, &replica.specification))
+        .collect();
+    let names: BTreeSet<&String> = world.machines.keys().collect();
+    let mut sorted = found;
+    sorted.sort_unstable();
+    if sorted != wanted {
+        return Some("machines");
+    }
+    if !world.machines.keys().all(|name| world.serves(name)) {
+        return Some("a master does not serve");
+    }
+    if world
+        .machines
+        .values()
+        .any(|machine| machine.version != desired.version)
+    {
+        return Some("versions");
+    }
+    let members: BTreeSet<&String> = world
+        .members
+        .values()
+        .filter_map(|member| member.machine.as_ref())
+        .collect();
+    let voting = world.members.values().all(|member| member.healthy && !member.learner);
+    if members != names || world.members.len() != names.len() || !voting {
+        return Some("members");
+    }
+    if world.nodes.keys().collect::<BTreeSet<_>>() != names || world.nodes.values().any(|node| node.leaving) {
+        return Some("nodes");
+    }
+    if world.endpoints.iter().collect::<BTreeSet<_>>() != names || world.disks.keys().collect::<BTreeSet<_>>() != names
+    {
+        return Some("endpoints or disks");
+    }
+    if let (Some(_), Some(balancer)) = (&desired.balancer, &world.balancer) {
+        let spanned = |name: &&&String| balancer.zones.contains(&world.machines[**name].zone);
+        let wanted: BTreeSet<&String> = names.iter().filter(spanned).copied().collect();
+        let targets: BTreeSet<&String> = balancer.targets.keys().collect();
+        if !wanted.is_subset(&targets)
+            || !targets.is_subset(&names)
+            || balancer.targets.values().any(|target| *target != Target::Serving)
+        {
+            return Some("targets");
+        }
+        if world.has_an_address() && world.address.holder != Holder::Balancer && !wanted.is_empty() {
+            return Some("the address is not on the balancer");
+        }
+    } else if world.has_an_address() && !matches!(world.address.holder, Holder::Machine(_)) {
+        return Some("the address is on no master");
+    }
+    if world.has_an_address() && !(world.holder_serves(&world.address.holder) && world.address.answers) {
+        return Some("the address does not answer");
+    }
+    let zones = zones?;
+    (world.zones.keys().collect::<BTreeSet<_>>() != zones.iter().collect()).then_some("zones")
+}

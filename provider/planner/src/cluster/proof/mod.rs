@@ -1,0 +1,10 @@
+//! Proof beyond single situations: what must hold before every step, whatever happened before; random clusters; and an
+//! exhaustive check of what can happen between steps.
+
+mod goal;
+mod invariants;
+mod model;
+mod model_check;
+mod properties;
+mod rules;
+mod teeth;
