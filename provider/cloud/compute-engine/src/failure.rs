@@ -162,11 +162,12 @@ impl Failure {
 
     /// The reason and the message, as the cloud gave them.
     fn words(&self) -> String {
-        match (self.reason.is_empty(), self.message.is_empty()) {
+        let message = unstopped(&self.message);
+        match (self.reason.is_empty(), message.is_empty()) {
             (true, true) => "no reason given".to_owned(),
-            (true, false) => self.message.clone(),
+            (true, false) => message.to_owned(),
             (false, true) => self.reason.clone(),
-            (false, false) => format!("{} ({})", self.message, self.reason),
+            (false, false) => format!("{message} ({})", self.reason),
         }
     }
 
@@ -226,9 +227,14 @@ impl Failure {
         CloudError::Refused {
             object,
             code,
-            reason: self.message,
+            reason: unstopped(&self.message).to_owned(),
         }
     }
+}
+
+/// The cloud's sentence without its full stop: it goes into one of ours.
+fn unstopped(sentence: &str) -> &str {
+    sentence.trim_end().trim_end_matches('.')
 }
 
 /// Turns a failure into the error of a call about an object.

@@ -7,7 +7,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -77,6 +77,7 @@ impl Sandbox {
             directory: PathBuf::new(),
             version: "test".into(),
             stop: StopSignal::default(),
+            requests: AtomicU64::default(),
         };
         let faults = Arc::new(Faults::default());
         let router = face::router(Face {

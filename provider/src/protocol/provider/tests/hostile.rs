@@ -216,7 +216,10 @@ impl Target {
     fn new() -> Self {
         Self {
             service: ProviderService::new(Catalog::multizone(), Lifecycle::new()),
-            runtime: tokio::runtime::Builder::new_current_thread().build().unwrap(),
+            runtime: tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .build()
+                .unwrap(),
         }
     }
 
