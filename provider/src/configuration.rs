@@ -36,7 +36,7 @@ pub struct SandboxConfiguration {
     /// The region to simulate, for example `us-central1`.
     #[attribute(required)]
     pub region: String,
-    /// Directory that holds its state. Defaults to `$MULTIZONE_SANDBOX_DIRECTORY`, else a directory for the region
+    /// Directory that holds its state. Defaults to the one named after the region below `$MULTIZONE_SANDBOX_DIRECTORY`, else
     /// below the user's state directory.
     #[attribute(optional)]
     pub directory: Option<String>,
