@@ -57,6 +57,7 @@ fn group(number: usize, specification: &str) -> (node_group::Observed, node_grou
                 specification: "s1".to_owned(),
                 created: i64::try_from(index).unwrap_or(0),
                 joinable: false,
+                mislabelled: false,
             }),
             node: Some(Node {
                 joined: true,
@@ -82,6 +83,7 @@ fn group(number: usize, specification: &str) -> (node_group::Observed, node_grou
         specification: specification.to_owned(),
         labels: BTreeMap::new(),
         absent_labels: BTreeSet::new(),
+        record: None,
         taints: BTreeSet::new(),
         absent_taints: BTreeSet::new(),
         max_surge: 5,

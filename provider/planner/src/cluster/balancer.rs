@@ -49,9 +49,8 @@ fn leave(world: &World, zone: &str) -> Option<Step> {
     let mut targets = balancer.targets.iter().filter(|(name, _)| here(name));
     match targets.next() {
         Some((name, target)) if elsewhere || !serving(name, *target) => Some(Step::Deregister(name.clone())),
-        Some(_) => None,
         None if balancer.zones.len() > 1 => Some(Step::Unspan(zone.to_owned())),
-        None => None,
+        _ => None,
     }
 }
 

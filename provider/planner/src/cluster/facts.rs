@@ -13,6 +13,7 @@ pub use crate::node_group::Power;
 
 /// Everything that the order of a cluster's changes depends on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[allow(clippy::struct_excessive_bools)] // independent facts
 pub struct World {
     /// What the cloud can do.
     pub cloud: Cloud,
@@ -37,7 +38,7 @@ pub struct World {
     pub endpoints: BTreeSet<String>,
     /// Masters whose zonal disk exists.
     pub disks: BTreeMap<String, Disk>,
-    /// What the cluster-wide settings (kubeadm-config, kubelet-config, kube-proxy, CoreDNS) say.
+    /// What the cluster-wide settings (kubeadm-config, kubelet-config, kube-proxy, `CoreDNS`) say.
     pub settings: Option<Settings>,
     /// Whether node groups can work with the API: their user's rights are there.
     pub access: bool,

@@ -121,14 +121,14 @@ impl Rollout<'_> {
                 return step(Step::Drain(name));
             }
             let detached = !node.volumes || !node.joined;
-            return (!self.gates.holds(Gate::DetachedBeforeLeaving, detached))
-                .then(|| Next::Step(Step::AwaitDetached(name)));
+            let held = !self.gates.holds(Gate::DetachedBeforeLeaving, detached);
+            return held.then_some(Next::Step(Step::AwaitDetached(name)));
         }
         // Nobody evicts pods from a machine that is off.  Whether one in a zone that is out is off, nobody knows.
         let off =
             self.world.machines[&name].power == Power::Off && self.world.zone_is_up(&self.world.machines[&name].zone);
         let held = (node.pods || node.volumes) && !node.out_of_service;
-        (off && held).then(|| Next::Step(Step::MarkOutOfService(name)))
+        (off && held).then_some(Next::Step(Step::MarkOutOfService(name)))
     }
 
     fn move_leader(&self, name: &str) -> Option<Next> {

@@ -216,7 +216,7 @@ impl<'a> Rollout<'a> {
     /// The only master there is, or is to be.
     fn first(&self) -> Next {
         let world = self.world;
-        for (name, machine) in &world.machines {
+        if let Some((name, machine)) = world.machines.iter().next() {
             if !world.zone_is_up(&machine.zone) {
                 return self.zone_out(name);
             }

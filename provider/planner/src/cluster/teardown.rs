@@ -2,7 +2,7 @@
 //!
 //! Extra replicas go first and in order, the master that holds the address (or, without one, the first that serves)
 //! last, so that a teardown that is interrupted leaves a smaller cluster that works; their workers stay until their own
-//! node groups go.  Nobody waits for pods: a teardown honours no PodDisruptionBudget.  The last member is never removed
+//! node groups go.  Nobody waits for pods: a teardown honours no `PodDisruptionBudget`.  The last member is never removed
 //! from etcd, its machine is deleted as it is; so are all where etcd has no quorum any more.
 
 use super::{
@@ -28,7 +28,7 @@ pub(super) fn next(rollout: &Rollout<'_>) -> Next {
 /// Extra replicas, while etcd lives.
 fn in_order(rollout: &Rollout<'_>) -> Option<Next> {
     let world = rollout.world;
-    if !rollout.quorum.is_there() || !world.membership_known {
+    if !rollout.quorum.is_there() || !world.membership_known || world.serving().next().is_none() {
         return None;
     }
     let repairs = rollout
@@ -91,6 +91,8 @@ impl Rollout<'_> {
             return step(Step::Deregister(name.clone()));
         }
         let may = self.quorum.may_remove(member);
-        (self.gates.holds(Gate::QuorumBeforeAndAfter, may)).then(|| Next::Step(Step::RemoveMember(*id, name)))
+        self.gates
+            .holds(Gate::QuorumBeforeAndAfter, may)
+            .then_some(Next::Step(Step::RemoveMember(*id, name)))
     }
 }

@@ -52,10 +52,8 @@ pub(super) fn missed(world: &World, desired: &ControlPlane, zones: Option<&BTree
         let spanned = |name: &&&String| balancer.zones.contains(&world.machines[**name].zone);
         let wanted: BTreeSet<&String> = names.iter().filter(spanned).copied().collect();
         let targets: BTreeSet<&String> = balancer.targets.keys().collect();
-        if !wanted.is_subset(&targets)
-            || !targets.is_subset(&names)
-            || balancer.targets.values().any(|target| *target != Target::Serving)
-        {
+        let serves = |name: &&String| balancer.targets.get(*name) == Some(&Target::Serving);
+        if !wanted.iter().all(serves) || !targets.is_subset(&names) {
             return Some("targets");
         }
         if world.has_an_address() && world.address.holder != Holder::Balancer && !wanted.is_empty() {

@@ -115,9 +115,7 @@ fn removes(world: &World, id: u64, desired: Option<&ControlPlane>, teardown: boo
     if left == 0 || healthy_left < left / 2 + 1 {
         return Some("a removal takes etcd below quorum");
     }
-    let Some(name) = member.machine.as_deref() else {
-        return None;
-    };
+    let name = member.machine.as_deref()?;
     if world.target(name).is_some() {
         return Some("a member is removed while its master is behind the balancer");
     }

@@ -126,7 +126,7 @@ impl Situation {
         match object {
             Object::Cluster | Object::Workers => true,
             Object::Balancer => !balancer_stays || !waits_for(Object::Cluster),
-            Object::ControlPlane => !waits_for(Object::Cluster) && !(balancer_stays && waits_for(Object::Balancer)),
+            Object::ControlPlane => !(waits_for(Object::Cluster) || balancer_stays && waits_for(Object::Balancer)),
         }
     }
 

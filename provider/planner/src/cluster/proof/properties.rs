@@ -109,7 +109,7 @@ fn build(
         (facts.up, facts.leaving) = (*up, *leaving);
     }
     world.initialised = !masters.is_empty();
-    world.membership_known = membership_known || masters.len() % 3 != 0;
+    world.membership_known = membership_known || !masters.len().is_multiple_of(3);
     world.access = access;
     let version = if older { OLDER } else { VERSION };
     world.settings = world.initialised.then(|| crate::cluster::Settings {
@@ -127,7 +127,7 @@ fn build(
     }
     world.address.holder = match KEYS.get(holder) {
         Some(key) if world.machines.contains_key(&format!("m-{key}")) => Holder::Machine(format!("m-{key}")),
-        _ if balancer && holder % 2 == 0 => Holder::Balancer,
+        _ if balancer && holder.is_multiple_of(2) => Holder::Balancer,
         _ => Holder::Nobody,
     };
     world.settle();

@@ -19,22 +19,22 @@ fn named(directory: &Path, found: &mut BTreeMap<String, BTreeSet<String>>) {
         }
         let text = fs::read_to_string(&path).unwrap();
         let mut rules: Vec<String> = Vec::new();
-        let mut is_test = false;
+        let mut marked = false;
         for line in text.lines().map(str::trim) {
             if let Some(list) = line.strip_prefix("/// Rules: ") {
                 rules = list.split(',').map(|rule| rule.trim().to_owned()).collect();
-                is_test = false;
+                marked = false;
             } else if line == "#[test]" {
-                is_test = true;
+                marked = true;
             } else if let Some(test) = line.strip_prefix("fn ") {
-                let test = test.split('(').next().unwrap_or_default();
+                let name = test.split('(').next().unwrap_or_default();
                 assert!(
-                    rules.is_empty() || is_test,
-                    "{test} in {} names rules and is no test",
+                    rules.is_empty() || marked,
+                    "{name} in {} names rules and is no test",
                     path.display()
                 );
                 for rule in rules.drain(..) {
-                    found.entry(rule).or_default().insert(test.to_owned());
+                    found.entry(rule).or_default().insert(name.to_owned());
                 }
             }
         }

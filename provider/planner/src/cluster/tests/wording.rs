@@ -8,8 +8,8 @@ use crate::lines;
 fn timing() -> Timing {
     Timing {
         machines: crate::Timing {
-            create_machine: Duration::from_secs(60),
-            join: Duration::from_secs(120),
+            create_machine: Duration::from_mins(1),
+            join: Duration::from_mins(2),
             delete_machine: Duration::from_secs(30),
             drain: Duration::from_secs(30),
         },
