@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What the release build weighs, how fast it is and what it asks of the cloud, on this machine.  --quick: fewer runs,
-# smaller plans.  Everything it writes is under .work/bench.
+# What the release build weighs, how fast it is and what it asks of the cloud, on this machine.  --quick: fewer
+# runs.  Everything it writes is under .work/bench.
 set -euo pipefail
 . "$(dirname "$0")/terraform-environment.sh"
 cd "$root"

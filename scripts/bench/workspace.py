@@ -36,6 +36,19 @@ class Region:
         with urllib.request.urlopen(f"{endpoint}/sandbox/v1/{path}") as reply:
             return json.load(reply)
 
+    def copy_disk(self, zone, name, count):
+        """Makes disks like the disk `...data-0`, up to `...data-COUNT`."""
+        with open(os.path.join(self.directory, "process.json")) as file:
+            endpoint = json.load(file)["endpoint"]
+        url = f"{endpoint}/compute/v1/projects/sandbox/zones/{zone}/disks"
+        with urllib.request.urlopen(f"{url}/{name}") as reply:
+            disk = json.load(reply)
+        kept = {key: disk[key] for key in ("name", "labels", "sizeGb", "type")}
+        for index in range(1, count):
+            body = json.dumps(kept).replace("data-0", f"data-{index}").encode()
+            request = urllib.request.Request(url, body, {"content-type": "application/json"})
+            urllib.request.urlopen(request).close()
+
     def requests(self):
         """Requests to the cloud's APIs so far."""
         return self.get("status")["requests"]
@@ -89,6 +102,22 @@ class Workspace:
     def apply(self, *arguments):
         return self.run("apply", "-auto-approve", *arguments)
 
+    def multiply(self, count, configuration):
+        """Turns a state with the one instance `data-0` into one with `count` of them.  Terraform itself writes its whole
+        state after every resource, which takes minutes for a thousand; the next plan proves the result right."""
+        path = os.path.join(self.directory, "terraform.tfstate")
+        with open(path) as file:
+            state = json.load(file)
+        for resource in state["resources"]:
+            one = json.dumps(resource["instances"][0])
+            resource["instances"] = [
+                dict(json.loads(one.replace("data-0", f"data-{index}")), index_key=index) for index in range(count)
+            ]
+        with open(path, "w") as file:
+            json.dump(state, file)
+        with open(os.path.join(self.directory, "main.tf"), "w") as file:
+            file.write(configuration)
+
     def peak_memory_of_plan(self):
         """Peak resident KiB of the largest of the provider processes that a plan starts, and how much of that is the
         process's own (not of the binary's file)."""
@@ -130,12 +159,12 @@ def children(pid):
     return found
 
 
-def disks(count):
+def disks(count, cluster):
     """That many disks of a cluster of their own."""
     return TERRAFORM + f"""
 resource "multizone_disk" "it" {{
   count   = {count}
-  cluster = "bench-{count}"
+  cluster = "{cluster}"
   name    = "data-${{count.index}}"
   zone    = "us-central1-a"
   size_gb = 5
@@ -143,13 +172,13 @@ resource "multizone_disk" "it" {{
 """
 
 
-def data(count):
+def data(count, cluster):
     """That many resources that terraform has built in, holding the same arguments."""
     return f"""
 resource "terraform_data" "it" {{
   count = {count}
   input = {{
-    cluster = "bench-{count}"
+    cluster = "{cluster}"
     name    = "data-${{count.index}}"
     zone    = "us-central1-a"
     size_gb = 5
