@@ -23,6 +23,7 @@ cargo build --locked --workspace
 TF_CLI_CONFIG_FILE=/dev/null terraform fmt -check -recursive examples
 "$binary" docs --directory docs --check
 cargo test --locked --workspace --doc
+rm -rf .work/interruption
 status=0
 if command -v cargo-nextest >/dev/null 2>&1; then
   cargo nextest run --locked --workspace --no-fail-fast || status=$?
@@ -30,5 +31,6 @@ else
   cargo test --locked --workspace --no-fail-fast --bins --lib --tests || status=$?
 fi
 scripts/terraform-versions.sh || status=$?
+cat .work/interruption/*.txt 2>/dev/null | awk '{ print; points += $(NF - 1) } END { print "interruption points in all: " points + 0 }' || true
 grep -h '^wire truth' .work/wire-truth/*.txt 2>/dev/null || true
 exit "$status"

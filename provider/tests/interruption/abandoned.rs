@@ -2,7 +2,7 @@
 
 use crate::{
     faults::{Faults, Moment, Point},
-    world::{Operation, Snapshot},
+    world::{Operation, Snapshot, report},
 };
 
 /// Kills the provider before and after every call of a create, and destroys the rest instead of creating it again; returns
@@ -45,7 +45,7 @@ pub(crate) async fn abandon_everywhere(before: &Snapshot, create: &Operation, de
             assert_eq!(found, expected, "{point}");
         }
     }
-    println!("{}, then destroy: {covered} interruption points", create.name);
+    report(&format!("{}, then destroy", create.name), covered);
     covered
 }
 

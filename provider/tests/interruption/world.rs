@@ -3,7 +3,8 @@
 use std::{
     collections::BTreeSet,
     fmt::Write as _,
-    path::PathBuf,
+    fs,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
 
@@ -265,7 +266,7 @@ pub(crate) async fn interrupt_everywhere(before: &Snapshot, operation: &Operatio
             Err(trouble) => troubles.push(format!("{point} (which ended it with {ended:?}): {trouble}")),
         }
     }
-    println!("{}: {covered} interruption points", operation.name);
+    report(operation.name, covered);
     assert!(
         troubles.is_empty(),
         "{}: {} of {covered} interruptions did not heal:\n{}",
@@ -274,6 +275,17 @@ pub(crate) async fn interrupt_everywhere(before: &Snapshot, operation: &Operatio
         troubles.join("\n\n")
     );
     covered
+}
+
+/// Prints how many points were covered, and leaves it where `make test` adds them up.
+pub(crate) fn report(name: &str, covered: usize) {
+    let line = format!("interruption: {name}: {covered} points\n");
+    print!("{line}");
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.work/interruption");
+    let file = directory.join(format!("{}.txt", name.replace([' ', ','], "-")));
+    fs::create_dir_all(&directory)
+        .and_then(|()| fs::write(file, line))
+        .unwrap_or_else(|error| println!("the number of points is not kept: {error}"));
 }
 
 /// Every point in these calls. A look at the Kubernetes API is interrupted once, however often it is repeated.
