@@ -229,7 +229,7 @@ impl Resource for NodeGroupResource {
             format!(
                 "{}\nA drain that does not finish within {limit} stops the destroy, the node cordoned but kept. When the \
                  control plane is gone already, the machines are deleted as they are.",
-                lines(&preview.describe(&desired, &timing)).join("\n")
+                indented(&lines(&preview.describe(&desired, &timing)))
             ),
         )
         .into()
@@ -336,4 +336,9 @@ impl Resource for NodeGroupResource {
     async fn import(&self, provider: &Configured, id: &str) -> Result<NodeGroup, Diagnostics> {
         facts::import(provider, id).await
     }
+}
+
+/// The lines of a preview within a diagnostic: Terraform wraps lines, but not those that begin with a space.
+fn indented(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
 }
