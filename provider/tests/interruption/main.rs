@@ -8,6 +8,7 @@
 
 mod abandoned;
 mod cloud;
+mod configurations;
 mod faults;
 mod region;
 mod terraform;
