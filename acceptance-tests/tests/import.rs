@@ -91,7 +91,13 @@ fn what_is_imported_is_what_was_configured() {
             &["get", "nodes", "-l", "multizone.dev/node-group=pool", "-o", "name"],
         )
         .succeeded();
-    let worker = worker.stdout.lines().next().unwrap().trim_start_matches("node/").to_owned();
+    let worker = worker
+        .stdout
+        .lines()
+        .next()
+        .unwrap()
+        .trim_start_matches("node/")
+        .to_owned();
     let _ = workspace
         .kubectl("demo", &["label", "node", &worker, "their=label"])
         .succeeded();

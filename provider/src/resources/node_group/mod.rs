@@ -340,5 +340,9 @@ impl Resource for NodeGroupResource {
 
 /// The lines of a preview within a diagnostic: Terraform wraps lines, but not those that begin with a space.
 fn indented(lines: &[String]) -> String {
-    lines.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+    lines
+        .iter()
+        .map(|line| format!("  {line}"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
