@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::Workspace;
 
 /// How long the region may take to answer, and an operation to be done.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A sandbox region as somebody with the cloud's own tools sees it.
 #[derive(Debug)]

@@ -118,11 +118,8 @@ fn what_is_imported_is_what_was_configured() {
     workspace.assert_empty_plan(&[]);
 
     forget();
-    let blocks: String = IDS
-        .iter()
-        .map(|(address, id)| format!("import {{\n  to = {address}\n  id = \"{id}\"\n}}\n"))
-        .collect();
-    workspace.write("import.tf", &blocks);
+    let blocks = IDS.map(|(address, id)| format!("import {{\n  to = {address}\n  id = \"{id}\"\n}}\n"));
+    workspace.write("import.tf", &blocks.concat());
     let text = workspace.apply(&[]).text();
     assert!(text.contains("5 imported, 0 added, 0 changed, 0 destroyed"), "{text}");
     workspace.assert_empty_plan(&[]);

@@ -21,7 +21,7 @@ pub(crate) const REGION: &str = "us-central1";
 /// How many times faster than a real region: operations take some milliseconds.
 const SPEED: f64 = 3000.0;
 /// How long starting and stopping may take on a loaded machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A region that runs: everything of it is in a runtime of its own, as if it were a process.
 pub(crate) struct Region {
@@ -111,9 +111,11 @@ fn begin(place: &Place) -> (Runtime, String) {
     let process = runtime.spawn(run(settings));
     let began = Instant::now();
     loop {
-        if process.is_finished() {
-            panic!("the region ended: {:?}", runtime.block_on(process));
-        }
+        assert!(
+            !process.is_finished(),
+            "the region ended: {:?}",
+            runtime.block_on(process)
+        );
         if let Some(description) = Description::read(place) {
             let address: Option<SocketAddr> = description
                 .endpoint

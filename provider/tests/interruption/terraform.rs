@@ -144,12 +144,9 @@ impl Terraform<'_> {
         let applied = resource
             .apply_change(schema, Some(&self.provider), change, &Stop::new())
             .await;
-        match self.faults.call("save the state") {
-            Some(Moment::KilledBefore) => {
-                self.faults.kill();
-                std::future::pending::<()>().await;
-            }
-            Some(_) | None => {}
+        if let Some(Moment::KilledBefore) = self.faults.call("save the state") {
+            self.faults.kill();
+            std::future::pending::<()>().await;
         }
         let saved = Saved {
             value: applied.state,

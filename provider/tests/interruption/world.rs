@@ -229,12 +229,12 @@ impl World {
                 line(kind, 1, what);
             }
         }
-        if let Some(saved) = self.state.get(operation.type_name) {
-            if let Some(nodes) = saved.value.attribute("nodes").and_then(|nodes| nodes.as_map()) {
-                for node in nodes.values() {
-                    let state = node.attribute("state").and_then(|state| state.as_str());
-                    line("node", 1, state.unwrap_or_default().to_owned());
-                }
+        if let Some(saved) = self.state.get(operation.type_name)
+            && let Some(nodes) = saved.value.attribute("nodes").and_then(|nodes| nodes.as_map())
+        {
+            for node in nodes.values() {
+                let state = node.attribute("state").and_then(|state| state.as_str());
+                line("node", 1, state.unwrap_or_default().to_owned());
             }
         }
         lines.into_iter().collect::<Vec<_>>().join("\n")
@@ -294,9 +294,8 @@ fn points(calls: &[Call]) -> Vec<Point> {
     for call in calls {
         let (name, count) = call;
         let moments: &[Moment] = match name.split(' ').next().unwrap_or_default() {
-            "save" => &[Moment::KilledBefore],
             "GET" if *count > 1 => &[],
-            "GET" => &[Moment::KilledBefore],
+            "save" | "GET" => &[Moment::KilledBefore],
             "POST" | "PUT" | "PATCH" | "DELETE" => &[Moment::KilledBefore, Moment::KilledAfter],
             _ => &[
                 Moment::KilledBefore,

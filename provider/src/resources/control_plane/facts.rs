@@ -76,12 +76,12 @@ pub(super) enum Node {
     /// The machine has not registered.
     Absent,
     /// What the API says.
-    Seen(NodeFacts),
+    Seen(Box<NodeFacts>),
 }
 
 impl Node {
     pub(super) fn of(found: Option<NodeFacts>) -> Self {
-        found.map_or(Self::Absent, Self::Seen)
+        found.map_or(Self::Absent, |node| Self::Seen(Box::new(node)))
     }
 
     /// Whether it counts as joined: Ready, or registered where no pod network was asked for.

@@ -56,7 +56,7 @@ pub(super) async fn store(executor: &Executor<'_>, planned: &ControlPlanePlanned
         .connection
         .store_record(NAME, &data, executor.deadline, executor.stop.wait())
         .await;
-    stored.map_err(|error| executor.apply_failed(&error, "the record of its settings").into())
+    stored.map_err(|error| executor.apply_failed(&error, "the record of its settings"))
 }
 
 /// An imported control plane with what was kept of its settings.  Without a record, or while the API is silent, it has
