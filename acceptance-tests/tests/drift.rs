@@ -142,7 +142,15 @@ fn a_clusters_network_rules_address_and_secrets() {
     let addresses = region.get("regions/us-central1/addresses");
     let address = addresses["items"][0]["name"].as_str().unwrap();
     region.delete(&format!("regions/us-central1/addresses/{address}"));
-    refused(&workspace, "plan", &["no longer exists", "reserve it again by hand"]);
+    let run = workspace.terraform(&["plan", "-detailed-exitcode"]).exited(2);
+    for words in ["The cluster's address is gone", "must be replaced"] {
+        assert!(
+            run.text().contains(words),
+            "{words:?} is not in {}{}",
+            run.stdout,
+            run.stderr
+        );
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ use super::placement::{is_active, is_ready};
 use super::template::{is_owned_by, is_wanted, pod_of};
 use crate::object::ObjectExt as _;
 use crate::objects::{Api, DeleteOptions, Part};
+use crate::selectors::Selector;
 use crate::status::ApiError;
 use crate::store::Event;
 
@@ -47,7 +48,10 @@ impl Controller for ReplicaSets {
 
 async fn settle(api: &Api, set: &Value) -> Result<(), ApiError> {
     let mut pods: Vec<Arc<Value>> = api.store.list("pods", Some(set.namespace())).0;
-    pods.retain(|pod| is_owned_by(pod, set) && !pod.is_deleting() && is_active(pod));
+    // A pod that was relabelled is the set's no longer, although it still names it as its owner.
+    let selector = set.pointer("/spec/selector").map(Selector::of_spec);
+    let chosen = |pod: &Value| selector.as_ref().is_some_and(|selector| selector.matches(pod));
+    pods.retain(|pod| is_owned_by(pod, set) && chosen(pod) && !pod.is_deleting() && is_active(pod));
     if !is_wanted(api, "replicasets.apps", set) {
         return Ok(());
     }
