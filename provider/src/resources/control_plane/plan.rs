@@ -7,7 +7,7 @@ use multizone_planner::{
     control_plane::{Next, Observed, Step, preview},
     lines,
 };
-use multizone_schema::{Diagnostic, Diagnostics, Path, Planned, PlannedModel, Value};
+use multizone_schema::{Diagnostic, Diagnostics, Field as _, Path, Planned, PlannedModel, Value};
 
 use super::{ControlPlane, ControlPlanePlanned, executor, machine};
 use crate::{
@@ -136,7 +136,7 @@ pub(super) fn foresee(
     }
     let timing = machine::timing(provider.cloud().capabilities().timing);
     let steps = lines(&preview.describe(&desired, &timing));
-    planned.rollout = steps.into_iter().map(Planned::Known).collect::<Vec<_>>().into();
+    planned.rollout = steps.into_planned();
     let touches_the_machine = |step: &Step| matches!(step, Step::CreateMaster | Step::StartMaster | Step::WaitJoined);
     planned.nodes = match prior {
         Some(prior) if !preview.steps.iter().any(touches_the_machine) => ControlPlanePlanned::from(prior.clone()).nodes,
@@ -155,19 +155,10 @@ pub(super) fn complete(
     planned.id = ObjectId::cluster(provider.cloud().region(), &cluster).into();
     planned.endpoint = executor.endpoint().into();
     if !planned.nodes.is_known() {
-        planned.nodes = ControlPlanePlanned::from(ControlPlane {
-            nodes: reached.nodes.clone(),
-            ..blank()
-        })
-        .nodes;
+        planned.nodes = reached.nodes.clone().into_planned();
     }
     if !planned.rollout.is_known() {
-        planned.rollout = executor
-            .steps()
-            .into_iter()
-            .map(Planned::Known)
-            .collect::<Vec<_>>()
-            .into();
+        planned.rollout = executor.steps().into_planned();
     }
     planned.into_known()
 }

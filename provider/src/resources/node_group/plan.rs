@@ -6,7 +6,7 @@ use multizone_planner::{
     lines,
     node_group::{Api, NAME_OVERHEAD, Next, Observed, Power, Step, preview},
 };
-use multizone_schema::{Diagnostic, Diagnostics, Path, Planned, PlannedModel, Value};
+use multizone_schema::{Diagnostic, Diagnostics, Field as _, Path, Planned, PlannedModel, Value};
 
 use super::{NodeGroup, NodeGroupPlanned, executor, worker};
 use crate::{
@@ -178,7 +178,7 @@ pub(super) fn foresee(
     }
     let timing = timing(provider.cloud().capabilities().timing);
     let steps = lines(&preview.describe(&desired, &timing));
-    planned.rollout = steps.into_iter().map(Planned::Known).collect::<Vec<_>>().into();
+    planned.rollout = steps.into_planned();
     // The same change made twice behind Terraform's back takes the same steps twice: they alone would show no difference.
     let same_steps = prior.is_some_and(|prior| NodeGroupPlanned::from(prior.clone()).rollout == planned.rollout);
     if same_steps || preview.steps.iter().any(|step| !matches!(step, Step::Patch(_))) {
@@ -203,19 +203,10 @@ pub(super) fn complete(
     }
     planned.region = region.into();
     if !planned.nodes.is_known() {
-        planned.nodes = NodeGroupPlanned::from(NodeGroup {
-            nodes: reached.nodes.clone(),
-            ..blank()
-        })
-        .nodes;
+        planned.nodes = reached.nodes.clone().into_planned();
     }
     if !planned.rollout.is_known() {
-        planned.rollout = executor
-            .steps()
-            .into_iter()
-            .map(Planned::Known)
-            .collect::<Vec<_>>()
-            .into();
+        planned.rollout = executor.steps().into_planned();
     }
     planned.into_known()
 }
