@@ -41,7 +41,8 @@ struct State {
     inventory: Inventory,
     secrets: BTreeMap<String, Vec<u8>>,
     snapshots: BTreeSet<String>,
-    fault: Option<(u64, Fault)>,
+    fault: Option<(u64, Fault, CloudError)>,
+    hidden: Option<CloudError>,
 }
 
 impl MemoryCloud {
@@ -79,7 +80,37 @@ impl MemoryCloud {
 
     /// Lets the changing call after `after` further ones fail.
     pub(crate) fn fail(&self, after: u64, fault: Fault) {
-        self.lock().fault = Some((self.changes() + after, fault));
+        let lost = CloudError::Unavailable {
+            object: "the call".into(),
+            attempts: 1,
+            reason: "lost".into(),
+        };
+        self.lock().fault = Some((self.changes() + after, fault, lost));
+    }
+
+    /// Refuses the changing call after `after` further ones.
+    pub(crate) fn refuse(&self, after: u64, error: CloudError) {
+        self.lock().fault = Some((self.changes() + after, Fault::Before, error));
+    }
+
+    /// Answers every question with this error, or as usual again.
+    pub(crate) fn hide(&self, error: Option<CloudError>) {
+        self.lock().hidden = error;
+    }
+
+    /// Stores a secret behind the provider's back, or takes it away.
+    pub(crate) fn tamper_with_secret(&self, name: &str, content: Option<&[u8]>) {
+        let mut state = self.lock();
+        match content {
+            Some(content) => state.secrets.insert(name.to_owned(), content.to_vec()),
+            None => state.secrets.remove(name),
+        };
+    }
+
+    /// Answers a question, unless it is hidden.
+    fn answer<T>(&self, answer: impl FnOnce(&State) -> T) -> Result<T> {
+        let state = self.lock();
+        state.hidden.clone().map_or_else(|| Ok(answer(&state)), Err)
     }
 
     /// Changes what exists behind the provider's back.
@@ -104,15 +135,9 @@ impl MemoryCloud {
     fn change<T>(&self, change: impl FnOnce(&mut State) -> Result<T>) -> Result<T> {
         let number = self.changes.fetch_add(1, Ordering::SeqCst);
         let mut state = self.lock();
-        let fault = state.fault.filter(|(at, _)| *at == number).map(|(_, fault)| fault);
-        let lost = || CloudError::Unavailable {
-            object: "the call".into(),
-            attempts: 1,
-            reason: "lost".into(),
-        };
-        match fault {
-            Some(Fault::Before) => Err(lost()),
-            Some(Fault::After) => change(&mut state).and(Err(lost())),
+        match state.fault.take_if(|(at, _, _)| *at == number) {
+            Some((_, Fault::Before, error)) => Err(error),
+            Some((_, Fault::After, error)) => change(&mut state).and(Err(error)),
             None => change(&mut state),
         }
     }
@@ -155,12 +180,11 @@ impl Cloud for MemoryCloud {
         self.changes()
     }
     async fn zones(&self) -> Result<Vec<Zone>> {
-        Ok(["us-central1-a", "us-central1-b"]
-            .map(|name| Zone {
-                name: name.to_owned(),
-                up: true,
-            })
-            .to_vec())
+        let zone = |name: &str| Zone {
+            name: name.to_owned(),
+            up: true,
+        };
+        self.answer(|_| ["us-central1-a", "us-central1-b"].map(zone).to_vec())
     }
     async fn machine_type(&self, zone: &str, name: &str) -> Result<Option<MachineType>> {
         if !self.zones().await?.iter().any(|known| known.name == zone) {
@@ -182,10 +206,10 @@ impl Cloud for MemoryCloud {
     }
     async fn inventory(&self, _cluster: &ClusterName) -> Result<Inventory> {
         self.looks.fetch_add(1, Ordering::SeqCst);
-        let all = self.all();
+        let all = self.answer(|_| ()).map(|()| self.all());
         // An answer takes its time, and what it says was true when it began.
         tokio::task::yield_now().await;
-        Ok(all)
+        all
     }
     async fn ensure_network(&self, spec: &NetworkSpec) -> Result<Network> {
         let cidr = spec.cidr.unwrap_or_else(|| "10.0.0.0/20".parse().unwrap());
@@ -354,7 +378,7 @@ impl Cloud for MemoryCloud {
         })
     }
     async fn secret(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        Ok(self.lock().secrets.get(name).cloned())
+        self.answer(|state| state.secrets.get(name).cloned())
     }
     async fn ensure_secret(&self, spec: &SecretSpec) -> Result<Vec<u8>> {
         self.change(|state| {

@@ -16,7 +16,7 @@ use crate::faults::{Faults, Moment};
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Saved {
     pub(crate) value: Value,
-    private: Vec<u8>,
+    pub(crate) private: Vec<u8>,
 }
 
 /// Terraform's state: objects by the name of their type; a test has one of each.
@@ -170,14 +170,14 @@ impl Terraform<'_> {
     }
 }
 
-fn nothing() -> Saved {
+pub(crate) fn nothing() -> Saved {
     Saved {
         value: Value::Null,
         private: Vec::new(),
     }
 }
 
-fn served(type_name: &str) -> (Box<dyn AnyResource>, Schema) {
+pub(crate) fn served(type_name: &str) -> (Box<dyn AnyResource>, Schema) {
     let resource = registry::resources()
         .into_iter()
         .find(|resource| resource.name() == type_name)
@@ -187,7 +187,7 @@ fn served(type_name: &str) -> (Box<dyn AnyResource>, Schema) {
 }
 
 /// A configuration: what is not written is null.
-fn value(schema: &Schema, written: &serde_json::Value) -> Value {
+pub(crate) fn value(schema: &Schema, written: &serde_json::Value) -> Value {
     let mut all = serde_json::Map::new();
     for attribute in &schema.attributes {
         let value = written.get(&attribute.name).cloned().unwrap_or_default();
@@ -198,7 +198,7 @@ fn value(schema: &Schema, written: &serde_json::Value) -> Value {
 }
 
 /// The proposal that core makes: what is configured, and otherwise what was computed before.
-fn proposed(schema: &Schema, config: &Value, prior: &Value) -> Value {
+pub(crate) fn proposed(schema: &Schema, config: &Value, prior: &Value) -> Value {
     Value::object(schema.attributes.iter().map(|attribute| {
         let configured = config.attribute(&attribute.name).cloned().unwrap_or(Value::Null);
         let before = prior.attribute(&attribute.name).cloned().unwrap_or(Value::Null);

@@ -1,0 +1,1 @@
+//! Errors of data sources, ephemeral resources, functions, and of the cloud itself.

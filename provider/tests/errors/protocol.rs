@@ -1,0 +1,1 @@
+//! Errors of the protocol: what Terraform sends and gets.
