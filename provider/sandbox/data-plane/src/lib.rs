@@ -12,18 +12,23 @@
 //!   host are accepted and reset, new ones between machines time out. A machine still reaches itself;
 //! - ingress is denied unless a firewall rule of the target's network admits it (by source range, source
 //!   tag, target tag and port), as on Compute Engine. Established connections outlive a rule;
+//! - a balanced address takes connections to one of its targets, unseen: both ends keep their addresses.
+//!   Targets that drain keep what they have; who is no target any more loses its connections;
 //! - an address that moves to another machine takes new connections there and aborts the old ones.
 //!
 //! What it does not show: packet loss, latency, NAT (a machine without an external address still reaches
 //! external addresses, and is then seen as some host of the internet), UDP.
 
+mod balancer;
 mod connection;
 mod network;
 mod pace;
 mod socket;
+mod state;
 mod topology;
 
+pub use balancer::{Balancer, TargetState};
 pub use connection::Stream;
-pub use network::{Listener, Network};
+pub use network::{HEALTH_CHECK_SOURCE, Listener, Network};
 pub use pace::Pace;
 pub use topology::{FirewallRule, Machine, Topology};

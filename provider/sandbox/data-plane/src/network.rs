@@ -1,19 +1,21 @@
-//! The network: listeners and connections, kept in step with the topology.
+//! The network: what programs on machines do with it.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpSocket;
 use tokio::sync::{mpsc, watch};
 
-use crate::connection::{Connection, Stream, refuse};
+use crate::connection::{Stream, refuse};
 use crate::pace::Pace;
 use crate::socket::Socket;
-use crate::topology::{Origin, Topology};
+use crate::state::{Ends, Flow, Registration, Route, Source, State};
+use crate::topology::Topology;
 
+/// Where health checks come from: an address of the ranges that Compute Engine publishes for its probers.
+pub const HEALTH_CHECK_SOURCE: Ipv4Addr = Ipv4Addr::new(35, 191, 0, 1);
 /// How long a machine waits for an answer to its connection attempts before it gives up, in real time.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// The shortest wait at any speed: long enough for the host's own scheduling.
@@ -44,58 +46,6 @@ struct Shared {
     state: Mutex<State>,
     changed: watch::Sender<u64>,
     pace: Pace,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    topology: Topology,
-    listeners: BTreeMap<(String, u16), Registration>,
-    sockets: BTreeMap<(Ipv4Addr, u16), Socket>,
-    connections: Vec<Tracked>,
-    local_addresses: BTreeMap<String, BTreeSet<Ipv4Addr>>,
-    listeners_made: u64,
-}
-
-#[derive(Debug)]
-struct Registration {
-    id: u64,
-    deliver: mpsc::Sender<(Stream, SocketAddr)>,
-}
-
-/// An established connection, as one of its ends sees it.
-#[derive(Debug)]
-struct Tracked {
-    connection: Weak<Connection>,
-    source: Source,
-    target: String,
-    address: Ipv4Addr,
-}
-
-#[derive(Clone, Debug)]
-enum Source {
-    Host(Ipv4Addr),
-    Machine(String),
-}
-
-impl Source {
-    fn origin(&self) -> Origin<'_> {
-        match self {
-            Self::Host(address) => Origin::Host(*address),
-            Self::Machine(key) => Origin::Machine(key),
-        }
-    }
-}
-
-/// What becomes of a machine's connection attempt.
-enum Route {
-    /// It reaches `target` at `address` from the machine's own address.
-    Open {
-        from: Ipv4Addr,
-        target: String,
-        address: Ipv4Addr,
-    },
-    /// Its packets are dropped.
-    Dropped,
 }
 
 impl Network {
@@ -204,28 +154,96 @@ impl Network {
     }
 
     async fn attempt(&self, from_machine: &str, to: SocketAddr) -> io::Result<Stream> {
-        let mut changed = self.shared.changed.subscribe();
-        let (from, target, address) = loop {
-            let route = self.shared.lock().route(from_machine, to)?;
-            match route {
-                Route::Open { from, target, address } => break (from, target, address),
-                // A dropped packet is sent again: the attempt succeeds if the way opens in time.
-                Route::Dropped => {
-                    let _ = changed.changed().await;
-                }
-            }
+        let from = self.shared.lock().running(from_machine)?;
+        let socket = opening(from)?;
+        let client = socket.local_addr()?;
+        let source = Source::Machine(from_machine.to_owned());
+        self.open(socket, to.port(), source, client, |state| {
+            state.route(from_machine, client, to)
+        })
+        .await
+    }
+
+    /// Connects to `port` of `machine` as a health check does, from [`HEALTH_CHECK_SOURCE`].
+    ///
+    /// # Errors
+    /// `TimedOut` when nothing answers for `patience` (a stopped machine, an outage, a firewall),
+    /// `ConnectionRefused` when the machine does not listen on the port.
+    pub async fn probe(&self, machine: &str, port: u16, patience: Duration) -> io::Result<Stream> {
+        let attempt = async {
+            let socket = opening(Ipv4Addr::LOCALHOST)?;
+            let shown = (HEALTH_CHECK_SOURCE, socket.local_addr()?.port()).into();
+            self.open(socket, port, Source::Host(HEALTH_CHECK_SOURCE), shown, |state| {
+                Ok(state.route_to(machine, HEALTH_CHECK_SOURCE, port))
+            })
+            .await
         };
-        let socket = TcpSocket::new_v4()?;
-        socket.bind((from, 0).into())?;
-        let stream = Stream::new(socket.connect((address, to.port()).into()).await?);
-        self.shared
-            .lock()
-            .track(&stream, Source::Machine(from_machine.to_owned()), target, address);
+        tokio::time::timeout(patience.max(SHORTEST_TIMEOUT), attempt)
+            .await
+            .unwrap_or_else(|_| {
+                Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    format!("port {port} of {machine} does not answer health checks"),
+                ))
+            })
+    }
+
+    /// Opens a connection as soon as there is a way.
+    async fn open(
+        &self,
+        socket: TcpSocket,
+        port: u16,
+        source: Source,
+        shown: SocketAddr,
+        route: impl Fn(&State) -> io::Result<Route>,
+    ) -> io::Result<Stream> {
+        let client = socket.local_addr()?;
+        let mut changed = self.shared.changed.subscribe();
+        let (expected, address) = loop {
+            if let Some(found) = self.expect(client, port, &source, shown, &route)? {
+                break found;
+            }
+            // A dropped packet is sent again: the attempt succeeds if the way opens in time.
+            let _ = changed.changed().await;
+        };
+        let stream = Stream::new(socket.connect((address, port).into()).await?);
+        if let Some(Flow { source, target, .. }) = expected.met() {
+            self.shared.lock().track(&stream, source, target, address);
+        }
         Ok(stream)
     }
 
+    /// Decides about a connection and lets the other end know, if there is a way.
+    fn expect(
+        &self,
+        client: SocketAddr,
+        port: u16,
+        source: &Source,
+        shown: SocketAddr,
+        route: impl Fn(&State) -> io::Result<Route>,
+    ) -> io::Result<Option<(Expected<'_>, Ipv4Addr)>> {
+        let mut state = self.shared.lock();
+        let Route::Open { target, address } = route(&state)? else {
+            return Ok(None);
+        };
+        let ends = (client, (address, port).into());
+        let flow = Flow {
+            source: source.clone(),
+            target,
+            shown,
+        };
+        state.expect(ends, flow.clone());
+        let expected = Expected {
+            shared: &self.shared,
+            ends,
+            flow: Some(flow),
+        };
+        Ok(Some((expected, address)))
+    }
+
     /// Gives `machine` an address it answers itself, as `ip address add ADDRESS/32 dev lo` does: its own
-    /// connections to `address` no longer leave the machine. Lost when the machine stops.
+    /// connections to `address` no longer leave the machine, not even to a balancer it stands behind. Lost when
+    /// the machine stops.
     ///
     /// # Errors
     /// `NetworkUnreachable` when the machine does not run.
@@ -240,6 +258,55 @@ impl Network {
         drop(state);
         self.shared.changed.send_modify(|version| *version += 1);
         Ok(())
+    }
+
+    /// Takes away what [`Self::add_local_address`] gave: new connections to `address` leave the machine again.
+    ///
+    /// # Errors
+    /// `NetworkUnreachable` when the machine does not run, `AddrNotAvailable` when it has no such address.
+    pub fn remove_local_address(&self, machine: &str, address: Ipv4Addr) -> io::Result<()> {
+        let mut state = self.shared.lock();
+        state.running(machine)?;
+        let had = state
+            .local_addresses
+            .get_mut(machine)
+            .is_some_and(|local| local.remove(&address));
+        drop(state);
+        self.shared.changed.send_modify(|version| *version += 1);
+        if had {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::AddrNotAvailable.into())
+        }
+    }
+}
+
+/// A socket of its own for a connection to be, so that the connection's ends are known before it is routed.
+fn opening(from: Ipv4Addr) -> io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((from, 0).into())?;
+    Ok(socket)
+}
+
+/// A connection that is decided about and not yet open; forgotten when it does not come about.
+struct Expected<'s> {
+    shared: &'s Shared,
+    ends: Ends,
+    flow: Option<Flow>,
+}
+
+impl Expected<'_> {
+    /// The connection is open.
+    fn met(mut self) -> Option<Flow> {
+        self.flow.take()
+    }
+}
+
+impl Drop for Expected<'_> {
+    fn drop(&mut self) {
+        if self.flow.is_some() {
+            self.shared.lock().give_up(&self.ends);
+        }
     }
 }
 
@@ -298,134 +365,5 @@ impl Shared {
                 })
             });
         }
-    }
-}
-
-impl State {
-    fn running(&self, machine: &str) -> io::Result<Ipv4Addr> {
-        match self.topology.machines.get(machine) {
-            Some(found) if found.running => Ok(found.address),
-            Some(_) => Err(io::Error::new(
-                io::ErrorKind::NetworkUnreachable,
-                format!("{machine} is stopped"),
-            )),
-            None => Err(io::Error::new(
-                io::ErrorKind::NetworkUnreachable,
-                format!("there is no machine {machine}"),
-            )),
-        }
-    }
-
-    /// The sockets that the listeners of running machines need.
-    fn wanted_sockets(&self) -> BTreeSet<(Ipv4Addr, u16)> {
-        let mut wanted = BTreeSet::new();
-        for (machine, port) in self.listeners.keys() {
-            let Ok(address) = self.running(machine) else { continue };
-            wanted.insert((address, *port));
-            for (external, holder) in &self.topology.external_addresses {
-                if holder == machine {
-                    wanted.insert((*external, *port));
-                }
-            }
-        }
-        wanted
-    }
-
-    fn close_unneeded(&mut self) {
-        let wanted = self.wanted_sockets();
-        self.sockets.retain(|key, _| wanted.contains(key));
-    }
-
-    /// Hands an accepted connection to the program that listens there, or resets it.
-    fn deliver(&mut self, stream: TcpStream, peer: SocketAddr, address: Ipv4Addr, port: u16) {
-        let IpAddr::V4(peer_address) = peer.ip() else {
-            return refuse(stream);
-        };
-        let origin = self.topology.origin(peer_address);
-        let Some((target, _)) = self.topology.holder(address) else {
-            return refuse(stream);
-        };
-        if !self.topology.admits(origin, target, address, port) {
-            return refuse(stream);
-        }
-        let Some(registration) = self.listeners.get(&(target.to_owned(), port)) else {
-            return refuse(stream);
-        };
-        let Ok(place) = registration.deliver.clone().try_reserve_owned() else {
-            return refuse(stream);
-        };
-        let source = match origin {
-            Origin::Host(address) => Source::Host(address),
-            Origin::Machine(key) => Source::Machine(key.to_owned()),
-        };
-        let target = target.to_owned();
-        let _ = stream.set_nodelay(true);
-        let stream = Stream::new(stream);
-        self.track(&stream, source, target, address);
-        place.send((stream, peer));
-    }
-
-    fn route(&self, from_machine: &str, to: SocketAddr) -> io::Result<Route> {
-        let from = self.running(from_machine)?;
-        let IpAddr::V4(address) = to.ip() else {
-            return Err(io::Error::new(
-                io::ErrorKind::NetworkUnreachable,
-                "the region has no IPv6",
-            ));
-        };
-        if address == from
-            || self
-                .local_addresses
-                .get(from_machine)
-                .is_some_and(|local| local.contains(&address))
-        {
-            return Ok(Route::Open {
-                from,
-                target: from_machine.to_owned(),
-                address: from,
-            });
-        }
-        Ok(match self.topology.holder(address) {
-            Some((target, _))
-                if self
-                    .topology
-                    .admits(Origin::Machine(from_machine), target, address, to.port()) =>
-            {
-                Route::Open {
-                    from,
-                    target: target.to_owned(),
-                    address,
-                }
-            }
-            _ => Route::Dropped,
-        })
-    }
-
-    fn track(&mut self, stream: &Stream, source: Source, target: String, address: Ipv4Addr) {
-        if !self.topology.connected(source.origin(), &target, address) {
-            stream.connection().abort();
-            return;
-        }
-        self.connections.retain(|tracked| tracked.connection.strong_count() > 0);
-        self.connections.push(Tracked {
-            connection: Arc::downgrade(stream.connection()),
-            source,
-            target,
-            address,
-        });
-    }
-
-    fn abort_impossible_connections(&mut self) {
-        let topology = &self.topology;
-        self.connections.retain(|tracked| {
-            let Some(connection) = tracked.connection.upgrade() else {
-                return false;
-            };
-            let keep = topology.connected(tracked.source.origin(), &tracked.target, tracked.address);
-            if !keep {
-                connection.abort();
-            }
-            keep
-        });
     }
 }

@@ -1,9 +1,11 @@
 //! The region as the data plane sees it, and the rules of who reaches whom. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use ipnet::Ipv4Net;
+
+use crate::balancer::Balancer;
 
 /// Everything that decides about reachability, as the region's core knows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -12,6 +14,8 @@ pub struct Topology {
     pub machines: BTreeMap<String, Machine>,
     /// External addresses in use, and the key of the machine that holds each.
     pub external_addresses: BTreeMap<Ipv4Addr, String>,
+    /// Addresses that are balanced, and what stands behind each.
+    pub balancers: BTreeMap<Ipv4Addr, Balancer>,
     /// Ingress rules; what no rule admits is dropped.
     pub firewall_rules: Vec<FirewallRule>,
     /// Zones that are out.
@@ -62,15 +66,33 @@ pub(crate) enum Origin<'a> {
 const SOMEWHERE_ON_THE_INTERNET: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
 impl Topology {
-    /// The machine with `address`, and whether that is an external address it holds.
-    pub(crate) fn holder(&self, address: Ipv4Addr) -> Option<(&str, bool)> {
+    /// The machine that a new connection of `client` to `to` is for.
+    pub(crate) fn recipient(&self, client: SocketAddr, to: SocketAddr) -> Option<&str> {
+        let IpAddr::V4(address) = to.ip() else { return None };
+        if let Some(balancer) = self.balancers.get(&address) {
+            return balancer.choose(client, to);
+        }
         if let Some(machine) = self.external_addresses.get(&address) {
-            return Some((machine, true));
+            return Some(machine);
         }
         self.machines
             .iter()
             .find(|(_, machine)| machine.address == address)
-            .map(|(key, _)| (key.as_str(), false))
+            .map(|(key, _)| key.as_str())
+    }
+
+    /// The addresses besides its own at which `machine` is reached on `port`.
+    pub(crate) fn further_addresses(&self, machine: &str, port: u16) -> impl Iterator<Item = Ipv4Addr> {
+        let held = self
+            .external_addresses
+            .iter()
+            .filter(move |(_, holder)| *holder == machine);
+        let balanced = self
+            .balancers
+            .iter()
+            .filter(move |(_, balancer)| balancer.takes(port) && balancer.targets.contains_key(machine));
+        held.map(|(address, _)| *address)
+            .chain(balanced.map(|(address, _)| *address))
     }
 
     /// Who `address`, seen as the source of a connection, is.
@@ -95,7 +117,11 @@ impl Topology {
             || self
                 .external_addresses
                 .get(&address)
-                .is_some_and(|holder| holder == target);
+                .is_some_and(|holder| holder == target)
+            || self
+                .balancers
+                .get(&address)
+                .is_some_and(|balancer| balancer.targets.contains_key(target));
         if !held || self.outages.contains(&machine.zone) {
             return false;
         }
@@ -157,6 +183,7 @@ impl FirewallRule {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::balancer::TargetState;
 
     const MASTER: Ipv4Addr = Ipv4Addr::new(127, 9, 0, 2);
     const NODE: Ipv4Addr = Ipv4Addr::new(127, 9, 0, 3);
@@ -180,6 +207,7 @@ mod tests {
                 ("b/node".to_owned(), machine(NODE, "b", &["node"])),
             ]),
             external_addresses: BTreeMap::from([(STABLE, "a/master".to_owned())]),
+            balancers: BTreeMap::new(),
             firewall_rules: Vec::new(),
             outages: BTreeSet::new(),
         }
@@ -259,6 +287,23 @@ mod tests {
         region.machines.get_mut("a/master").unwrap().running = false;
         assert!(!region.connected(Origin::Machine("b/node"), "a/master", MASTER));
         assert!(!region.connected(Origin::Machine("a/master"), "b/node", NODE));
+    }
+
+    #[test]
+    fn a_balanced_address_leads_to_its_targets_as_long_as_they_are_such() {
+        let mut region = region();
+        region.external_addresses.clear();
+        let balancer = Balancer {
+            ports: vec![(6443, 6443)],
+            targets: BTreeMap::from([("a/master".to_owned(), TargetState::Draining)]),
+        };
+        region.balancers.insert(STABLE, balancer);
+        assert!(region.connected(HOST, "a/master", STABLE), "draining keeps connections");
+        assert!(!region.connected(HOST, "b/node", STABLE));
+        assert_eq!(region.further_addresses("a/master", 6443).collect::<Vec<_>>(), [STABLE]);
+        assert_eq!(region.further_addresses("a/master", 22).count(), 0);
+        region.balancers.clear();
+        assert!(!region.connected(HOST, "a/master", STABLE));
     }
 
     #[test]

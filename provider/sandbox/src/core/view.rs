@@ -18,6 +18,7 @@ pub fn topology(state: &State) -> Topology {
             .map(|(key, instance)| (key.clone(), machine(instance)))
             .collect(),
         external_addresses: state.instances().iter().filter_map(external).collect(),
+        balancers: std::collections::BTreeMap::new(),
         firewall_rules: state
             .firewalls()
             .values()
