@@ -1,6 +1,6 @@
 //! What a cloud says exists.
 
-use std::net::Ipv4Addr;
+use std::{collections::BTreeSet, fmt, net::Ipv4Addr};
 
 use ipnet::Ipv4Net;
 
@@ -23,6 +23,8 @@ pub struct Inventory {
     pub secrets: Vec<String>,
     /// Names of snapshots.
     pub snapshots: Vec<String>,
+    /// Balancers, by name.
+    pub balancers: Vec<Balancer>,
 }
 
 impl Inventory {
@@ -43,6 +45,10 @@ impl Inventory {
     /// The stable address of that name within the cluster.
     pub fn address(&self, name: &str) -> Option<&Address> {
         self.addresses.iter().find(|address| address.name == name)
+    }
+    /// The balancer of that name within the cluster.
+    pub fn balancer(&self, name: &str) -> Option<&Balancer> {
+        self.balancers.iter().find(|balancer| balancer.name == name)
     }
     /// The firewall rule of that name within the cluster.
     pub fn firewall_rule(&self, name: &str) -> Option<&FirewallRule> {
@@ -89,10 +95,101 @@ pub struct Address {
     pub name: String,
     /// The address.
     pub address: Ipv4Addr,
-    /// Zone and name of the machine that holds it.
-    pub holder: Option<(String, String)>,
+    /// Who holds it.
+    pub holder: Option<AddressHolder>,
     /// Labels.
     pub labels: Labels,
+}
+
+/// Who holds a stable address, or is to hold it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AddressHolder {
+    /// A machine.
+    Machine {
+        /// Its zone.
+        zone: String,
+        /// Its name.
+        name: String,
+    },
+    /// A balancer: what listens at the address is the balancer's.
+    Balancer {
+        /// Its name within the cluster; one that is not the cluster's is known by its name in the cloud.
+        name: String,
+    },
+}
+
+impl fmt::Display for AddressHolder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Machine { zone, name } => write!(f, "machine {name} in {zone}"),
+            Self::Balancer { name } => write!(f, "balancer {name}"),
+        }
+    }
+}
+
+/// A balancer that passes TCP connections on to machines in several zones, as far as they are healthy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Balancer {
+    /// Name within the cluster.
+    pub name: String,
+    /// The zones it spans.
+    pub zones: BTreeSet<String>,
+    /// Its targets, sorted by zone and machine.
+    pub targets: Vec<BalancerTarget>,
+    /// The address that it listens at, where it holds one.
+    pub address: Option<Ipv4Addr>,
+    /// The name that the cloud gives it, where the endpoint is a DNS name.
+    pub dns_name: Option<String>,
+    /// Labels.
+    pub labels: Labels,
+    /// What it is that no specification can say (another health check, another protocol, a foreign backend), in words:
+    /// somebody changed it, or an earlier change was interrupted.  [`crate::Cloud::ensure_balancer`] corrects it.
+    pub unexpected: Option<String>,
+}
+
+impl Balancer {
+    /// Whether a create of it has not finished (design.md, Resources).
+    pub fn creating(&self) -> bool {
+        self.labels.contains_key(crate::label::CREATING)
+    }
+    /// The target of that zone and machine.
+    pub fn target(&self, zone: &str, machine: &str) -> Option<&BalancerTarget> {
+        self.targets
+            .iter()
+            .find(|target| target.zone == zone && target.machine == machine)
+    }
+}
+
+/// A machine behind a balancer.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BalancerTarget {
+    /// The machine's zone.
+    pub zone: String,
+    /// The machine's name.
+    pub machine: String,
+    /// Whether it gets connections.
+    pub health: TargetHealth,
+}
+
+/// Whether a target gets connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TargetHealth {
+    /// Registered, and not (or no longer, or not yet known to be) healthy.
+    Unhealthy,
+    /// It gets new connections.
+    Serving,
+    /// It is being deregistered: it keeps the connections it has for a while.
+    Draining,
+}
+
+impl fmt::Display for TargetHealth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unhealthy => "unhealthy",
+            Self::Serving => "serving",
+            Self::Draining => "draining",
+        })
+    }
 }
 
 /// What a machine is doing.

@@ -14,9 +14,14 @@ use async_trait::async_trait;
 
 pub use capabilities::{Capabilities, EndpointKind, Subnets, Timing};
 pub use error::CloudError;
-pub use inventory::{Address, Disk, FirewallRule, Inventory, Machine, MachineState, Network, Subnet};
+pub use inventory::{
+    Address, AddressHolder, Balancer, BalancerTarget, Disk, FirewallRule, Inventory, Machine, MachineState, Network,
+    Subnet, TargetHealth,
+};
 pub use labels::{ClusterName, Labels, Role, label};
-pub use spec::{AddressSpec, DiskSpec, FirewallSpec, MachineSpec, MachineType, NetworkSpec, SecretSpec, Zone};
+pub use spec::{
+    AddressSpec, BalancerSpec, DiskSpec, FirewallSpec, MachineSpec, MachineType, NetworkSpec, SecretSpec, Zone,
+};
 
 /// The result of a call to a cloud.
 pub type Result<T> = std::result::Result<T, CloudError>;
@@ -55,6 +60,32 @@ pub trait Cloud: Send + Sync + std::fmt::Debug {
     async fn ensure_address(&self, spec: &AddressSpec) -> Result<Address>;
     /// Releases a stable address; absent is fine, in use is an error.
     async fn delete_address(&self, cluster: &ClusterName, name: &str) -> Result<()>;
+    /// Gives a stable address to a machine or a balancer that exists, and waits until it holds it.  Nothing happens when
+    /// it holds it already; an address that another holds is [`CloudError::InUse`], since only
+    /// [`Cloud::detach_address`] takes one away.  An ephemeral external address of the machine gives way.
+    async fn attach_address(&self, cluster: &ClusterName, address: &str, to: &AddressHolder) -> Result<()>;
+    /// Takes a stable address from whoever holds it; nobody is fine.  A machine has an ephemeral external address
+    /// afterwards, since without one it would reach nothing outside its network.
+    async fn detach_address(&self, cluster: &ClusterName, address: &str) -> Result<()>;
+    /// Takes a stable address from whoever holds it and gives it to another, with as little as the cloud allows between
+    /// the two.  What fails after the address was taken leaves it with nobody: calling it again gives it on.
+    async fn move_address(&self, cluster: &ClusterName, address: &str, to: &AddressHolder) -> Result<()> {
+        self.detach_address(cluster, address).await?;
+        self.attach_address(cluster, address, to).await
+    }
+
+    /// Makes sure that a balancer exists, spans the zones and checks its targets as the specification says; one that
+    /// differs is corrected in place, its labels are replaced.  It listens nowhere until it is given an address.  A zone
+    /// that it leaves must have no targets: [`CloudError::InUse`].
+    async fn ensure_balancer(&self, spec: &BalancerSpec) -> Result<Balancer>;
+    /// Deletes a balancer; absent is fine, one that holds an address or has targets is [`CloudError::InUse`].
+    async fn delete_balancer(&self, cluster: &ClusterName, name: &str) -> Result<()>;
+    /// Puts a machine behind a balancer, which then checks it; a target already is fine.  The balancer must span the
+    /// zone.  [`Cloud::inventory`] says when it serves.
+    async fn register_target(&self, cluster: &ClusterName, balancer: &str, zone: &str, machine: &str) -> Result<()>;
+    /// Takes a machine off a balancer and waits until it is gone from it, not merely draining; no target, or no
+    /// balancer, is fine.
+    async fn deregister_target(&self, cluster: &ClusterName, balancer: &str, zone: &str, machine: &str) -> Result<()>;
 
     /// Makes sure that a machine exists (its name is its identity within the zone) and waits until it runs; a halted one
     /// is started.  An existing machine of that name that does not carry the cluster's label is an error, never adopted;

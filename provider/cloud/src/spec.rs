@@ -1,6 +1,6 @@
 //! What the caller asks a cloud for.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use ipnet::Ipv4Net;
 
@@ -65,6 +65,23 @@ pub struct AddressSpec {
     pub cluster: ClusterName,
     /// Name within the cluster, for example `api`.
     pub name: String,
+    /// Labels.
+    pub labels: Labels,
+}
+
+/// A balancer in front of machines in several zones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BalancerSpec {
+    /// The cluster that owns it.
+    pub cluster: ClusterName,
+    /// Name within the cluster, for example `api`.
+    pub name: String,
+    /// The zones that it spans: targets may be in them.
+    pub zones: BTreeSet<String>,
+    /// TCP port that it listens at, and that its targets serve and are checked at.
+    pub port: u16,
+    /// Path that a healthy target answers with 200 over HTTPS, for example `/readyz`.
+    pub health_path: String,
     /// Labels.
     pub labels: Labels,
 }

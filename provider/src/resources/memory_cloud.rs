@@ -1,5 +1,7 @@
 //! A region in memory, for tests: one that can lose a call or its reply.
 
+mod balancers;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
@@ -11,9 +13,9 @@ use std::{
 
 use async_trait::async_trait;
 use multizone_cloud::{
-    Address, AddressSpec, Capabilities, Cloud, CloudError, ClusterName, Disk, DiskSpec, EndpointKind, FirewallRule,
-    FirewallSpec, Inventory, Labels, Machine, MachineSpec, MachineState, MachineType, Network, NetworkSpec, Result,
-    SecretSpec, Subnet, Subnets, Timing, Zone, label,
+    Address, AddressHolder, AddressSpec, Balancer, BalancerSpec, Capabilities, Cloud, CloudError, ClusterName, Disk,
+    DiskSpec, EndpointKind, FirewallRule, FirewallSpec, Inventory, Labels, Machine, MachineSpec, MachineState,
+    MachineType, Network, NetworkSpec, Result, SecretSpec, Subnet, Subnets, Timing, Zone, label,
 };
 
 use crate::configuration::{Configured, Destroy};
@@ -165,6 +167,13 @@ fn missing(kind: &str, name: &str) -> CloudError {
     }
 }
 
+fn in_use(object: &str, reason: String) -> CloudError {
+    CloudError::InUse {
+        object: object.to_owned(),
+        reason,
+    }
+}
+
 #[async_trait]
 impl Cloud for MemoryCloud {
     fn name(&self) -> &'static str {
@@ -224,10 +233,7 @@ impl Cloud for MemoryCloud {
     async fn delete_network(&self, _cluster: &ClusterName) -> Result<()> {
         self.change(|state| {
             if !state.inventory.machines.is_empty() {
-                return Err(CloudError::InUse {
-                    object: "network".into(),
-                    reason: "machines".into(),
-                });
+                return Err(in_use("network", "machines".to_owned()));
             }
             state.inventory.network = None;
             Ok(())
@@ -268,7 +274,39 @@ impl Cloud for MemoryCloud {
     }
     async fn delete_address(&self, _cluster: &ClusterName, name: &str) -> Result<()> {
         self.change(|state| {
+            if let Some(holder) = state.inventory.address(name).and_then(|known| known.holder.clone()) {
+                return Err(in_use(&format!("address {name}"), format!("{holder} holds it")));
+            }
             state.inventory.addresses.retain(|known| known.name != name);
+            Ok(())
+        })
+    }
+    async fn attach_address(&self, _cluster: &ClusterName, address: &str, to: &AddressHolder) -> Result<()> {
+        self.change(|state| state.attach(address, to))
+    }
+    async fn detach_address(&self, _cluster: &ClusterName, address: &str) -> Result<()> {
+        self.change(|state| state.detach(address))
+    }
+    async fn ensure_balancer(&self, spec: &BalancerSpec) -> Result<Balancer> {
+        let zones = self.zones().await?;
+        if let Some(zone) = spec
+            .zones
+            .iter()
+            .find(|zone| zones.iter().all(|known| known.name != **zone))
+        {
+            return Err(missing("zone", zone));
+        }
+        self.change(|state| state.ensure_balancer(spec))
+    }
+    async fn delete_balancer(&self, _cluster: &ClusterName, name: &str) -> Result<()> {
+        self.change(|state| state.delete_balancer(name))
+    }
+    async fn register_target(&self, _cluster: &ClusterName, balancer: &str, zone: &str, machine: &str) -> Result<()> {
+        self.change(|state| state.register(balancer, zone, machine))
+    }
+    async fn deregister_target(&self, _cluster: &ClusterName, balancer: &str, zone: &str, machine: &str) -> Result<()> {
+        self.change(|state| {
+            state.deregister(balancer, zone, machine);
             Ok(())
         })
     }
@@ -277,8 +315,24 @@ impl Cloud for MemoryCloud {
             if let Some(known) = state.inventory.machine(&spec.zone, &spec.name) {
                 return Ok(known.clone());
             }
+            if let Some(address) = &spec.address {
+                let known = state.inventory.address(address);
+                let known = known.ok_or_else(|| missing("address", address))?;
+                if let Some(holder) = &known.holder {
+                    return Err(in_use(&format!("address {address}"), format!("{holder} holds it")));
+                }
+            }
             let machine = machine(&spec.zone, &spec.name, spec.labels.clone());
             state.inventory.machines.push(machine.clone());
+            if let Some(address) = &spec.address {
+                state.attach(
+                    address,
+                    &AddressHolder::Machine {
+                        zone: spec.zone.clone(),
+                        name: spec.name.clone(),
+                    },
+                )?;
+            }
             Ok(machine)
         })
     }
@@ -291,6 +345,7 @@ impl Cloud for MemoryCloud {
     }
     async fn delete_machine(&self, zone: &str, name: &str) -> Result<()> {
         self.change(|state| {
+            state.lose_machine(zone, name);
             state
                 .inventory
                 .machines

@@ -8,8 +8,9 @@ use std::{
 
 use async_trait::async_trait;
 use multizone_cloud::{
-    Address, AddressSpec, Capabilities, Cloud, CloudError, ClusterName, Disk, DiskSpec, FirewallRule, FirewallSpec,
-    Inventory, Labels, Machine, MachineSpec, MachineType, Network, NetworkSpec, Result, SecretSpec, Zone,
+    Address, AddressHolder, AddressSpec, Balancer, BalancerSpec, Capabilities, Cloud, CloudError, ClusterName, Disk,
+    DiskSpec, FirewallRule, FirewallSpec, Inventory, Labels, Machine, MachineSpec, MachineType, Network, NetworkSpec,
+    Result, SecretSpec, Zone,
 };
 
 use crate::{
@@ -108,6 +109,34 @@ impl<C: Cloud> Cloud for Interrupted<C> {
     async fn delete_address(&self, cluster: &ClusterName, name: &str) -> Result<()> {
         self.pass("delete_address", name, self.cloud.delete_address(cluster, name))
             .await
+    }
+    async fn attach_address(&self, cluster: &ClusterName, address: &str, to: &AddressHolder) -> Result<()> {
+        let call = self.cloud.attach_address(cluster, address, to);
+        self.pass("attach_address", address, call).await
+    }
+    async fn detach_address(&self, cluster: &ClusterName, address: &str) -> Result<()> {
+        self.pass("detach_address", address, self.cloud.detach_address(cluster, address))
+            .await
+    }
+    async fn move_address(&self, cluster: &ClusterName, address: &str, to: &AddressHolder) -> Result<()> {
+        let call = self.cloud.move_address(cluster, address, to);
+        self.pass("move_address", address, call).await
+    }
+    async fn ensure_balancer(&self, spec: &BalancerSpec) -> Result<Balancer> {
+        self.pass("ensure_balancer", &spec.name, self.cloud.ensure_balancer(spec))
+            .await
+    }
+    async fn delete_balancer(&self, cluster: &ClusterName, name: &str) -> Result<()> {
+        self.pass("delete_balancer", name, self.cloud.delete_balancer(cluster, name))
+            .await
+    }
+    async fn register_target(&self, cluster: &ClusterName, balancer: &str, zone: &str, machine: &str) -> Result<()> {
+        let call = self.cloud.register_target(cluster, balancer, zone, machine);
+        self.pass("register_target", machine, call).await
+    }
+    async fn deregister_target(&self, cluster: &ClusterName, balancer: &str, zone: &str, machine: &str) -> Result<()> {
+        let call = self.cloud.deregister_target(cluster, balancer, zone, machine);
+        self.pass("deregister_target", machine, call).await
     }
     async fn ensure_machine(&self, spec: &MachineSpec) -> Result<Machine> {
         self.pass("ensure_machine", &spec.name, self.cloud.ensure_machine(spec))

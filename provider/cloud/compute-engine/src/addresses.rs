@@ -4,7 +4,7 @@
 //! address is known by its description, as a network is; the labels are for people.
 
 use google_cloud_compute_v1::model::{self, address::AddressType};
-use multizone_cloud::{Address, AddressSpec, CloudError, ClusterName, Labels, Result, label};
+use multizone_cloud::{Address, AddressHolder, AddressSpec, CloudError, ClusterName, Labels, Result, label};
 
 use crate::{
     ComputeEngine,
@@ -118,17 +118,15 @@ impl ComputeEngine {
         .about(&object)
     }
 
-    /// The address of that name within the cluster, as text for a machine's access configuration.
-    pub(crate) async fn held_address(&self, cluster: &ClusterName, address: &str) -> Result<String> {
+    /// The address of that name within the cluster.
+    pub(crate) async fn own_address(&self, cluster: &ClusterName, address: &str) -> Result<Address> {
         let name = self.names(cluster).address(address);
         let object = self.address_object(address, &name);
         let Some(found) = self.address(&name).await.about(&object)? else {
             return Err(CloudError::NotFound { object });
         };
-        match self.address_facts(&found, cluster).about(&object)? {
-            Some(facts) => Ok(facts.address.to_string()),
-            None => Err(CloudError::NotOurs { object }),
-        }
+        let facts = self.address_facts(&found, cluster).about(&object)?;
+        facts.ok_or(CloudError::NotOurs { object })
     }
 
     /// The cluster's addresses, found by their descriptions: the region's addresses are read in pages.
@@ -155,6 +153,18 @@ impl ComputeEngine {
         }
     }
 
+    /// Who a user of an address is.
+    fn holder(&self, cluster: &ClusterName, url: &str) -> Option<AddressHolder> {
+        if !url.contains("/forwardingRules/") {
+            return machine_of(url);
+        }
+        let name = last_segment(url);
+        let balancer = self.names(cluster).balancer_named(name);
+        Some(AddressHolder::Balancer {
+            name: balancer.unwrap_or_else(|| name.to_owned()),
+        })
+    }
+
     async fn address(&self, name: &str) -> std::result::Result<Option<model::Address>, Failure> {
         let client = self.clients().addresses().await?;
         let (project, region) = (&self.settings().project, &self.settings().region);
@@ -169,7 +179,7 @@ impl ComputeEngine {
         present(self.sender().send("addresses.get", request).await)
     }
 
-    fn address_object(&self, address: &str, name: &str) -> String {
+    pub(crate) fn address_object(&self, address: &str, name: &str) -> String {
         format!("address {address} ({name} in {})", self.settings().region)
     }
 
@@ -196,7 +206,7 @@ impl ComputeEngine {
         Ok(Some(Address {
             name,
             address: value,
-            holder: address.users.iter().find_map(|user| holder(user)),
+            holder: address.users.iter().find_map(|user| self.holder(cluster, user)),
             labels: address.labels.clone().into_iter().collect(),
         }))
     }
@@ -210,11 +220,14 @@ fn merged(now: &Labels, wanted: &Labels) -> Labels {
         .collect()
 }
 
-/// Zone and name of the machine that a URL is about.
-fn holder(url: &str) -> Option<(String, String)> {
+/// The machine that a URL is about.
+fn machine_of(url: &str) -> Option<AddressHolder> {
     let (_, path) = url.split_once("/zones/")?;
     let (zone, name) = path.split_once("/instances/")?;
-    Some((zone.to_owned(), last_segment(name).to_owned()))
+    Some(AddressHolder::Machine {
+        zone: zone.to_owned(),
+        name: last_segment(name).to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -224,9 +237,13 @@ mod tests {
     #[test]
     fn the_holder_is_the_machine_that_uses_the_address() {
         let url = "https://www.googleapis.com/compute/v1/projects/p/zones/us-central1-a/instances/m";
-        assert_eq!(holder(url), Some(("us-central1-a".into(), "m".into())));
+        let holder = AddressHolder::Machine {
+            zone: "us-central1-a".into(),
+            name: "m".into(),
+        };
+        assert_eq!(machine_of(url), Some(holder));
         assert_eq!(
-            holder("https://h/compute/v1/projects/p/regions/r/forwardingRules/f"),
+            machine_of("https://h/compute/v1/projects/p/regions/r/forwardingRules/f"),
             None
         );
     }

@@ -4,9 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use multizone_cloud::{
-    Address, AddressSpec, Capabilities, Cloud, ClusterName, Disk, DiskSpec, EndpointKind, FirewallRule, FirewallSpec,
-    Inventory, Labels, Machine, MachineSpec, MachineType, Network, NetworkSpec, Result, SecretSpec, Subnets, Timing,
-    Zone,
+    Address, AddressHolder, AddressSpec, Balancer, BalancerSpec, Capabilities, Cloud, ClusterName, Disk, DiskSpec,
+    EndpointKind, FirewallRule, FirewallSpec, Inventory, Labels, Machine, MachineSpec, MachineType, Network,
+    NetworkSpec, Result, SecretSpec, Subnets, Timing, Zone,
 };
 
 use crate::{
@@ -143,6 +143,34 @@ impl Cloud for ComputeEngine {
 
     async fn delete_address(&self, cluster: &ClusterName, name: &str) -> Result<()> {
         self.delete_stable_address(cluster, name).await
+    }
+
+    async fn attach_address(&self, cluster: &ClusterName, address: &str, to: &AddressHolder) -> Result<()> {
+        Box::pin(self.attach_to(cluster, address, to)).await
+    }
+
+    async fn detach_address(&self, cluster: &ClusterName, address: &str) -> Result<()> {
+        Box::pin(self.detach_from_holder(cluster, address)).await
+    }
+
+    async fn move_address(&self, cluster: &ClusterName, address: &str, to: &AddressHolder) -> Result<()> {
+        Box::pin(self.move_to(cluster, address, to)).await
+    }
+
+    async fn ensure_balancer(&self, spec: &BalancerSpec) -> Result<Balancer> {
+        Box::pin(self.ensure_balancer_of(spec)).await
+    }
+
+    async fn delete_balancer(&self, cluster: &ClusterName, name: &str) -> Result<()> {
+        Box::pin(self.delete_balancer_of(cluster, name)).await
+    }
+
+    async fn register_target(&self, cluster: &ClusterName, balancer: &str, zone: &str, machine: &str) -> Result<()> {
+        self.register_machine(cluster, balancer, zone, machine).await
+    }
+
+    async fn deregister_target(&self, cluster: &ClusterName, balancer: &str, zone: &str, machine: &str) -> Result<()> {
+        self.deregister_machine(cluster, balancer, zone, machine).await
     }
 
     async fn ensure_machine(&self, spec: &MachineSpec) -> Result<Machine> {

@@ -129,6 +129,16 @@ impl Failure {
         matches!(self.kind, Kind::Http(409 | 412)) || self.is(&["conditionNotMet", "CONDITION_NOT_MET"])
     }
 
+    /// Whether a machine to be put into an instance group is in it already.
+    pub(crate) fn is_member_already(&self) -> bool {
+        self.is(&["memberAlreadyExists", "MEMBER_ALREADY_EXISTS"])
+    }
+
+    /// Whether a machine to be taken out of an instance group is not in it.
+    pub(crate) fn is_member_no_more(&self) -> bool {
+        self.is(&["memberNotFound", "MEMBER_NOT_FOUND"]) || self.is_not_found()
+    }
+
     fn is_in_use(&self) -> bool {
         let reason = self.normal_reason();
         reason.starts_with("resourceinuse")

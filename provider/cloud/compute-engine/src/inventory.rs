@@ -1,12 +1,12 @@
 //! The inventory: everything that is a cluster's, in a number of calls that depends on pages only.
 //!
-//! Eight lists are read at the same time.  Labels select on the server's side, and are compared again here in full:
+//! Nine lists are read at the same time, more only where there is a balancer.  Labels select on the server's side, and are compared again here in full:
 //! what a filter lets through is not proof.
 
 use std::collections::HashSet;
 
 use google_cloud_compute_v1::model;
-use multizone_cloud::{ClusterName, Disk, Inventory, Result, label};
+use multizone_cloud::{AddressHolder, ClusterName, Disk, Inventory, Result, label};
 
 use crate::{
     ComputeEngine,
@@ -30,9 +30,19 @@ impl ComputeEngine {
                 self.secrets_of(cluster),
             )
         };
-        let (network, firewall_rules, addresses, instances, disks, snapshots, secrets) = Box::pin(read)
+        let (network, firewall_rules, mut addresses, instances, disks, snapshots, secrets) = Box::pin(read)
             .await
             .about(&format!("the inventory of cluster {cluster}"))?;
+        let balancers: Vec<multizone_cloud::Balancer> = Vec::new();
+        let names = self.names(cluster);
+        for address in &mut addresses {
+            // A name that was cut is not read backwards.
+            if let Some(AddressHolder::Balancer { name }) = &mut address.holder
+                && let Some(own) = balancers.iter().find(|own| names.balancer(&own.name) == *name)
+            {
+                name.clone_from(&own.name);
+            }
+        }
         let boot: HashSet<(String, &str)> = instances.iter().flat_map(boot_disks).collect();
         let disks = disks
             .into_iter()
@@ -49,6 +59,7 @@ impl ComputeEngine {
             disks,
             secrets,
             snapshots,
+            balancers,
         })
     }
 
@@ -115,7 +126,7 @@ impl ComputeEngine {
     }
 
     /// A zone that could not be reached is not an empty zone.
-    fn check_reached(&self, what: &str, unreachable: &[String]) -> std::result::Result<(), Failure> {
+    pub(crate) fn check_reached(&self, what: &str, unreachable: &[String]) -> std::result::Result<(), Failure> {
         let own: Vec<_> = unreachable
             .iter()
             .filter(|scope| self.in_region(scope))
@@ -129,7 +140,7 @@ impl ComputeEngine {
     }
 
     /// Whether `zones/us-central1-a`, or a URL that ends so, is about a zone of the region.
-    fn in_region(&self, scope: &str) -> bool {
+    pub(crate) fn in_region(&self, scope: &str) -> bool {
         region_of(last_segment(scope)) == self.settings().region
     }
 }

@@ -12,10 +12,11 @@
 //! | network and its regional subnet | `multizone-<cluster>-<region>` | a JSON document in `description` |
 //! | firewall rule | `multizone-<cluster>-<rule>-<hash>` | a JSON document in `description` |
 //! | address | `multizone-<cluster>-<address>-<hash>` | a JSON document in `description` |
+//! | balancer: health check, instance groups, backend service, forwarding rule | `multizone-<cluster>-<balancer>-<hash>` | a JSON document in `description` |
 //! | machine, disk, snapshot, secret | the caller's | labels |
 //!
-//! Compute Engine has no labels on networks, subnets and firewall rules, and takes those of addresses only after they
-//! were made.  The hash is over region, cluster and name, so
+//! Compute Engine has no labels on networks, subnets, firewall rules and a balancer's objects, and takes those of
+//! addresses only after they were made.  The hash is over region, cluster and name, so
 //! that clusters of which one's name is a prefix of the other's cannot meet (domain-rules.md, kube-up's mistake 4).
 //!
 //! # What the caller must be allowed to do
@@ -26,6 +27,9 @@
 //! - `compute.networks.` create, delete, get, updatePolicy; `compute.subnetworks.` create, delete, get, use,
 //!   useExternalIp; `compute.firewalls.` create, delete, get, list, update;
 //! - `compute.addresses.` create, delete, get, list, setLabels, use;
+//! - `compute.regionHealthChecks.` and `compute.regionBackendServices.` create, delete, get, list, update, use;
+//!   `compute.instanceGroups.` create, delete, get, list, update, use; `compute.forwardingRules.` create, delete, get,
+//!   list; `compute.instances.` addAccessConfig, deleteAccessConfig, use;
 //! - `compute.instances.` create, delete, get, list, setLabels, setMetadata, setServiceAccount, setTags, start, update;
 //! - `compute.disks.` create, createSnapshot, delete, get, list, resize, setLabels; `compute.snapshots.` create, delete,
 //!   get, list, setLabels, useReadOnly;
@@ -36,7 +40,9 @@
 //! [`CloudError::NotOurs`]: multizone_cloud::CloudError::NotOurs
 //! [`CloudError::Differs`]: multizone_cloud::CloudError::Differs
 
+mod address_holders;
 mod addresses;
+mod balancers;
 mod clients;
 mod cloud;
 mod disks;

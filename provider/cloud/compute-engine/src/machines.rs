@@ -33,7 +33,7 @@ impl ComputeEngine {
 
     async fn insert_instance(&self, spec: &MachineSpec, object: &str) -> Result<Instance> {
         let address = match &spec.address {
-            Some(address) => Some(self.held_address(&spec.cluster, address).await?),
+            Some(address) => Some(self.own_address(&spec.cluster, address).await?.address.to_string()),
             None => None,
         };
         let body = self.instance_body(spec, address.as_deref());

@@ -38,6 +38,18 @@ impl<'a> Names<'a> {
         self.hashed(address, "address")
     }
 
+    /// The objects of a balancer, which all have one name.
+    pub(crate) fn balancer(&self, balancer: &str) -> String {
+        self.hashed(balancer, "balancer")
+    }
+
+    /// The balancer whose objects have that name; `None` when it is not the cluster's, or when the name was cut.
+    pub(crate) fn balancer_named(&self, name: &str) -> Option<String> {
+        let readable = name.get(..name.len().checked_sub(9)?)?;
+        let balancer = readable.strip_prefix(&format!("multizone-{}-", self.cluster))?;
+        (self.balancer(balancer) == name).then(|| balancer.to_owned())
+    }
+
     /// The network tag of the machines of a role.
     pub(crate) fn tag(&self, role: Role) -> String {
         self.hashed(role.as_str(), "tag")
@@ -105,6 +117,16 @@ mod tests {
             let (one, other) = (names(&one, name), names(&other, name));
             assert!(one.len() <= 63 && other.len() <= 63, "{one} {other}");
             assert_ne!(one, other);
+        }
+    }
+
+    #[test]
+    fn a_balancer_is_known_by_the_name_of_its_objects() {
+        let name = names("demo", |n| n.balancer("api"));
+        assert_eq!(names("demo", |n| n.balancer_named(&name)).as_deref(), Some("api"));
+        assert_eq!(names("demo-2", |n| n.balancer_named(&name)), None);
+        for foreign in ["", "api", "multizone-demo-api", "multizone-demo-api-00000000"] {
+            assert_eq!(names("demo", |n| n.balancer_named(foreign)), None, "{foreign}");
         }
     }
 

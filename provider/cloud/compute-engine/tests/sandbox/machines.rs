@@ -1,7 +1,9 @@
 //! Machines and the addresses they hold.
 
 use axum::http::Method;
-use multizone_cloud::{Cloud as _, CloudError, ClusterName, Labels, MachineSpec, MachineState, Role, label};
+use multizone_cloud::{
+    AddressHolder, Cloud as _, CloudError, ClusterName, Labels, MachineSpec, MachineState, Role, label,
+};
 use serde_json::json;
 
 use crate::{
@@ -63,7 +65,10 @@ async fn machines() {
     assert_eq!(found.disks, [], "a boot disk is the machine's");
     assert_eq!(
         found.address("api").unwrap().holder,
-        Some((ZONE.into(), "demo-master-a".into()))
+        Some(AddressHolder::Machine {
+            zone: ZONE.into(),
+            name: "demo-master-a".into()
+        })
     );
     let held = cloud.delete_address(&cluster(), "api").await.unwrap_err();
     assert!(matches!(held, CloudError::InUse { .. }), "{held}");
