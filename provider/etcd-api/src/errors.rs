@@ -62,8 +62,10 @@ refusals! {
     LeaseTtlTooLarge = OutOfRange, "etcdserver: too large lease TTL";
     /// A member with these peer URLs exists.
     PeerUrlExists = FailedPrecondition, "etcdserver: Peer URLs already exists";
-    /// Too few started members would be left for a quorum.
-    NotEnoughStartedMembers = FailedPrecondition, "etcdserver: re-configuration failed due to not enough started members";
+    /// A member with this ID exists: the ID is made of the peer URLs and the second of the request.
+    MemberIdExists = FailedPrecondition, "etcdserver: member ID already exist";
+    /// Too few started members would be left for a quorum. Its code is what etcd sends, not what it means to send.
+    NotEnoughStartedMembers = Unknown, "etcdserver: re-configuration failed due to not enough started members";
     /// The URLs of a member make no sense.
     BadMemberUrls = InvalidArgument, "etcdserver: given member URLs are invalid";
     /// No such member.
