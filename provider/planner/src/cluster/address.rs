@@ -5,7 +5,7 @@
 //! is nothing to hand over.
 
 use super::{
-    facts::{Endpoint, Holder, World},
+    facts::{Endpoint, Holder, Target, World},
     gates::Gate,
     rollout::{Rollout, step},
     step::{Blocked, Next, Step},
@@ -15,6 +15,13 @@ impl World {
     /// Whether the API is reached at an address that somebody holds.
     pub fn has_an_address(&self) -> bool {
         self.cloud.endpoint != Endpoint::DnsName
+    }
+
+    /// The masters to which the balancer leads.
+    pub(super) fn targets_that_serve(&self) -> impl Iterator<Item = &str> {
+        let targets = self.balancer.iter().flat_map(|balancer| &balancer.targets);
+        let serving = targets.filter(|(name, target)| **target == Target::Serving && self.serves(name));
+        serving.map(|(name, _)| name.as_str())
     }
 
     /// Whether a holder serves by itself.
@@ -35,6 +42,12 @@ impl Rollout<'_> {
     /// Whether requests to the API go through the balancer.
     pub(super) fn balancer_is_in_use(&self) -> bool {
         !self.world.has_an_address() || self.world.address.holder == Holder::Balancer
+    }
+
+    /// Whether this master alone serves, or requests to the API reach it alone, through the balancer.
+    pub(super) fn serves_alone(&self, name: &str) -> bool {
+        let only_target = || self.balancer_is_in_use() && self.world.targets_that_serve().eq([name]);
+        self.world.serving().eq([name]) || only_target()
     }
 
     /// Who could take the address from a holder, best first: the balancer where one is wanted, masters that stay,
@@ -102,7 +115,7 @@ impl Rollout<'_> {
         ))))
     }
 
-    /// The balancer has come: it takes the address once it serves.
+    /// The balancer has come: it takes the address once it leads to a master that stays.
     pub(super) fn onto_the_balancer(&self) -> Option<Next> {
         let address = &self.world.address;
         let wanted = self.desired.balancer.is_some() && self.world.balancer.is_some() && self.world.has_an_address();
@@ -112,8 +125,10 @@ impl Rollout<'_> {
         if address.failed == Some(Holder::Balancer) {
             return Some(Next::Blocked(Blocked::HandoverFailed(Holder::Balancer)));
         }
+        let mut serving = self.world.targets_that_serve();
+        let leads = serving.any(|name| self.keepers.values().any(|keeper| *keeper == name));
         self.gates
-            .holds(Gate::ServesBeforeHandover, self.world.balancer_serves())
+            .holds(Gate::ServesBeforeHandover, leads)
             .then(|| Next::Step(Step::HandOver(address.holder.clone(), Holder::Balancer)))
     }
 

@@ -18,8 +18,7 @@ pub(super) fn apply(world: &World, desired: &BalancerIntent, gates: Gates) -> Ne
         return Next::Step(Step::CreateBalancer);
     };
     for zone in &desired.zones {
-        let leaving = world.zones.get(zone).is_none_or(|zone| zone.leaving);
-        if !leaving && !balancer.zones.contains(zone) {
+        if world.stands(zone) && !balancer.zones.contains(zone) {
             return Next::Step(Step::Span(zone.clone()));
         }
     }

@@ -247,6 +247,13 @@ impl World {
         self.zones.get(zone).is_none_or(|zone| zone.up)
     }
 
+    /// Whether something new may stand in a zone: it is one of the cluster's, is to stay, and has its subnet.
+    pub fn stands(&self, zone: &str) -> bool {
+        self.zones
+            .get(zone)
+            .is_some_and(|facts| !facts.leaving && (facts.subnet || !self.cloud.zonal_subnets))
+    }
+
     /// Whether a machine runs in a zone that can be reached.
     pub fn runs(&self, machine: &Machine) -> bool {
         machine.power == Power::On && self.zone_is_up(&machine.zone)
@@ -274,12 +281,7 @@ impl World {
 
     /// Whether the balancer leads somewhere.
     pub fn balancer_serves(&self) -> bool {
-        self.balancer.as_ref().is_some_and(|balancer| {
-            balancer
-                .targets
-                .iter()
-                .any(|(name, target)| *target == Target::Serving && self.serves(name))
-        })
+        self.targets_that_serve().next().is_some()
     }
 
     /// The member on a machine.

@@ -93,7 +93,8 @@ impl Rollout<'_> {
         }
     }
 
-    /// Only while others serve: deregistering the only one would lock the drain out.
+    /// Only while others serve: deregistering the only one would lock the drain out.  Where no master that stays can
+    /// stand behind the balancer, one takes the address from it first.
     fn deregister(&self, name: &str) -> Option<Next> {
         let target = self.world.target(name)?;
         if self.gates.holds(Gate::OffBalancerBeforeLeaving, false) {
@@ -107,9 +108,20 @@ impl Rollout<'_> {
                 .iter()
                 .any(|(other, target)| other != name && *target == Target::Serving);
         if self.gates.holds(Gate::AnotherTargetServes, another) {
-            step(Step::Deregister(name.to_owned()))
-        } else {
-            Some(Next::Blocked(Blocked::NobodyElseServes(name.to_owned())))
+            return step(Step::Deregister(name.to_owned()));
+        }
+        let able = |keeper: &Holder| {
+            self.world.has_an_address()
+                && self.world.holder_serves(keeper)
+                && self.world.address.failed.as_ref() != Some(keeper)
+        };
+        let mut staying = self
+            .keepers
+            .values()
+            .map(|keeper| Holder::Machine((*keeper).to_owned()));
+        match staying.find(able) {
+            Some(keeper) => step(Step::HandOver(Holder::Balancer, keeper)),
+            None => Some(Next::Blocked(Blocked::NobodyElseServes(name.to_owned()))),
         }
     }
 

@@ -40,6 +40,20 @@ impl Rollout<'_> {
         }))
     }
 
+    /// etcd has its quorum and nobody serves: an API server that was stopped because its master was to leave, while
+    /// another still served, is started again.
+    pub(super) fn serve_again(&self) -> Option<Next> {
+        let world = self.world;
+        if world.serving().next().is_some() {
+            return None;
+        }
+        let stopped = |(name, machine): &(&String, &super::Machine)| {
+            machine.api == ApiServer::Stopped && world.runs(machine) && world.votes(name)
+        };
+        let (name, _) = world.machines.iter().find(stopped)?;
+        step(Step::StartApiServer(name.clone()))
+    }
+
     /// kubeadm is at work on a machine: nothing else changes the membership until it is done or has given up.
     pub(super) fn finish_joins(&self) -> Option<Next> {
         let world = self.world;

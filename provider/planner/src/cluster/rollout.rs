@@ -3,7 +3,7 @@
 //! The phases, each a method that answers when it has something to do:
 //!
 //! 1. the address leads to a master that serves (`address.rs`);
-//! 2. etcd has its quorum back, or nothing goes on (`repair.rs`);
+//! 2. etcd has its quorum back, or nothing goes on; a master serves (`repair.rs`);
 //! 3. masters that serve are behind the balancer;
 //! 4. a join that is underway ends; learners that go nowhere are removed;
 //! 5. halted masters that stay are started; dead members go out; what is left of gone machines is cleared away;
@@ -131,7 +131,8 @@ impl<'a> Rollout<'a> {
     }
 
     /// Those whose replacement is there, then surplus ones, then those whose replacement is still to come; of equals
-    /// not the one that holds the address, and not etcd's leader.
+    /// not the one that holds the address, and not etcd's leader.  Last of all the only one that serves, or
+    /// that the balancer leads to: while others leave, another may come to take its place.
     fn in_order_of_departure(&self) -> Vec<&'a str> {
         let mut leaving: Vec<&str> = self
             .world
@@ -142,8 +143,10 @@ impl<'a> Rollout<'a> {
             .collect();
         leaving.sort_by_cached_key(|name| {
             let replica = self.world.machines[*name].replica.as_str();
-            let begun = self.world.nodes.get(*name).is_some_and(|node| node.leaving);
+            let cordoned = self.world.nodes.get(*name).is_some_and(|node| node.leaving);
+            let begun = cordoned || self.world.machines[*name].api == ApiServer::Stopped;
             (
+                self.serves_alone(name),
                 self.desired.replicas.contains_key(replica) && !self.keepers.contains_key(replica),
                 !begun,
                 !self.keepers.contains_key(replica),
@@ -158,6 +161,7 @@ impl<'a> Rollout<'a> {
     fn phases(&self) -> Next {
         self.lead_the_address()
             .or_else(|| self.regain_quorum())
+            .or_else(|| self.serve_again())
             .or_else(|| self.register())
             .or_else(|| self.finish_joins())
             .or_else(|| self.remove_learners())
@@ -260,7 +264,7 @@ impl<'a> Rollout<'a> {
 
     /// The machine for the replica that comes next.
     pub(super) fn newcomer(&self) -> Result<NewMachine, Blocked> {
-        let usable = |zone: &str| self.world.zones.get(zone).is_some_and(|zone| zone.up && !zone.leaving);
+        let usable = |zone: &str| self.world.stands(zone) && self.world.zone_is_up(zone);
         let usable = |replica: &Replica| self.gates.holds(Gate::ZoneUsableBeforeJoin, usable(&replica.zone));
         let found = self.missing.iter().find(|(_, replica)| usable(replica));
         let Some((key, replica)) = found else {
@@ -268,7 +272,11 @@ impl<'a> Rollout<'a> {
                 return Err(Blocked::NoEnd);
             };
             return Err(match self.world.zones.get(&replica.zone) {
-                Some(zone) if !zone.leaving => Blocked::ZoneOut {
+                Some(facts) if !facts.leaving && facts.up => Blocked::NoSubnet {
+                    replica: (*key).to_owned(),
+                    zone: replica.zone.clone(),
+                },
+                Some(facts) if !facts.leaving => Blocked::ZoneOut {
                     zone: replica.zone.clone(),
                     what: format!("the place of master {key}"),
                     writes: true,

@@ -174,7 +174,11 @@ pub enum Blocked {
         writes: bool,
     },
     /// A replica is wanted in a zone that the cluster does not have (any more).
-    #[error("replica {replica} is to be in zone {zone}, which {}", if *.leaving { "is leaving the cluster" } else { "the cluster does not span" })]
+    #[error(
+        "replica {replica} is to be in zone {zone}, which {}. Give the replica another zone, or {} the cluster's zones",
+        if *.leaving { "is leaving the cluster" } else { "the cluster does not span" },
+        if *.leaving { "keep this one among" } else { "add this one to" }
+    )]
     NotInThisZone {
         /// The replica.
         replica: String,
@@ -183,8 +187,23 @@ pub enum Blocked {
         /// Whether the zone is leaving.
         leaving: bool,
     },
+    /// A replica is wanted in a zone whose subnet is not there.
+    #[error(
+        "replica {replica} is to be in zone {zone}, which has no subnet of the cluster yet. Apply the cluster first: it \
+         makes the subnet"
+    )]
+    NoSubnet {
+        /// The replica.
+        replica: String,
+        /// The zone.
+        zone: String,
+    },
     /// A removal that etcd would not survive, or could not commit.
-    #[error("master {machine} stays: without it etcd would have {healthy} healthy of {voters} voters")]
+    #[error(
+        "master {machine} stays: without it {healthy} of {voters} etcd members would be healthy, and {} are needed. \
+         Bring the masters back that do not answer, then apply again",
+        voters / 2 + 1
+    )]
     WouldLoseQuorum {
         /// The machine.
         machine: String,
@@ -194,7 +213,7 @@ pub enum Blocked {
         voters: usize,
     },
     /// No other master serves the API.
-    #[error("master {0} stays: no other master serves the API")]
+    #[error("master {0} stays: no other master serves the API in its place. Bring another one back, then apply again")]
     NobodyElseServes(String),
     /// etcd's membership cannot be read.
     #[error(
@@ -203,10 +222,17 @@ pub enum Blocked {
     )]
     MembershipUnknown,
     /// A handover that did not work was rolled back.
-    #[error("the API did not answer at its address on {}, so the address stays where it was", who(.0))]
+    #[error(
+        "the API did not answer at its address on {holder}, so the address stays where it was. Find out why {holder} \
+         does not answer there (its firewall, its /readyz), then apply again: that tries once more",
+        holder = who(.0)
+    )]
     HandoverFailed(Holder),
     /// The only serving target is in a zone that the balancer is to leave.
-    #[error("the balancer stays in {0}: no target in another zone serves")]
+    #[error(
+        "the balancer stays in {0}: no target in another zone serves. Put a master into another zone that the balancer \
+         spans first"
+    )]
     OnlyServingTarget(String),
     /// Something still stands in a zone of a cluster that is to go.
     #[error("zone {0} is not empty: destroy the node groups, disks and masters in it first")]
@@ -220,7 +246,10 @@ pub enum Blocked {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Violation {
     /// A version older than the one that runs.
-    #[error("the control plane runs {from}: it cannot go back to {to}")]
+    #[error(
+        "the control plane runs {from}: it cannot go back to {to}. Ask for {from} or later; an earlier version takes a \
+         new cluster"
+    )]
     Downgrade {
         /// What runs.
         from: Version,
@@ -236,7 +265,9 @@ pub enum Violation {
         to: Version,
     },
     /// Workers that would be too old.
-    #[error("workers run {worker}: an API server of {to} serves kubelets at most three minor versions older")]
+    #[error(
+        "workers run {worker}: an API server of {to} serves kubelets at most three minor versions older. Upgrade the node groups first"
+    )]
     WorkersTooOld {
         /// The oldest worker's version.
         worker: Version,
@@ -245,14 +276,18 @@ pub enum Violation {
     },
     /// etcd that cannot be followed by 3.6.
     #[error(
-        "etcd is at {etcd}: take the newest patch of the present minor first, Kubernetes 1.34 brings etcd 3.6, which follows 3.5.26 or later"
+        "etcd is at {etcd}, and Kubernetes 1.34 brings etcd 3.6, which follows 3.5.26 or later only. Take the newest \
+         patch of the present minor version first"
     )]
     EtcdTooOld {
         /// The oldest member's version.
         etcd: Version,
     },
     /// The endpoint's name is the balancer's.
-    #[error("the API's endpoint is the balancer's name: without the balancer nothing reaches the masters")]
+    #[error(
+        "the API's endpoint is the balancer's name: without the balancer nothing reaches the masters. Keep it, or \
+         destroy the control plane first"
+    )]
     CutsOffTheApi,
 }
 

@@ -1,7 +1,7 @@
 //! The whole control plane goes.
 //!
-//! Extra replicas go first and in order, the master that holds the address (or, without one, the first that serves)
-//! last, so that a teardown that is interrupted leaves a smaller cluster that works; their workers stay until their own
+//! Extra replicas go first and in order, the master to which requests to the API go (it holds the address, or the
+//! balancer leads to it) last, so that a teardown that is interrupted leaves a smaller cluster that works; their workers stay until their own
 //! node groups go.  Nobody waits for pods: a teardown honours no `PodDisruptionBudget`.  The last member is never removed
 //! from etcd, its machine is deleted as it is; so are all where etcd has no quorum any more.
 
@@ -47,15 +47,18 @@ fn in_order(rollout: &Rollout<'_>) -> Option<Next> {
     (!matches!(next, Next::Blocked(_))).then_some(next)
 }
 
-/// The master that goes last.
+/// The master that goes last: the one to which requests to the API go.
 fn last<'a>(rollout: &Rollout<'a>) -> Option<&'a str> {
     let world = rollout.world;
     let holder = match &world.address.holder {
         Holder::Machine(name) if world.serves(name) => world.machines.get_key_value(name),
         _ => None,
     };
+    let mut targets = world.targets_that_serve().filter(|name| world.votes(name));
+    let target = rollout.balancer_is_in_use().then(|| targets.next()).flatten();
     holder
         .map(|(name, _)| name.as_str())
+        .or(target)
         .or_else(|| world.serving().find(|name| world.votes(name)))
 }
 

@@ -38,10 +38,13 @@ pub enum Warning {
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::EvenCount(2) => f.write_str("two masters: losing either stops all writes; have one or three"),
+            Self::EvenCount(2) => {
+                f.write_str("two masters: losing either stops all writes until it is back; have three")
+            }
             Self::EvenCount(count) => write!(
                 f,
-                "{count} masters tolerate no more failures than {}: an odd number is better",
+                "{count} masters survive the loss of {}, as {} would: have an odd number",
+                (count - 1) / 2,
                 count - 1
             ),
             Self::ZoneStopsWrites { zone, masters, of } => write!(
@@ -49,7 +52,9 @@ impl fmt::Display for Warning {
                 "{masters} of {of} masters are in {zone}: losing that zone stops all writes until it is back; spread the \
                  masters over three zones"
             ),
-            Self::SingleMaster => f.write_str("one master: while it is away, the API does not answer"),
+            Self::SingleMaster => f.write_str(
+                "one master: while it is away the API does not answer; have three in three zones to survive a loss",
+            ),
             Self::NoBalancer => f.write_str(
                 "several masters without a balancer: the API's address leads to one of them only, and moves to another \
                  only when you apply again",
@@ -60,7 +65,8 @@ impl fmt::Display for Warning {
             ),
             Self::FragileBetween { first, last } => write!(
                 f,
-                "after step {first} and until step {last} is done, losing a zone can stop writes: do not stop there"
+                "after step {first} and until step {last} is done, losing a zone can stop writes until it is back: do not \
+                 stop there"
             ),
             Self::NoBackUp => f.write_str("no place for snapshots is configured: etcd is changed without a backup"),
         }

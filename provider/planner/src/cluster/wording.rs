@@ -71,7 +71,7 @@ impl Words<'_> {
             ),
             Step::Join(new) => (
                 self.joining(new),
-                "every member of etcd is healthy, no other change is underway, the zone is there and is to stay",
+                "every member of etcd is healthy, no other change is underway, and the zone is up, to stay and has its subnet",
                 machines.create_machine + machines.join,
             ),
             Step::AwaitJoin(name) => (
@@ -116,7 +116,7 @@ impl Words<'_> {
             ),
             Step::Deregister(name) => (
                 format!("take {} off {}, wait until it is gone", m(name), self.balancer()),
-                "another master serves behind the balancer",
+                "another master serves in its place, or requests do not go through the balancer",
                 self.timing.deregister,
             ),
             Step::HandOver(from, to) => (
@@ -207,7 +207,7 @@ impl Words<'_> {
             ),
             Step::AwaitEndpointGone(name) => (
                 format!("wait until the API endpoint of {} has expired", m(name)),
-                "its machine is gone",
+                "its machine is gone: nothing renews the record, and requests still go there until it expires",
                 API_CALL * 15,
             ),
             Step::ReleaseDisk(name) => (
@@ -216,13 +216,13 @@ impl Words<'_> {
                 API_CALL * 5,
             ),
             Step::CreateBalancer => (
-                format!("create {}", self.balancer()),
-                "the cluster exists",
+                format!("create {}, which checks each master's /readyz", self.balancer()),
+                "the cluster's network exists",
                 API_CALL * 30,
             ),
             Step::Span(zone) => (
                 format!("let {} span {zone}", self.balancer()),
-                "the zone is not leaving",
+                "the zone is to stay, and has its subnet where zones have their own",
                 API_CALL * 5,
             ),
             Step::Unspan(zone) => (

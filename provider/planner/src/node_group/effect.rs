@@ -4,12 +4,10 @@ use super::{Desired, Machine, Node, Observed, Power, Step};
 
 /// The world after a step.
 pub fn effect(mut observed: Observed, step: &Step, desired: &Desired) -> Observed {
-    let youngest = observed
-        .members
-        .values()
-        .filter_map(|member| member.machine.as_ref())
-        .map(|machine| machine.created);
-    let created = youngest.max().unwrap_or(0).saturating_add(1);
+    let created = match step {
+        Step::CreateMachines(_) => youngest(&observed) + 1,
+        _ => 0,
+    };
     for name in step.names() {
         let member = observed.members.entry(name.clone()).or_default();
         match step {
@@ -61,10 +59,19 @@ pub fn effect(mut observed: Observed, step: &Step, desired: &Desired) -> Observe
             Step::Drain(_) => member.drained = true,
         }
     }
+    if matches!(step, Step::DeleteNodes(_) | Step::DeleteMachines(_)) {
+        observed
+            .members
+            .retain(|_, member| member.machine.is_some() || member.node.is_some());
+    }
     observed
-        .members
-        .retain(|_, member| member.machine.is_some() || member.node.is_some());
-    observed
+}
+
+/// When the youngest machine was made.
+fn youngest(observed: &Observed) -> i64 {
+    let machines = observed.members.values().filter_map(|member| member.machine.as_ref());
+    let youngest = machines.map(|machine| machine.created).max();
+    youngest.unwrap_or(0).min(i64::MAX - 1)
 }
 
 fn patch(node: &mut Node, desired: &Desired) {

@@ -24,11 +24,14 @@
 //! - The same facts give the same step; every sequence ends.
 
 mod effect;
+mod gates;
+#[cfg(test)]
+pub(crate) mod invariants;
 mod name;
 mod next;
 mod preview;
 #[cfg(test)]
-mod properties;
+pub(crate) mod properties;
 #[cfg(test)]
 mod tests;
 
@@ -39,15 +42,20 @@ use serde::{Deserialize, Serialize};
 use crate::Version;
 
 pub use effect::effect;
+pub use gates::Gate;
+#[cfg(test)]
+pub(crate) use gates::Gates;
 pub use name::{NAME_OVERHEAD, Names};
 pub use next::next;
+#[cfg(test)]
+pub(crate) use next::next_with;
 pub use preview::{Preview, preview};
 
 /// Labels of a Node.
 pub type Labels = BTreeMap<String, String>;
 
 /// What there is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Observed {
     /// Whether the Kubernetes API answers.
     pub api: Api,
@@ -58,7 +66,7 @@ pub struct Observed {
 }
 
 /// The state of the Kubernetes API, seen from where the provider runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Api {
     /// It answers.
     Serving,
@@ -69,7 +77,7 @@ pub enum Api {
 }
 
 /// A machine, its Node object, or both: they have the same name.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Member {
     /// The machine.
     pub machine: Option<Machine>,
@@ -80,7 +88,7 @@ pub struct Member {
 }
 
 /// A machine.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Machine {
     /// Whether it runs.
     pub power: Power,
@@ -105,7 +113,7 @@ pub enum Power {
 }
 
 /// A Node object.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Node {
     /// It counts as joined: Ready, or registered where no pod network was asked for.
     pub joined: bool,
@@ -127,7 +135,7 @@ pub struct Node {
 }
 
 /// A taint.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Taint {
     /// Key.
     pub key: String,
@@ -233,7 +241,10 @@ pub enum Next {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Blocked {
     /// Nodes can neither be drained nor joined.
-    #[error("the Kubernetes API does not answer, so workers can neither be drained nor join")]
+    #[error(
+        "the Kubernetes API does not answer, so workers can neither be drained nor join. Bring the control plane back, \
+         then apply again; a group that is destroyed can go without being drained by force"
+    )]
     ApiSilent,
     /// There is nothing to join.
     #[error("the cluster has no control plane, so workers have nothing to join")]

@@ -27,13 +27,19 @@ impl Names {
     pub fn name(&self, specification: &str, index: usize) -> String {
         let Self { cluster, group } = self;
         let mut hash = fingerprint(&[cluster, group, specification, &index.to_string()]);
-        let mut name = format!("{cluster}-{group}-");
+        let mut name = String::with_capacity(cluster.len() + group.len() + NAME_OVERHEAD);
+        name.extend([cluster, "-", group, "-"]);
         for _ in 0..SUFFIX {
             // The remainder is below 27.
             name.push(char::from(ALPHABET[usize::try_from(hash % 27).unwrap_or(0)]));
             hash /= 27;
         }
         name
+    }
+
+    /// All names of a specification's machines, from number 0 on.
+    pub(super) fn all(&self, specification: &str) -> impl Iterator<Item = String> {
+        (0..).map(|index| self.name(specification, index))
     }
 }
 

@@ -2,23 +2,33 @@
 
 use std::collections::BTreeSet;
 
-use super::{Api, Blocked, Desired, Labels, Machine, Member, Next, Node, Observed, Power, Step, Violation};
+use super::{
+    Api, Blocked, Desired, Labels, Machine, Member, Next, Node, Observed, Power, Step, Violation,
+    gates::{Gate, Gates},
+};
 
 /// The next step from what is observed to what is desired.  See the module's documentation for the order.
 pub fn next(observed: &Observed, desired: &Desired) -> Next {
+    next_with(observed, desired, Gates::default())
+}
+
+pub(crate) fn next_with(observed: &Observed, desired: &Desired, gates: Gates) -> Next {
     if let Some(violation) = violation(observed, desired) {
         return Next::Refused(violation);
     }
     match observed.api {
         Api::Serving => {}
         Api::Gone if desired.size == 0 => return without_api(observed),
-        Api::Silent if desired.size == 0 && (desired.force || observed.members.is_empty()) => {
+        Api::Silent
+            if desired.size == 0
+                && gates.holds(Gate::ApiBeforeDeletion, desired.force || observed.members.is_empty()) =>
+        {
             return without_api(observed);
         }
         Api::Gone => return Next::Blocked(Blocked::ControlPlaneGone),
         Api::Silent => return Next::Blocked(Blocked::ApiSilent),
     }
-    let group = Group::new(observed, desired);
+    let group = Group::new(observed, desired, gates);
     group
         .relabel()
         .or_else(|| group.forget_lost_nodes())
@@ -66,6 +76,7 @@ fn without_api(observed: &Observed) -> Next {
 struct Group<'a> {
     observed: &'a Observed,
     desired: &'a Desired,
+    gates: Gates,
     keepers: Vec<Worker<'a>>,
     /// In the order in which they go.
     doomed: Vec<Worker<'a>>,
@@ -77,6 +88,10 @@ struct Worker<'a> {
     machine: &'a Machine,
     node: Option<&'a Node>,
     drained: bool,
+    /// Its machine is what the configuration asks for.
+    current: bool,
+    /// How much there is to lose with it; see [`Group::new`].
+    worth: u8,
 }
 
 impl Worker<'_> {
@@ -108,27 +123,24 @@ impl Worker<'_> {
 }
 
 impl<'a> Group<'a> {
-    fn new(observed: &'a Observed, desired: &'a Desired) -> Self {
-        let mut workers: Vec<Worker<'a>> = observed.members.iter().filter_map(worker).collect();
+    fn new(observed: &'a Observed, desired: &'a Desired, gates: Gates) -> Self {
+        let mut workers: Vec<Worker<'a>> = observed
+            .members
+            .iter()
+            .filter_map(|member| worker(member, desired))
+            .collect();
         // Which machines go first: not joined, not ready, of an old specification, already leaving, then the youngest.
-        workers.sort_by_key(|worker| {
-            let current = worker.machine.specification == desired.specification;
-            let created = std::cmp::Reverse(worker.machine.created);
-            (
-                worker.node.is_some(),
-                worker.joined(),
-                current,
-                !worker.leaving(),
-                created,
-                worker.name,
-            )
+        workers.sort_unstable_by(|one, other| {
+            let younger = other.machine.created.cmp(&one.machine.created);
+            one.worth
+                .cmp(&other.worth)
+                .then(younger)
+                .then_with(|| one.name.cmp(other.name))
         });
-        let may_stay =
-            |worker: &Worker<'_>| worker.machine.specification == desired.specification && !worker.can_never_join();
-        let mut keepers = Vec::new();
+        let mut keepers = Vec::with_capacity(desired.size.min(workers.len()));
         let mut doomed = Vec::new();
         for worker in workers.into_iter().rev() {
-            if keepers.len() < desired.size && may_stay(&worker) {
+            if keepers.len() < desired.size && worker.current && !worker.can_never_join() {
                 keepers.push(worker);
             } else {
                 doomed.push(worker);
@@ -138,6 +150,7 @@ impl<'a> Group<'a> {
         Self {
             observed,
             desired,
+            gates,
             keepers,
             doomed,
         }
@@ -153,7 +166,11 @@ impl<'a> Group<'a> {
             .observed
             .members
             .iter()
-            .filter(|(_, member)| member.machine.is_none() && member.node.is_some());
+            .filter(|(_, Member { machine, node, .. })| {
+                node.as_ref().is_some_and(|node| {
+                    machine.is_none() || node.leaving && self.gates.holds(Gate::MachineBeforeNode, false)
+                })
+            });
         some(lost.map(|(name, _)| name.clone())).map(Step::DeleteNodes)
     }
 
@@ -191,36 +208,42 @@ impl<'a> Group<'a> {
         } = self.desired;
         let exist = self.keepers.len() + self.doomed.len();
         let room = (size + max_surge).saturating_sub(exist);
-        let count = self.missing().min(room);
-        let mut taken: BTreeSet<String> = self.observed.members.keys().cloned().collect();
-        let mut made = BTreeSet::new();
-        // Ends: every index gives a name, and there are many more names than machines.
-        for index in 0.. {
-            if made.len() >= count {
-                break;
-            }
-            let name = names.name(specification, index);
-            if taken.insert(name.clone()) {
-                made.insert(name);
-            }
+        let count = if self.gates.holds(Gate::RoomBeforeCreation, false) {
+            self.missing()
+        } else {
+            self.missing().min(room)
+        };
+        if count == 0 {
+            return None;
         }
-        some(made).map(Step::CreateMachines)
+        // Ends: every index gives a name, and there are many more names than machines.
+        let free = names
+            .all(specification)
+            .filter(|name| !self.observed.members.contains_key(name));
+        some(distinct(free, count)).map(Step::CreateMachines)
     }
 
     fn wait(&self) -> Option<Step> {
+        if self.gates.holds(Gate::JoinedBeforeOthersLeave, false) {
+            return None;
+        }
         named(self.keepers.iter().filter(|worker| !worker.joined())).map(Step::WaitJoined)
     }
 
     fn leave(&self) -> Option<Step> {
-        let leaving = || self.doomed.iter().filter(|worker| worker.leaving());
-        named(leaving().filter(|worker| !worker.drained))
+        let holds = |gate, condition| self.gates.holds(gate, condition);
+        let leaving = || {
+            let cordoned = |worker: &&Worker<'_>| holds(Gate::CordonedBeforeDrained, worker.leaving());
+            self.doomed.iter().filter(cordoned)
+        };
+        named(leaving().filter(|worker| !holds(Gate::DrainedBeforeDeletion, worker.drained)))
             .map(Step::Drain)
             .or_else(|| named(leaving()).map(Step::DeleteMachines))
             .or_else(|| self.cordon())
     }
 
     fn cordon(&self) -> Option<Step> {
-        let mut spare = if self.missing() == 0 {
+        let mut spare = if self.gates.holds(Gate::EnoughStayAvailable, self.missing() == 0) {
             self.doomed.len()
         } else {
             let available = self
@@ -249,14 +272,33 @@ impl<'a> Group<'a> {
     }
 }
 
-fn worker<'a>((name, member): (&'a String, &'a Member)) -> Option<Worker<'a>> {
+fn worker<'a>((name, member): (&'a String, &'a Member), desired: &Desired) -> Option<Worker<'a>> {
     let machine = member.machine.as_ref()?;
+    let node = member.node.as_ref();
+    let current = machine.specification == desired.specification;
+    let joined = machine.power == Power::On && node.is_some_and(|node| node.joined);
+    let staying = !node.is_some_and(|node| node.leaving);
+    let worth = [node.is_some(), joined, current, staying];
     Some(Worker {
         name,
         machine,
-        node: member.node.as_ref(),
+        node,
         drained: member.drained,
+        current,
+        worth: worth.into_iter().fold(0, |worth, fact| worth << 1 | u8::from(fact)),
     })
+}
+
+/// The first names that differ: two indices may give the same name.
+fn distinct(names: impl Iterator<Item = String>, count: usize) -> BTreeSet<String> {
+    let mut chosen = BTreeSet::new();
+    for name in names {
+        chosen.insert(name);
+        if chosen.len() == count {
+            break;
+        }
+    }
+    chosen
 }
 
 /// Whether a Node has the labels and taints it is to have; those that others set do not count.

@@ -97,11 +97,13 @@ fn steps(observed: &Observed, desired: &Desired) -> Vec<String> {
     short
 }
 
+/// Rules: further-zones-reuse-the-master
 #[test]
 fn a_new_group_is_created_at_once_and_waited_for() {
     assert_eq!(steps(&world([]), &desired(3)), ["create +1 +2 +3", "wait +1 +2 +3"]);
 }
 
+/// Rules: no-change-no-step
 #[test]
 fn a_group_as_desired_needs_nothing() {
     assert_eq!(
@@ -110,6 +112,7 @@ fn a_group_as_desired_needs_nothing() {
     );
 }
 
+/// Rules: node-groups-surge
 #[test]
 fn growing_adds_and_touches_nothing_else() {
     assert_eq!(
@@ -118,6 +121,7 @@ fn growing_adds_and_touches_nothing_else() {
     );
 }
 
+/// Rules: node-groups-resume
 #[test]
 fn an_interrupted_create_goes_on_with_the_machines_it_made() {
     let names = desired(3).names;
@@ -181,7 +185,7 @@ fn shrink_takes_what_never_joined_then_what_is_not_ready_then_the_old_specificat
     assert_eq!(first_to_go(1), ["never", "earlier", "unready", "young", "youngest"]);
 }
 
-/// Rules: node-groups-drain-first
+/// Rules: node-groups-drain-first, kube-up-6
 #[test]
 fn shrink_cordons_and_drains_before_the_machine_goes() {
     let observed = world([("a", joined("new", 1)), ("b", joined("new", 2))]);
@@ -191,7 +195,7 @@ fn shrink_cordons_and_drains_before_the_machine_goes() {
     );
 }
 
-/// Rules: node-groups-add-first
+/// Rules: node-groups-add-first, node-groups-surge
 #[test]
 fn replacement_with_a_surge_adds_first() {
     let observed = world([("a", joined("old", 1)), ("b", joined("old", 2))]);
@@ -214,6 +218,7 @@ fn replacement_with_a_surge_adds_first() {
     );
 }
 
+/// Rules: node-groups-unavailability
 #[test]
 fn replacement_without_a_surge_removes_first() {
     let observed = world([("a", joined("old", 1)), ("b", joined("old", 2))]);
@@ -241,6 +246,7 @@ fn replacement_without_a_surge_removes_first() {
     );
 }
 
+/// Rules: node-groups-surge
 #[test]
 fn replacement_with_room_for_all_goes_in_one_wave() {
     let observed = world([("a", joined("old", 1)), ("b", joined("old", 2))]);
@@ -261,6 +267,7 @@ fn replacement_with_room_for_all_goes_in_one_wave() {
     );
 }
 
+/// Rules: node-groups-add-first
 #[test]
 fn no_worker_is_drained_before_its_replacement_has_joined() {
     let mut observed = world([("a", joined("old", 1)), ("b", joined("old", 2))]);
@@ -274,6 +281,7 @@ fn no_worker_is_drained_before_its_replacement_has_joined() {
     );
 }
 
+/// Rules: node-groups-dead-first
 #[test]
 fn a_dead_worker_is_removed_then_replaced() {
     let mut dead = joined("new", 1);
@@ -284,6 +292,7 @@ fn a_dead_worker_is_removed_then_replaced() {
     );
 }
 
+/// Rules: node-groups-dead-first
 #[test]
 fn a_halted_worker_is_started_again() {
     let mut halted = joined("new", 1);
@@ -292,6 +301,7 @@ fn a_halted_worker_is_started_again() {
     assert_eq!(steps(&world([("a", halted)]), &desired(1)), ["start a", "wait a"]);
 }
 
+/// Rules: node-groups-dead-first
 #[test]
 fn a_halted_worker_that_is_to_go_is_not_drained() {
     let mut halted = joined("old", 1);
@@ -299,6 +309,7 @@ fn a_halted_worker_that_is_to_go_is_not_drained() {
     assert_eq!(steps(&world([("a", halted)]), &desired(0)), ["delete a", "forget a"]);
 }
 
+/// Rules: node-groups-resume
 #[test]
 fn an_interrupted_removal_goes_on_with_the_same_worker() {
     let mut leaving = joined("new", 1);
@@ -307,6 +318,7 @@ fn an_interrupted_removal_goes_on_with_the_same_worker() {
     assert_eq!(steps(&observed, &desired(1)), ["drain a", "delete a", "forget a"]);
 }
 
+/// Rules: node-groups-resume
 #[test]
 fn a_worker_that_is_to_stay_after_all_takes_pods_again() {
     let mut leaving = joined("new", 1);
@@ -317,6 +329,7 @@ fn a_worker_that_is_to_stay_after_all_takes_pods_again() {
     );
 }
 
+/// Rules: node-groups-in-place
 #[test]
 fn labels_and_taints_are_patched_in_place_and_what_others_set_stays() {
     let mut node = joined("new", 1);
@@ -350,6 +363,7 @@ fn labels_and_taints_are_patched_in_place_and_what_others_set_stays() {
     assert_eq!(node.taints.len(), 2);
 }
 
+/// Rules: node-groups-drain-first, kube-up-6
 #[test]
 fn a_whole_group_leaves_in_one_wave() {
     let observed = world([("a", joined("new", 1)), ("b", joined("new", 2))]);
@@ -359,6 +373,7 @@ fn a_whole_group_leaves_in_one_wave() {
     );
 }
 
+/// Rules: node-groups-without-api
 #[test]
 fn teardown_without_a_control_plane_deletes_the_workers_as_they_are() {
     let observed = Observed {
@@ -370,6 +385,7 @@ fn teardown_without_a_control_plane_deletes_the_workers_as_they_are() {
     assert_eq!(steps(&undrained, &desired(0)), ["delete a b"]);
 }
 
+/// Rules: node-groups-without-api
 #[test]
 fn a_drain_fails_closed_while_the_api_is_silent() {
     let observed = Observed {
@@ -387,6 +403,7 @@ fn a_drain_fails_closed_while_the_api_is_silent() {
     );
 }
 
+/// Rules: node-groups-without-api
 #[test]
 fn force_concerns_a_group_that_goes_and_nothing_else() {
     let observed = world([("a", joined("old", 1))]);
@@ -401,6 +418,7 @@ fn force_concerns_a_group_that_goes_and_nothing_else() {
     );
 }
 
+/// Rules: node-groups-without-api, further-zones-reuse-the-master
 #[test]
 fn nothing_joins_where_there_is_no_control_plane() {
     let observed = Observed {
@@ -410,6 +428,7 @@ fn nothing_joins_where_there_is_no_control_plane() {
     assert_eq!(next(&observed, &desired(1)), Next::Blocked(Blocked::ControlPlaneGone));
 }
 
+/// Rules: kubelet-skew, masters-before-workers
 #[test]
 fn a_kubelet_is_never_newer_than_the_api_server() {
     let desired = Desired {
@@ -428,6 +447,7 @@ fn a_kubelet_is_never_newer_than_the_api_server() {
     );
 }
 
+/// Rules: node-groups-surge, node-groups-unavailability
 #[test]
 fn a_replacement_needs_room() {
     let desired = Desired {
@@ -438,6 +458,7 @@ fn a_replacement_needs_room() {
     assert_eq!(next(&world([]), &desired), Next::Refused(Violation::NoRoomToReplace));
 }
 
+/// Rules: preview-in-words
 #[test]
 fn the_wording_of_a_replacement() {
     let timing = Timing {
@@ -468,6 +489,7 @@ fn the_wording_of_a_replacement() {
     ");
 }
 
+/// Rules: node-groups-resume
 #[test]
 fn what_somebody_cordoned_takes_pods_again_and_what_is_to_leave_stays_cordoned() {
     let cordoned = |created| {
@@ -483,6 +505,7 @@ fn what_somebody_cordoned_takes_pods_again_and_what_is_to_leave_stays_cordoned()
     );
 }
 
+/// Rules: node-groups-in-place
 #[test]
 fn labels_in_the_cloud_come_back_before_anything_else() {
     let mut member = joined("new", 1);
@@ -495,6 +518,7 @@ fn labels_in_the_cloud_come_back_before_anything_else() {
     );
 }
 
+/// Rules: node-groups-in-place
 #[test]
 fn nodes_without_the_groups_record_get_it_in_place() {
     let observed = world([("a", joined("new", 1))]);

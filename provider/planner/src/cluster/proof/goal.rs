@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::cluster::{ControlPlane, Holder, Target, World};
+use crate::{
+    cluster::{ControlPlane, Holder, Target, World},
+    node_group::{self, Power},
+};
 
 /// Says what is not as it is to be.
 pub(super) fn missed(world: &World, desired: &ControlPlane, zones: Option<&BTreeSet<String>>) -> Option<&'static str> {
@@ -67,4 +70,38 @@ pub(super) fn missed(world: &World, desired: &ControlPlane, zones: Option<&BTree
     }
     let zones = zones?;
     (world.zones.keys().collect::<BTreeSet<_>>() != zones.iter().collect()).then_some("zones")
+}
+
+/// Says what is left of a control plane that is to be gone, and of the zones.
+pub(super) fn left_over(world: &World, desired: &ControlPlane, zones: &BTreeSet<String>) -> Option<&'static str> {
+    if !(world.machines.is_empty() && world.members.is_empty() && world.nodes.is_empty()) {
+        return Some("masters");
+    }
+    if !(world.disks.is_empty() && world.endpoints.is_empty()) {
+        return Some("endpoints or disks");
+    }
+    if matches!(world.address.holder, Holder::Machine(_)) {
+        return Some("the address is on a master that is gone");
+    }
+    if desired.balancer.is_none() && world.balancer.is_some() {
+        return Some("the balancer");
+    }
+    (world.zones.keys().collect::<BTreeSet<_>>() != zones.iter().collect()).then_some("zones")
+}
+
+/// Says what of a node group is not as it is to be.
+pub(super) fn missed_by_workers(
+    members: &std::collections::BTreeMap<String, node_group::Member>,
+    desired: &node_group::Desired,
+) -> Option<&'static str> {
+    if members.len() != desired.size {
+        return Some("the number of workers");
+    }
+    let as_desired = |member: &node_group::Member| {
+        let machine = member.machine.as_ref();
+        let node = member.node.as_ref();
+        machine.is_some_and(|machine| machine.power == Power::On && machine.specification == desired.specification)
+            && node.is_some_and(|node| node.joined && !node.leaving)
+    };
+    (!members.values().all(as_desired)).then_some("a worker is not as it is to be")
 }

@@ -2,10 +2,89 @@
 //!
 //! They are written from domain-rules.md and not from the engine's gates, so that a gate that is wrong shows.
 
-use crate::cluster::{ApiServer, ControlPlane, Holder, NewMachine, Operation, Power, Step, Target, World};
+use crate::cluster::{ApiServer, ControlPlane, Endpoint, Holder, NewMachine, Operation, Power, Step, Target, World};
+
+/// Whether a request to the API's endpoint is answered by a master that serves.
+pub(super) fn reached(world: &World) -> bool {
+    match (world.cloud.endpoint, &world.balancer) {
+        (Endpoint::DnsName, Some(_)) => world.balancer_serves(),
+        // The name is a record of the user's own, who keeps it right.
+        (Endpoint::DnsName, None) => world.serving().next().is_some(),
+        (Endpoint::Address | Endpoint::SharedAddress, _) => {
+            world.address.answers && world.holder_serves(&world.address.holder)
+        }
+    }
+}
+
+/// Whether a master serves and the API's endpoint does not lead to one.
+pub(super) fn cut_off(world: &World) -> bool {
+    world.serving().next().is_some() && !reached(world)
+}
+
+/// Whether a step cuts the API off.  It does not where nobody served before, or where the endpoint is a name that does
+/// not lead to the balancer yet which the step makes.
+pub(super) fn cuts_off(before: &World, step: &Step, after: &World) -> bool {
+    let served = before.serving().next().is_some() && !cut_off(before);
+    let named = !before.has_an_address() && *step == Step::CreateBalancer;
+    served && !named && cut_off(after)
+}
+
+/// Says which invariant is broken by what a step has done.
+pub(super) fn broken_after(before: &World, after: &World, operation: &Operation) -> Option<&'static str> {
+    let teardown = matches!(operation, Operation::ControlPlane(desired) if desired.replicas.is_empty());
+    if !teardown && before.quorum().is_there() && !after.quorum().is_there() {
+        return Some("a step took etcd's quorum");
+    }
+    let changed = |id: &&u64| !(before.members.contains_key(id) && after.members.contains_key(id));
+    let ids: std::collections::BTreeSet<&u64> = before.members.keys().chain(after.members.keys()).collect();
+    (!teardown && before.initialised && ids.into_iter().filter(changed).count() > 1)
+        .then_some("a step changes etcd's membership twice")
+}
+
+/// While the API is cut off, a control plane does nothing before it has led the address back, if anything can.
+fn dallies(world: &World, step: &Step, desired: &ControlPlane) -> Option<&'static str> {
+    let mends = matches!(
+        step,
+        Step::HandOver(..) | Step::RollBack(..) | Step::Register(_) | Step::AwaitAnswer(_) | Step::AwaitJoin(_)
+    );
+    if mends || !cut_off(world) || !world.initialised || !world.membership_known || world.address.failed.is_some() {
+        return None;
+    }
+    let spanned = |name: &str| {
+        let zone = &world.machines[name].zone;
+        let balancer = world.balancer.as_ref();
+        balancer.is_some_and(|balancer| balancer.zones.contains(zone))
+    };
+    let stays = |name: &str| {
+        let machine = &world.machines[name];
+        desired.replicas.get(&machine.replica).is_some_and(|replica| {
+            replica.zone == machine.zone
+                && replica.specification == machine.specification
+                && desired.version == machine.version
+        })
+    };
+    // Where the endpoint is a name, only a target of the balancer can answer.
+    let possible = world.has_an_address()
+        || desired.balancer.is_some() && world.serving().any(|name| spanned(name) && stays(name));
+    possible.then_some("something else is done while the API's address leads nowhere")
+}
 
 /// Says which invariant a step would break.
 pub(super) fn broken(world: &World, step: &Step, operation: &Operation) -> Option<&'static str> {
+    if !world.has_an_address()
+        && matches!(
+            step,
+            Step::HandOver(..) | Step::RollBack(..) | Step::AwaitAnswer(_) | Step::Release(_)
+        )
+    {
+        return Some("an address is moved where the endpoint is a DNS name");
+    }
+    if let Operation::ControlPlane(desired) = operation
+        && !desired.replicas.is_empty()
+        && let Some(dallies) = dallies(world, step, desired)
+    {
+        return Some(dallies);
+    }
     let control_plane = match operation {
         Operation::ControlPlane(desired) => Some(desired),
         _ => None,
@@ -76,8 +155,12 @@ fn joins(world: &World, new: &NewMachine, desired: Option<&ControlPlane>) -> Opt
     if joining(world) {
         return Some("two joins at once");
     }
-    if !world.zones.get(&new.zone).is_some_and(|zone| zone.up && !zone.leaving) {
+    let zone = world.zones.get(&new.zone);
+    if !zone.is_some_and(|zone| zone.up && !zone.leaving) {
         return Some("a master is made in a zone that leaves or is out");
+    }
+    if world.cloud.zonal_subnets && !zone.is_some_and(|zone| zone.subnet) {
+        return Some("a master is made in a zone without its subnet");
     }
     if world
         .settings

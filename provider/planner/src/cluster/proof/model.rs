@@ -1,21 +1,31 @@
 //! What can happen between steps, as a state machine for stateright.
 //!
-//! A state is the world, the configuration, which of Terraform's operations are still to be called, and which of them
-//! runs.  Terraform calls operations in any legal order: dependencies before dependents, and what was removed at any
-//! time.  Between any two steps, and inside those that are not atomic, the provider can crash; machines can be halted
-//! or lost, zones can be lost and come back, kubeadm can give up, a handover can fail, and the configuration can change.
-//! Each of these but a zone's return costs one of a bounded number of disturbances, which makes the model finite.
+//! A state is the world, the node groups, the configuration, which of Terraform's operations are still to be called,
+//! and which of them run.  Terraform calls operations in any legal order: dependencies before dependents, dependents
+//! before what they depended on where both are removed, and what alone is removed at any time; several at once where
+//! the situation says so.  What is blocked fails, what depends on it is not called, and the rest goes on.
+//!
+//! Between any two steps, and inside those that are not atomic, something can happen (`disturbance.rs`): the provider
+//! crashes, machines are halted or lost, zones are lost and come back, kubeadm gives up, a handover fails, the
+//! configuration changes.  Each of these but a zone's return costs one of a bounded number of disturbances, which makes
+//! the model finite.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    sync::{Arc, Mutex},
+};
 
 use stateright::{Model, Property};
 
-use super::{goal, invariants};
-use crate::cluster::{
-    ApiServer, Gate, Holder, Member, Next, Operation, Power, Step, Target, World, effect,
-    gates::Gates,
-    intent::{BalancerIntent, ControlPlane},
-    next_with,
+use super::{disturbance, goal, invariants, workers};
+use crate::{
+    cluster::{
+        Gate, Holder, Next, Operation, Step, World, effect,
+        gates::Gates,
+        intent::{BalancerIntent, ControlPlane},
+        next_with,
+    },
+    node_group,
 };
 
 /// A configuration: what the whole of Terraform's files ask for.
@@ -25,6 +35,8 @@ pub(super) struct Configuration {
     pub(super) zones: BTreeSet<String>,
     /// The zones of the balancer, where there is one.
     pub(super) balanced: BTreeSet<String>,
+    /// Node groups; one that is not in this configuration has no size.
+    pub(super) groups: Vec<node_group::Desired>,
 }
 
 /// One of Terraform's objects.
@@ -33,61 +45,92 @@ pub(super) enum Object {
     Cluster,
     Balancer,
     ControlPlane,
-    /// Node groups and disks in zones that are to leave.
-    Workers,
+    Group(usize),
+    /// Disks in zones that are to leave.
+    Disks,
 }
 
-const OBJECTS: [Object; 4] = [Object::Cluster, Object::Balancer, Object::ControlPlane, Object::Workers];
+/// Machines and Nodes of one node group.
+pub(super) type Workers = BTreeMap<String, node_group::Member>;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct State {
     pub(super) world: World,
+    pub(super) groups: Vec<Workers>,
     /// Which configuration is applied.
-    configuration: usize,
+    pub(super) configuration: usize,
     /// What the apply has still to call.
-    to_call: BTreeSet<Object>,
-    running: Option<Object>,
-    /// The apply stopped because an operation was blocked.
-    stopped: bool,
-    /// Something happened since the apply began, so the user applies once more.
-    again: bool,
-    disturbances: u8,
+    pub(super) to_call: BTreeSet<Object>,
+    pub(super) running: BTreeSet<Object>,
+    /// What was called in this apply, and was blocked or could not be carried out.
+    failed: BTreeSet<Object>,
+    /// The user has given up on draining node groups that are to go.
+    pub(super) forced: bool,
+    /// Something happened since the apply began, or was done since something failed: the user applies once more.
+    pub(super) again: bool,
+    pub(super) disturbances: u8,
     /// What the last step broke.
     pub(super) broken: Option<&'static str>,
+    /// A step, and nothing else, has cut the API off.
+    pub(super) cut_off: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Action {
     Call(Object),
-    Step(Step),
-    /// The running operation is done.
-    Return,
-    /// The running operation is blocked, and the apply stops.
-    Stop,
+    Step(Object, Step),
+    GroupStep(Object, node_group::Step),
+    /// A running operation is done.
+    Return(Object),
+    /// A running operation is blocked or cannot be carried out.
+    Fail(Object),
     /// The user applies again.
     ApplyAgain,
+    /// The user applies again with `force`, as is advised where node groups cannot be drained for want of an API.
+    Force,
     Crash,
     /// The provider crashes inside a step.
     CrashInside(Step, u8),
+    CrashInsideGroup(usize, node_group::Step, u8),
     /// The API does not answer at the address's new place.
     HandoverFails(Holder),
     GivesUp(String),
     Halt(String),
     Lose(String),
+    HaltWorker(usize, String),
+    LoseWorker(usize, String),
     LoseZone(String),
     ReturnZone(String),
     Reconfigure(usize),
 }
 
 /// What is checked.
+#[derive(Debug)]
 pub(super) struct Situation {
-    pub(super) start: World,
+    pub(super) starts: Vec<(World, Vec<Workers>)>,
     /// The first is applied; the user may change to another underway.
     pub(super) configurations: Vec<Configuration>,
     pub(super) disturbances: u8,
+    /// How many operations Terraform runs at the same time.
+    pub(super) at_once: usize,
     pub(super) gates: Gates,
+    pub(super) worker_gates: node_group::Gates,
     /// The configuration itself is one that cannot be reached: only safety is asked for.
     pub(super) unreachable: bool,
+    /// For the check's own tests: the other invariants are not looked at.
+    pub(super) only_the_address: bool,
+    /// For the check's own tests: these steps have no effect.
+    pub(super) futile: Option<fn(&Step) -> bool>,
+    /// States from which every fair path is known to end at the goal (`fairness.rs`).
+    pub(super) proven: Arc<Mutex<HashSet<u64>>>,
+}
+
+/// What a running operation does next.
+pub(super) enum Due {
+    Step(Step),
+    GroupStep(usize, node_group::Step),
+    Done,
+    Fails,
 }
 
 impl Situation {
@@ -96,12 +139,30 @@ impl Situation {
         self
     }
 
+    pub(super) fn without_worker_gate(mut self, gate: node_group::Gate) -> Self {
+        self.worker_gates = node_group::Gates::without(gate);
+        self
+    }
+
+    pub(super) fn configuration(&self, state: &State) -> &Configuration {
+        &self.configurations[state.configuration]
+    }
+
+    /// What a node group is to be.
+    pub(super) fn group(&self, state: &State, index: usize) -> node_group::Desired {
+        let mut desired = self.configuration(state).groups[index].clone();
+        desired.force |= state.forced;
+        desired
+    }
+
+    /// What an operation is to do, as the cluster's engine sees it; for a node group or a disk, the end of its destroy.
     fn operation(&self, state: &State, object: Object) -> Operation {
         let Configuration {
             control_plane,
             zones,
             balanced,
-        } = &self.configurations[state.configuration];
+            ..
+        } = self.configuration(state);
         let balancer = || BalancerIntent {
             name: "api".to_owned(),
             zones: balanced.clone(),
@@ -112,106 +173,148 @@ impl Situation {
             Object::Balancer if control_plane.balancer.is_some() => Operation::Balancer(balancer()),
             Object::Balancer => Operation::RemoveBalancer(balancer()),
             Object::ControlPlane => Operation::ControlPlane(control_plane.clone()),
-            Object::Workers => Operation::LeaveZone,
+            Object::Disks | Object::Group(_) => Operation::LeaveZone,
         }
     }
 
-    /// Dependencies first.  A balancer that is removed may go at any time.
-    fn may_call(&self, state: &State, object: Object) -> bool {
-        let balancer_stays = self.configurations[state.configuration]
-            .control_plane
-            .balancer
-            .is_some();
-        let waits_for = |other| state.to_call.contains(&other);
+    /// The objects of a configuration, and those that are left of an earlier one.
+    fn objects(&self, state: &State) -> BTreeSet<Object> {
+        let configuration = self.configuration(state);
+        let mut objects: BTreeSet<Object> = [Object::Cluster, Object::ControlPlane].into();
+        if configuration.control_plane.balancer.is_some() || state.world.balancer.is_some() {
+            objects.insert(Object::Balancer);
+        }
+        let facts = || state.world.zones.iter();
+        if facts().any(|(zone, facts)| facts.disks > 0 && !configuration.zones.contains(zone)) {
+            objects.insert(Object::Disks);
+        }
+        for (index, desired) in configuration.groups.iter().enumerate() {
+            if desired.size > 0 || !state.groups[index].is_empty() {
+                objects.insert(Object::Group(index));
+            }
+        }
+        objects
+    }
+
+    /// Whether an object is to go.
+    fn removed(&self, state: &State, object: Object) -> bool {
+        let configuration = self.configuration(state);
         match object {
-            Object::Cluster | Object::Workers => true,
-            Object::Balancer => !balancer_stays || !waits_for(Object::Cluster),
-            Object::ControlPlane => !(waits_for(Object::Cluster) || balancer_stays && waits_for(Object::Balancer)),
+            Object::Cluster => configuration.zones.is_empty(),
+            Object::Balancer => configuration.control_plane.balancer.is_none(),
+            Object::ControlPlane => configuration.control_plane.replicas.is_empty(),
+            Object::Group(index) => configuration.groups[index].size == 0,
+            Object::Disks => true,
         }
     }
 
-    fn due(&self, state: &State) -> Option<(Operation, Next)> {
-        let operation = self.operation(state, state.running?);
-        let next = next_with(&state.world, &operation, self.gates);
-        Some((operation, next))
+    /// Whether one object depends on another.
+    fn depends(object: Object, other: Object) -> bool {
+        use Object::{Balancer, Cluster, ControlPlane, Disks, Group};
+        matches!(
+            (object, other),
+            (Balancer | ControlPlane | Group(_) | Disks, Cluster)
+                | (ControlPlane | Group(_), Balancer)
+                | (Group(_), ControlPlane)
+        )
+    }
+
+    /// Dependencies first; of what is removed, dependents first.  What is removed while its dependency stays, or its
+    /// dependent, may go at any time.
+    fn may_call(&self, state: &State, object: Object) -> bool {
+        let removed = self.removed(state, object);
+        let unfinished = state.to_call.iter().chain(&state.running).chain(&state.failed);
+        unfinished.filter(|other| **other != object).all(|other| {
+            let also = self.removed(state, *other);
+            match (removed, also) {
+                (false, false) => !Self::depends(object, *other),
+                (true, true) => !Self::depends(*other, object),
+                _ => true,
+            }
+        })
+    }
+
+    pub(super) fn due(&self, state: &State, object: Object) -> Due {
+        if let Object::Group(index) = object {
+            let desired = self.group(state, index);
+            let observed = workers::observed(state, index);
+            match node_group::next_with(&observed, &desired, self.worker_gates) {
+                node_group::Next::Step(step) if workers::out_of_reach(&state.world, &desired, &step) => {
+                    return Due::Fails;
+                }
+                node_group::Next::Step(step) => return Due::GroupStep(index, step),
+                node_group::Next::Done if desired.size > 0 => return Due::Done,
+                node_group::Next::Done => {}
+                node_group::Next::Blocked(_) | node_group::Next::Refused(_) => return Due::Fails,
+            }
+        }
+        let operation = self.operation(state, object);
+        match next_with(&state.world, &operation, self.gates) {
+            Next::Step(step) => Due::Step(step),
+            Next::Done => Due::Done,
+            Next::Blocked(_) | Next::Refused(_) => Due::Fails,
+        }
     }
 
     fn progress(&self, state: &State, actions: &mut Vec<Action>) {
-        match self.due(state) {
-            Some((_, Next::Step(step))) => actions.push(Action::Step(step)),
-            Some((_, Next::Done)) => actions.push(Action::Return),
-            Some((_, Next::Blocked(_) | Next::Refused(_))) => actions.push(Action::Stop),
-            None if state.stopped || state.to_call.is_empty() => {
-                if state.again || state.world.address.failed.is_some() {
-                    actions.push(Action::ApplyAgain);
-                }
-            }
-            None => {
-                let legal = state.to_call.iter().filter(|object| self.may_call(state, **object));
-                actions.extend(legal.map(|object| Action::Call(*object)));
-            }
+        for object in &state.running {
+            actions.push(match self.due(state, *object) {
+                Due::Step(step) => Action::Step(*object, step),
+                Due::GroupStep(_, step) => Action::GroupStep(*object, step),
+                Due::Done => Action::Return(*object),
+                Due::Fails => Action::Fail(*object),
+            });
+        }
+        if state.running.len() < self.at_once {
+            let legal = state.to_call.iter().filter(|object| self.may_call(state, **object));
+            actions.extend(legal.map(|object| Action::Call(*object)));
+        }
+        if !actions.is_empty() {
+            return;
+        }
+        let undrained = |object: &Object| matches!(object, Object::Group(_)) && self.removed(state, *object);
+        if state.again || state.world.address.failed.is_some() {
+            actions.push(Action::ApplyAgain);
+        } else if !state.forced && state.failed.iter().any(undrained) {
+            actions.push(Action::Force);
         }
     }
 
-    fn disturb(&self, state: &State, actions: &mut Vec<Action>) {
-        let world = &state.world;
-        if state.running.is_some() {
-            actions.push(Action::Crash);
-            if let Some((_, Next::Step(step))) = self.due(state) {
-                let places = match &step {
-                    Step::Join(_) => 4,
-                    Step::HandOver(..) | Step::Register(_) | Step::Deregister(_) => 1,
-                    _ => 0,
-                };
-                actions.extend((0..places).map(|place| Action::CrashInside(step.clone(), place)));
-                if let Step::HandOver(from, to) = step
-                    && from != Holder::Nobody
-                {
-                    actions.push(Action::HandoverFails(to));
-                }
-            }
-        }
-        for (name, machine) in &world.machines {
-            if world.runs(machine) {
-                actions.push(Action::Halt(name.clone()));
-            }
-            actions.push(Action::Lose(name.clone()));
-        }
-        let up = world.zones.iter().filter(|(_, zone)| zone.up);
-        actions.extend(up.map(|(zone, _)| Action::LoseZone(zone.clone())));
-        let others = (0..self.configurations.len()).filter(|index| *index != state.configuration);
-        actions.extend(others.map(Action::Reconfigure));
-    }
-
-    /// What is no disturbance, and happens by itself.
-    fn nature(state: &State, actions: &mut Vec<Action>) {
-        let out = state.world.zones.iter().filter(|(_, zone)| !zone.up);
-        actions.extend(out.map(|(zone, _)| Action::ReturnZone(zone.clone())));
-        let at_work = state.world.machines.iter().filter(|(_, machine)| machine.joining);
-        actions.extend(at_work.map(|(name, _)| Action::GivesUp(name.clone())));
-    }
-
-    /// Whether a path that ends here ends well.
-    fn ends_well(&self, state: &State) -> bool {
+    /// Whether a path that ends here ends well, or what is wrong.
+    pub(super) fn missed(&self, state: &State) -> Option<String> {
         if self.unreachable {
-            return true;
+            return None;
         }
-        if state.stopped || state.running.is_some() || !state.to_call.is_empty() {
+        let world = &state.world;
+        if !state.failed.is_empty() || !state.to_call.is_empty() {
             // It may end without its goal only where too many masters were lost for good.
-            let world = &state.world;
-            let alive = |member: &&Member| {
-                member
-                    .machine
-                    .as_ref()
-                    .is_some_and(|name| world.machines.contains_key(name))
-            };
+            let alive = |name: &String| world.machines.contains_key(name);
             let voters = || world.members.values().filter(|member| !member.learner);
-            return voters().filter(alive).count() < voters().count() / 2 + 1;
+            let left = voters().filter(|member| member.machine.as_ref().is_some_and(alive));
+            let lost = left.count() < voters().count() / 2 + 1;
+            return (!lost).then(|| format!("{:?} failed, {:?} was not called", state.failed, state.to_call));
         }
         let Configuration {
-            control_plane, zones, ..
-        } = &self.configurations[state.configuration];
-        control_plane.replicas.is_empty() || goal::missed(&state.world, control_plane, Some(zones)).is_none()
+            control_plane,
+            zones,
+            groups,
+            ..
+        } = self.configuration(state);
+        if control_plane.replicas.is_empty() {
+            if let Some(missed) = goal::left_over(world, control_plane, zones) {
+                return Some(missed.to_owned());
+            }
+        } else if let Some(missed) = goal::missed(world, control_plane, Some(zones)) {
+            return Some(missed.to_owned());
+        }
+        for (desired, members) in groups.iter().zip(&state.groups) {
+            if let Some(missed) = goal::missed_by_workers(members, desired) {
+                return Some(missed.to_owned());
+            }
+        }
+        let mut objects = self.objects(state).into_iter();
+        let busy = objects.find(|object| !matches!(self.due(state, *object), Due::Done));
+        busy.map(|object| format!("the next plan of {object:?} is not empty"))
     }
 }
 
@@ -220,26 +323,35 @@ impl Model for Situation {
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
-        vec![State {
-            world: self.start.clone(),
-            configuration: 0,
-            to_call: OBJECTS.into(),
-            running: None,
-            stopped: false,
-            again: false,
-            disturbances: self.disturbances,
-            broken: None,
-        }]
+        let state = |(world, groups): &(World, Vec<Workers>)| {
+            let mut state = State {
+                world: world.clone(),
+                groups: groups.clone(),
+                configuration: 0,
+                to_call: BTreeSet::new(),
+                running: BTreeSet::new(),
+                failed: BTreeSet::new(),
+                forced: false,
+                again: false,
+                disturbances: self.disturbances,
+                broken: None,
+                cut_off: false,
+            };
+            workers::follow(self, &mut state);
+            self.apply_again(&mut state);
+            state
+        };
+        self.starts.iter().map(state).collect()
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
-        if state.broken.is_some() {
+        if state.broken.is_some() || state.cut_off {
             return;
         }
         self.progress(state, actions);
-        Self::nature(state, actions);
+        disturbance::nature(state, actions);
         if state.disturbances > 0 && !actions.is_empty() {
-            self.disturb(state, actions);
+            disturbance::possible(self, state, actions);
         }
     }
 
@@ -248,41 +360,54 @@ impl Model for Situation {
         match action {
             Action::Call(object) => {
                 state.to_call.remove(&object);
-                state.running = Some(object);
-                if object == Object::Workers {
-                    let zones = &self.configurations[state.configuration].zones;
+                state.running.insert(object);
+                if object == Object::Disks {
+                    let zones = &self.configuration(last).zones;
                     let leaving = state.world.zones.iter_mut().filter(|(zone, _)| !zones.contains(*zone));
-                    leaving.for_each(|(_, zone)| zone.workers = 0);
+                    leaving.for_each(|(_, zone)| zone.disks = 0);
                 }
             }
-            Action::Step(step) => {
-                let operation = self.operation(last, last.running?);
-                state.broken = invariants::broken(&last.world, &step, &operation)
-                    .or_else(|| invariants::unsaved(&last.world, &step, &operation));
-                state.world = effect(state.world, &step, &operation);
-                let teardown = matches!(&operation, Operation::ControlPlane(desired) if desired.replicas.is_empty());
-                if !teardown && last.world.quorum().is_there() && !state.world.quorum().is_there() {
-                    state.broken = state.broken.or(Some("a step took etcd's quorum"));
+            Action::Step(object, step) => {
+                let operation = self.operation(last, object);
+                if !self.only_the_address {
+                    state.broken = invariants::broken(&last.world, &step, &operation)
+                        .or_else(|| invariants::unsaved(&last.world, &step, &operation));
                 }
+                if !self.futile.is_some_and(|futile| futile(&step)) {
+                    state.world = effect(state.world, &step, &operation);
+                }
+                if !self.only_the_address {
+                    state.broken = state
+                        .broken
+                        .or_else(|| invariants::broken_after(&last.world, &state.world, &operation));
+                }
+                state.cut_off = invariants::cuts_off(&last.world, &step, &state.world);
+                self.worked(&mut state);
             }
-            Action::Return => state.running = None,
-            Action::Stop => {
-                state.running = None;
-                state.stopped = true;
+            Action::GroupStep(Object::Group(index), step) => {
+                let desired = &self.group(last, index);
+                let observed = workers::observed(last, index);
+                if !self.only_the_address {
+                    state.broken = node_group::invariants::broken(&observed, &step, desired)
+                        .or_else(|| workers::broken(&last.world, desired, &step));
+                }
+                state.groups[index] = workers::renumbered(node_group::effect(observed, &step, desired).members);
+                self.worked(&mut state);
             }
-            Action::ApplyAgain => apply_again(&mut state),
-            Action::ReturnZone(zone) => {
-                state.world.zones.get_mut(&zone)?.up = true;
-                happens(&mut state);
+            Action::GroupStep(..) => return None,
+            Action::Return(object) => {
+                state.running.remove(&object);
             }
-            Action::GivesUp(name) => {
-                state.world.machines.get_mut(&name)?.joining = false;
-                happens(&mut state);
+            Action::Fail(object) => {
+                state.running.remove(&object);
+                state.failed.insert(object);
             }
-            disturbance => {
-                state.disturbances -= 1;
-                disturb(&mut state, disturbance)?;
+            Action::ApplyAgain => self.apply_again(&mut state),
+            Action::Force => {
+                state.forced = true;
+                self.apply_again(&mut state);
             }
+            happening => disturbance::happen(self, &mut state, happening)?,
         }
         Some(state)
     }
@@ -293,101 +418,32 @@ impl Model for Situation {
                 state.broken.is_none()
             }),
             Property::always(
-                "every path that ends, ends at the goal",
-                |model: &Self, state: &State| {
-                    let mut actions = Vec::new();
-                    model.actions(state, &mut actions);
-                    !actions.is_empty() || state.broken.is_some() || model.ends_well(state)
-                },
+                "the API's address leads to a master that serves whenever one serves",
+                |_: &Self, state: &State| !state.cut_off,
+            ),
+            Property::always(
+                "the goal eventually on every fair path",
+                |model: &Self, state: &State| model.astray(state).is_none(),
             ),
         ]
     }
 }
 
-/// The user applies again: everything is called again, and nothing is remembered.
-fn apply_again(state: &mut State) {
-    state.to_call = OBJECTS.into();
-    state.running = None;
-    state.stopped = false;
-    state.again = false;
-    state.world.backed_up = false;
-    state.world.address.failed = None;
-}
-
-/// Something changed by itself: health follows.
-fn happens(state: &mut State) {
-    let world = &mut state.world;
-    let running: Vec<String> = world
-        .machines
-        .iter()
-        .filter(|(_, machine)| world.runs(machine))
-        .map(|(name, _)| name.clone())
-        .collect();
-    let runs = |name: &String| running.contains(name);
-    for member in world.members.values_mut() {
-        member.healthy = member.started && member.machine.as_ref().is_some_and(runs);
+impl Situation {
+    /// A step was carried out.
+    fn worked(&self, state: &mut State) {
+        state.again |= !state.failed.is_empty();
+        workers::follow(self, state);
     }
-    for (name, node) in &mut world.nodes {
-        node.joined = running.contains(name);
-    }
-    world.settle();
-    state.again = true;
-}
 
-fn disturb(state: &mut State, disturbance: Action) -> Option<()> {
-    match disturbance {
-        Action::Crash => apply_again(state),
-        Action::CrashInside(step, place) => {
-            crash_inside(&mut state.world, &step, place);
-            apply_again(state);
-        }
-        Action::HandoverFails(to) => {
-            state.world.address.holder = to;
-            state.world.address.answers = false;
-            return Some(());
-        }
-        Action::Halt(name) => {
-            let machine = state.world.machines.get_mut(&name)?;
-            machine.power = Power::Off;
-            machine.joining = false;
-            if machine.api == ApiServer::Stopped {
-                machine.api = ApiServer::Unready;
-            }
-        }
-        Action::Lose(name) => state.world.delete(&name),
-        Action::LoseZone(zone) => state.world.zones.get_mut(&zone)?.up = false,
-        Action::Reconfigure(configuration) => {
-            state.configuration = configuration;
-            apply_again(state);
-        }
-        _ => return None,
-    }
-    happens(state);
-    Some(())
-}
-
-/// What a step leaves behind when the provider dies inside it.
-fn crash_inside(world: &mut World, step: &Step, place: u8) {
-    match step {
-        Step::Join(new) => {
-            world.create(new);
-            if place > 0 {
-                let id = world.members.keys().max().map_or(1, |id| id + 1);
-                world.members.insert(
-                    id,
-                    Member {
-                        machine: Some(new.name.clone()),
-                        learner: place < 3,
-                        started: place > 1,
-                        healthy: place > 1,
-                        version: crate::Version::new(3, 6, 0),
-                    },
-                );
-            }
-        }
-        Step::HandOver(..) => world.address.holder = Holder::Nobody,
-        Step::Register(name) => world.set_target(name, Some(Target::Unhealthy)),
-        Step::Deregister(name) => world.set_target(name, Some(Target::Draining)),
-        _ => {}
+    /// The user applies (again): everything is called, and nothing is remembered that only the last provider knew.
+    pub(super) fn apply_again(&self, state: &mut State) {
+        state.running.clear();
+        state.failed.clear();
+        state.again = false;
+        state.world.backed_up = false;
+        state.world.address.failed = None;
+        workers::forget(state);
+        state.to_call = self.objects(state);
     }
 }

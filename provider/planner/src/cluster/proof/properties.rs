@@ -1,22 +1,35 @@
 //! Random clusters of up to 7 masters in 5 zones, with facts that disagree, and random changes.
 
-use proptest::{collection::btree_map, prelude::*};
+use std::collections::BTreeSet;
+
+use proptest::{
+    collection::{btree_map, btree_set},
+    prelude::*,
+};
 
 use super::{goal, invariants};
 use crate::{
     Version,
     cluster::{
-        ApiServer, Balancer, Cloud, ControlPlane, Disk, Endpoint, Holder, Machine, Member, Next, Node, Operation,
-        Power, Replica, Target, World, effect, next, preview,
+        ApiServer, Balancer, BalancerIntent, Cloud, ControlPlane, Disk, Endpoint, Holder, Machine, Member, Next, Node,
+        Operation, Power, Replica, Target, World, effect, next, preview,
     },
 };
 
+/// So many cases, unless `PROPTEST_CASES` asks for more.
+pub(super) fn cases(ordinarily: u32) -> ProptestConfig {
+    let asked = std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|asked| asked.parse().ok());
+    ProptestConfig::with_cases(asked.unwrap_or(ordinarily))
+}
+
 const KEYS: [&str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
-const ZONES: [&str; 5] = ["z1", "z2", "z3", "z4", "z5"];
+pub(super) const ZONES: [&str; 5] = ["z1", "z2", "z3", "z4", "z5"];
 const VERSION: Version = Version::new(1, 34, 1);
 const OLDER: Version = Version::new(1, 33, 4);
 
-fn intent() -> impl Strategy<Value = ControlPlane> {
+pub(super) fn intent() -> impl Strategy<Value = ControlPlane> {
     let replica = (0..5_usize, any::<bool>()).prop_map(|(zone, other)| Replica {
         zone: ZONES[zone].to_owned(),
         specification: if other { "s2" } else { "s1" }.to_owned(),
@@ -77,7 +90,7 @@ fn master() -> impl Strategy<Value = Master> {
         })
 }
 
-fn world() -> impl Strategy<Value = World> {
+pub(super) fn world() -> impl Strategy<Value = World> {
     let endpoint = prop_oneof![
         3 => Just(Endpoint::Address),
         1 => Just(Endpoint::SharedAddress),
@@ -126,6 +139,7 @@ fn build(
         add(&mut world, &format!("m-{key}"), key, id, master, version);
     }
     world.address.holder = match KEYS.get(holder) {
+        _ if endpoint == Endpoint::DnsName => Holder::Nobody,
         Some(key) if world.machines.contains_key(&format!("m-{key}")) => Holder::Machine(format!("m-{key}")),
         _ if balancer && holder.is_multiple_of(2) => Holder::Balancer,
         _ => Holder::Nobody,
@@ -200,13 +214,58 @@ fn add(world: &mut World, name: &str, key: &str, id: u64, master: &Master, versi
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+/// Any operation on a cluster.
+fn operation() -> impl Strategy<Value = Operation> {
+    let zones = |least| btree_set((0..5_usize).prop_map(|zone| ZONES[zone].to_owned()), least..=5);
+    let balancer = |least| {
+        zones(least).prop_map(|zones| BalancerIntent {
+            name: "api".to_owned(),
+            zones,
+            endpoint: None,
+        })
+    };
+    prop_oneof![
+        4 => intent().prop_map(Operation::ControlPlane),
+        2 => balancer(1).prop_map(Operation::Balancer),
+        1 => balancer(0).prop_map(Operation::RemoveBalancer),
+        1 => zones(0).prop_map(Operation::Zones),
+        1 => Just(Operation::LeaveZone),
+    ]
+}
 
-    /// Rules: random-clusters
+/// Says what an operation that is done has not done.
+fn undone(world: &World, operation: &Operation) -> Option<&'static str> {
+    match operation {
+        Operation::ControlPlane(desired) if desired.replicas.is_empty() => {
+            (!(world.machines.is_empty() && world.disks.is_empty())).then_some("masters")
+        }
+        Operation::ControlPlane(desired) => goal::missed(world, desired, None),
+        Operation::Balancer(desired) => {
+            let stands = |zone: &&String| world.zones.get(*zone).is_some_and(|facts| !facts.leaving);
+            let wanted: BTreeSet<&String> = desired.zones.iter().filter(stands).collect();
+            let balancer = world.balancer.as_ref();
+            let spans = balancer.is_some_and(|balancer| wanted.iter().all(|zone| balancer.zones.contains(*zone)));
+            (!spans).then_some("the balancer does not span its zones")
+        }
+        Operation::RemoveBalancer(_) => world.balancer.is_some().then_some("the balancer is there"),
+        Operation::Zones(desired) => {
+            let staying = world.zones.iter().filter(|(_, facts)| !facts.leaving);
+            let staying: BTreeSet<&String> = staying.map(|(zone, _)| zone).collect();
+            (staying != desired.iter().collect()).then_some("zones")
+        }
+        Operation::LeaveZone => {
+            let empty = |(zone, facts): (&String, &crate::cluster::Zone)| facts.leaving && world.is_empty(zone);
+            world.zones.iter().any(empty).then_some("an empty zone is left")
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(400))]
+
+    /// Rules: random-clusters, terraform-order
     #[test]
-    fn every_sequence_ends_keeps_the_invariants_and_is_what_was_previewed(start in world(), desired in intent()) {
-        let operation = Operation::ControlPlane(desired.clone());
+    fn every_sequence_ends_keeps_the_invariants_and_is_what_was_previewed(start in world(), operation in operation()) {
         let foreseen = preview(&start, &operation);
         let mut world = start;
         let mut taken = Vec::new();
@@ -220,9 +279,9 @@ proptest! {
                         .or_else(|| invariants::unsaved(&world, &step, &operation));
                     prop_assert_eq!(broken, None, "{:?} in {:?} after {:?}", step, world, taken);
                     let after = effect(world.clone(), &step, &operation);
-                    if !desired.replicas.is_empty() && world.quorum().is_there() {
-                        prop_assert!(after.quorum().is_there(), "{:?} takes the quorum", step);
-                    }
+                    let broken = invariants::broken_after(&world, &after, &operation);
+                    prop_assert_eq!(broken, None, "{:?} in {:?} after {:?}", step, world, taken);
+                    prop_assert!(!invariants::cuts_off(&world, &step, &after), "{:?} cuts the API off in {:?}", step, world);
                     world = after;
                     taken.push(step);
                 }
@@ -231,8 +290,8 @@ proptest! {
         };
         prop_assert_eq!(&foreseen.steps, &taken, "what is previewed is what is done");
         prop_assert_eq!(&foreseen.end, &end);
-        if end == Next::Done && !desired.replicas.is_empty() {
-            prop_assert_eq!(goal::missed(&world, &desired, None), None, "{:?}", world);
+        if end == Next::Done {
+            prop_assert_eq!(undone(&world, &operation), None, "{:?}", world);
         }
     }
 }

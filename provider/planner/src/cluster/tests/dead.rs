@@ -24,12 +24,27 @@ fn a_dead_master_is_removed_then_added() {
 #[test]
 fn five_with_two_dead_lose_both_before_anything_is_added() {
     let world = kill(kill(running("abcde"), "d"), "e");
-    let found = steps(&world, &desired("abcde"));
-    let join = found.iter().position(|step| step.starts_with("join")).unwrap();
-    let removals: Vec<&String> = found.iter().filter(|step| step.starts_with("remove member")).collect();
-    assert_eq!(removals, ["remove member d", "remove member e"]);
-    assert!(found[join..].iter().all(|step| !step.starts_with("remove member")));
-    assert_steps(&found[join..], &["join d z1", "register d", "join e z2", "register e"]);
+    assert_steps(
+        &steps(&world, &desired("abcde")),
+        &[
+            "deregister d",
+            "remove member d",
+            "deregister e",
+            "remove member e",
+            "out of service d",
+            "forget d",
+            "out of service e",
+            "forget e",
+            "await endpoint gone d",
+            "await endpoint gone e",
+            "release disk d",
+            "release disk e",
+            "join d z1",
+            "register d",
+            "join e z2",
+            "register e",
+        ],
+    );
 }
 
 /// Rules: dead-out-before-join, replace-live-add-first
@@ -197,4 +212,31 @@ fn a_member_that_belongs_to_no_machine_is_removed_by_its_id() {
         },
     );
     assert_steps(&steps(&settled(world), &desired("abc")), &["remove member #99"]);
+}
+
+/// Rules: removal-reversed, address-leads-to-a-server
+#[test]
+fn where_nobody_serves_an_api_server_that_was_stopped_is_started_again() {
+    // b was to leave and its API server was stopped; then the other master was taken out by hand.
+    let mut world = running_alone("ab");
+    world.machines.get_mut("m-b").unwrap().api = ApiServer::Stopped;
+    let (id, _) = world.member_of("m-a").unwrap();
+    world.members.remove(&id);
+    let world = halt(settled(world), "a");
+    assert_eq!(
+        steps(&world, &alone("a"))[..2],
+        ["start api b", "hand over a -> b"].map(str::to_owned)
+    );
+}
+
+/// Rules: removal-resumes, address-leads-to-a-server
+#[test]
+fn of_several_that_go_the_only_one_that_serves_goes_last() {
+    let mut world = running_alone("ac");
+    world.machines.get_mut("m-a").unwrap().api = ApiServer::Stopped;
+    let mut other = alone("a");
+    other.replicas.get_mut("a").unwrap().specification = "s2".to_owned();
+    let found = steps(&settled(world), &other);
+    let removed: Vec<&String> = found.iter().filter(|step| step.starts_with("remove member")).collect();
+    assert_eq!(removed, ["remove member a", "remove member c"], "{found:?}");
 }

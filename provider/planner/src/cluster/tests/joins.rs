@@ -65,6 +65,19 @@ fn a_joining_master_that_is_not_wanted_any_more_joins_first_and_then_leaves() {
 
 /// Rules: kubeadm-owns-the-learner
 #[test]
+fn interrupted_before_the_machine_nothing_is_there_and_the_join_begins_anew() {
+    assert_steps(&steps(&running("ab"), &desired("abc")), &["join c z3", "register c"]);
+    // Its disk was made, and its machine was not.
+    let mut world = running("ab");
+    world.disks.insert(name("c"), Disk { zone: "z3".to_owned() });
+    assert_steps(
+        &steps(&world, &desired("abc")),
+        &["release disk c", "join c z3", "register c"],
+    );
+}
+
+/// Rules: kubeadm-owns-the-learner
+#[test]
 fn interrupted_before_the_member_the_machine_is_made_anew() {
     assert_steps(
         &steps(&joining(false, None), &desired("abc")),

@@ -4,6 +4,7 @@
 mod address;
 mod balancer;
 mod dead;
+mod disagreement;
 mod grow;
 mod joins;
 mod kube_up;
@@ -13,6 +14,7 @@ mod shrink;
 mod teardown;
 mod version;
 mod wording;
+mod words_of_steps;
 mod zones;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -63,7 +63,7 @@ fn a_removal_below_quorum_is_blocked_and_says_what_would_be_left() {
         healthy: 1,
         voters: 2,
     };
-    insta::assert_snapshot!(blocked, @"master c stays: without it etcd would have 1 healthy of 2 voters");
+    insta::assert_snapshot!(blocked, @"master c stays: without it 1 of 2 etcd members would be healthy, and 2 are needed. Bring the masters back that do not answer, then apply again");
 }
 
 /// Rules: no-backup-warning

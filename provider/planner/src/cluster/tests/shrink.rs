@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Rules: removal-order
+/// Rules: removal-order, leader-moves-before-removal, detached-before-termination
 #[test]
 fn a_master_leaves_in_the_order_of_the_rules() {
     let mut world = running("abc");
@@ -132,4 +132,32 @@ fn two_go_to_one_only_while_both_are_healthy() {
     assert_steps(&steps(&halted, &desired("a"))[..1], &["start a"]);
     let dead = kill(running("ab"), "b");
     assert!(steps(&dead, &desired("a"))[0].starts_with("BLOCKED: etcd has no quorum: 1 of 2"));
+}
+
+/// Rules: target-gone-not-draining
+#[test]
+fn a_target_that_is_merely_draining_is_waited_for_until_it_is_gone() {
+    let mut world = running("abc");
+    world.nodes.get_mut("m-c").unwrap().leaving = true;
+    world.set_target("m-c", Some(Target::Draining));
+    assert_steps(&steps(&world, &desired("ab"))[..2], &["deregister c", "drain c"]);
+}
+
+/// Rules: only-replica-stays-registered
+#[test]
+fn the_only_master_behind_the_balancer_is_not_taken_off_it() {
+    let mut world = running("ab");
+    world.balancer.as_mut().unwrap().zones = zones(&["z1"]);
+    world.balancer.as_mut().unwrap().targets.remove("m-b");
+    // A master that stays takes the address, and the balancer is not in use any more.
+    assert_steps(
+        &steps(&world, &desired("b"))[..3],
+        &["cordon a", "hand over balancer -> b", "deregister a"],
+    );
+    // Where the endpoint is a name, nothing could take it.
+    world.cloud.endpoint = Endpoint::DnsName;
+    world.address.holder = Holder::Nobody;
+    let found = steps(&settled(world), &desired("b"));
+    assert_eq!(found[0], "cordon a");
+    assert!(found[1].starts_with("BLOCKED: master m-a stays"), "{found:?}");
 }

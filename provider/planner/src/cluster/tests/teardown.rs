@@ -98,3 +98,17 @@ fn a_teardown_saves_etcd_first_where_a_place_is_given() {
     desired.backup = Some("s3://backups".to_owned());
     assert_eq!(steps(&running_alone("a"), &desired)[0], "back up");
 }
+
+/// Rules: teardown-extra-replicas-first, address-leads-to-a-server
+#[test]
+fn the_master_behind_the_balancer_goes_last() {
+    let mut world = running("abc");
+    world.balancer.as_mut().unwrap().targets.retain(|name, _| name == "m-c");
+    let found = steps(&settled(world), &desired(""));
+    let deleted: Vec<&String> = found.iter().filter(|step| step.starts_with("delete ")).collect();
+    assert_eq!(deleted, ["delete b", "delete a", "delete c"]);
+    assert!(
+        !found[..found.len() - 4].contains(&"deregister c".to_owned()),
+        "{found:?}"
+    );
+}

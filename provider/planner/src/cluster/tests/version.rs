@@ -74,7 +74,8 @@ fn a_downgrade_is_refused() {
         assert_eq!(
             found,
             [format!(
-                "REFUSED: the control plane runs 1.34.1: it cannot go back to {version}"
+                "REFUSED: the control plane runs 1.34.1: it cannot go back to {version}. Ask for 1.34.1 or later; an \
+                 earlier version takes a new cluster"
             )]
         );
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::lines;
 
-fn timing() -> Timing {
+pub(super) fn timing() -> Timing {
     Timing {
         machines: crate::Timing {
             create_machine: Duration::from_mins(1),
@@ -20,7 +20,7 @@ fn timing() -> Timing {
     }
 }
 
-fn shown(world: &World, operation: &Operation) -> String {
+pub(super) fn shown(world: &World, operation: &Operation) -> String {
     let preview = preview(world, operation);
     let mut shown = lines(&preview.describe(world, operation, &timing()));
     shown.extend(preview.warnings.iter().map(|warning| format!("Warning: {warning}")));
@@ -85,6 +85,90 @@ fn a_zone_leaves() {
 #[test]
 fn a_teardown() {
     insta::assert_snapshot!(shown(&running_alone("ab"), &backed_up(alone(""))));
+}
+
+/// Rules: preview-in-words, warn-even-count
+#[test]
+fn an_even_count() {
+    insta::assert_snapshot!(shown(&running("abc"), &backed_up(desired("abcd"))));
+}
+
+/// Rules: preview-in-words, warn-three-in-two-zones
+#[test]
+fn three_masters_in_two_zones() {
+    let mut two_zones = desired("abc");
+    two_zones.replicas.get_mut("c").unwrap().zone = "z2".to_owned();
+    insta::assert_snapshot!(shown(&running("a"), &backed_up(two_zones)));
+}
+
+/// Rules: preview-in-words, warn-single-zone-loss
+#[test]
+fn five_masters_of_which_one_zones_loss_stops_writes() {
+    let mut crowded = desired("abcde");
+    crowded.replicas.get_mut("b").unwrap().zone = "z1".to_owned();
+    insta::assert_snapshot!(shown(
+        &nothing(),
+        &backed_up(ControlPlane {
+            balancer: None,
+            ..crowded
+        })
+    ));
+}
+
+/// Rules: preview-in-words, etcd-quorum-to-remove, etcd-two-to-one
+#[test]
+fn two_to_one_below_quorum() {
+    insta::assert_snapshot!(shown(&lose(running("ab"), "z2"), &backed_up(desired("a"))));
+}
+
+/// Rules: preview-in-words, no-quorum-way-out
+#[test]
+fn no_quorum_with_the_way_out() {
+    insta::assert_snapshot!(shown(&kill(kill(running("abc"), "b"), "c"), &backed_up(desired("abc"))));
+}
+
+/// Rules: preview-in-words, no-quorum-way-out, halted-master-restarts
+#[test]
+fn no_quorum_and_halted_masters() {
+    insta::assert_snapshot!(shown(&halt(halt(running("abc"), "b"), "c"), &backed_up(desired("abc"))));
+}
+
+/// Rules: preview-in-words, no-downgrade
+#[test]
+fn a_downgrade() {
+    let mut to = desired("abc");
+    to.version = Version::new(1, 33, 9);
+    insta::assert_snapshot!(shown(&running("abc"), &backed_up(to)));
+}
+
+/// Rules: preview-in-words, one-minor-at-a-time
+#[test]
+fn two_minors_at_once() {
+    let mut to = desired("abc");
+    to.version = Version::new(1, 36, 0);
+    insta::assert_snapshot!(shown(&running("abc"), &backed_up(to)));
+}
+
+/// Rules: preview-in-words, dns-endpoint-no-handover
+#[test]
+fn a_dns_name_mentions_no_address() {
+    let cloud = Cloud {
+        endpoint: Endpoint::DnsName,
+        zonal_subnets: true,
+    };
+    let world = reached(with_balancer(World::empty(cloud, &["z1", "z2", "z3"])), &desired("a"));
+    let shown = shown(&world, &backed_up(desired("abc")));
+    assert!(
+        !shown.contains("203.0.113.10") && !shown.contains("hand over"),
+        "{shown}"
+    );
+    insta::assert_snapshot!(shown);
+}
+
+/// Rules: preview-in-words, replace-dead-remove-first
+#[test]
+fn a_dead_master() {
+    insta::assert_snapshot!(shown(&kill(running("abc"), "c"), &backed_up(desired("abc"))));
 }
 
 /// Rules: preview-in-words

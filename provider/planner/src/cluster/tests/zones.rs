@@ -31,6 +31,38 @@ fn a_zone_joins_with_its_subnet() {
     );
 }
 
+/// Rules: zone-subnet-with-the-cluster
+#[test]
+fn nothing_is_made_in_a_zone_before_its_subnet() {
+    let mut world = reached(with_balancer(World::empty(zonal(), &["z1", "z2"])), &desired("ab"));
+    let fresh = World::empty(zonal(), &["z3"]).zones["z3"].clone();
+    world.zones.insert("z3".to_owned(), Zone { subnet: false, ..fresh });
+    world.balancer.as_mut().unwrap().zones.remove("z3");
+    let spans = |world: &World| steps_of(world, &Operation::Balancer(balancer_over(&["z1", "z2", "z3"])));
+    assert_steps(&spans(&world), &[]);
+    let found = steps(&world, &desired("abc"));
+    assert!(
+        found[0].starts_with("BLOCKED: replica c is to be in zone z3, which has no subnet of the cluster yet"),
+        "{}",
+        found[0]
+    );
+    let cluster = Operation::Zones(zones(&["z1", "z2", "z3"]));
+    assert_steps(&steps_of(&world, &cluster), &["add zone z3"]);
+    let world = effect(world, &Step::AddZone("z3".to_owned()), &cluster);
+    assert_steps(&spans(&world), &["span z3"]);
+    assert_steps(&steps(&world, &desired("abc"))[..1], &["join c z3"]);
+}
+
+/// Rules: further-zones-reuse-the-master
+#[test]
+fn a_further_zone_for_workers_needs_nothing_of_the_master() {
+    let world = reached(World::empty(zonal(), &["z1"]), &alone("a"));
+    let cluster = Operation::Zones(zones(&["z1", "z2"]));
+    assert_steps(&steps_of(&world, &cluster), &["add zone z2"]);
+    let world = effect(world, &Step::AddZone("z2".to_owned()), &cluster);
+    assert_steps(&steps(&world, &alone("a")), &[]);
+}
+
 /// Rules: zone-leaving-refuses-new
 #[test]
 fn a_zone_that_leaves_takes_nothing_new() {
@@ -39,13 +71,19 @@ fn a_zone_that_leaves_takes_nothing_new() {
     let found = steps(&world, &desired("abc"));
     assert_eq!(
         found,
-        ["BLOCKED: replica c is to be in zone z3, which is leaving the cluster"]
+        [
+            "BLOCKED: replica c is to be in zone z3, which is leaving the cluster. Give the replica another zone, or keep \
+             this one among the cluster's zones"
+        ]
     );
     world.zones.remove("z3");
     let found = steps(&world, &desired("abc"));
     assert_eq!(
         found,
-        ["BLOCKED: replica c is to be in zone z3, which the cluster does not span"]
+        [
+            "BLOCKED: replica c is to be in zone z3, which the cluster does not span. Give the replica another zone, or \
+             add this one to the cluster's zones"
+        ]
     );
 }
 
