@@ -5,6 +5,10 @@
 //! a cluster needs run inside.  Pods are not run here: whoever plays the kubelet of their node does that, through
 //! the API like everyone else.
 //!
+//! One server alone keeps its objects in a file.  Several servers of one cluster keep them in etcd, each talking to
+//! the member beside it: what is written through one is seen through the others, controllers run on one of them at a
+//! time, and the Service `kubernetes` leads to those that live.
+//!
 //! Left out, because nothing in the region needs it: objects of custom kinds (their definitions are stored), logs,
 //! exec and port-forward, tokens of service accounts, admission webhooks, quotas and limit ranges (stored, without
 //! effect), `StatefulSet`s (stored, nobody makes their pods), the finalizers that protect volumes in use, and the
@@ -14,10 +18,12 @@
 mod access;
 mod authority;
 mod controllers;
+mod election;
 mod http;
 mod object;
 mod objects;
 mod patch;
+mod presence;
 mod protobuf;
 mod random;
 mod resources;
@@ -29,5 +35,5 @@ mod table;
 mod time;
 mod validation;
 
-pub use server::{ApiServer, ApiServerConfig, StartError};
+pub use server::{ApiServer, ApiServerConfig, StartError, Storage};
 pub use status::ApiError;

@@ -2,12 +2,14 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use multizone_etcd_api::Credentials;
 use rustls::ServerConfig;
 use rustls::server::WebPkiClientVerifier;
 use rustls_pki_types::pem::PemObject as _;
@@ -20,16 +22,37 @@ use tokio_util::task::TaskTracker;
 use crate::access::{self, identity_of_certificate};
 use crate::authority::Authority;
 use crate::controllers;
+use crate::election::Candidate;
 use crate::http::Face;
 use crate::objects::{Api, Settings};
+use crate::presence;
 use crate::status::ApiError;
-use crate::store::{BackendError, SqliteBackend, Store};
+use crate::store::{self, Etcd, Store};
+
+/// Where the cluster's objects are kept.
+#[derive(Clone)]
+pub enum Storage {
+    /// In a file in this directory, which is made when it is missing: for a cluster with one API server.
+    Sqlite(PathBuf),
+    /// In etcd, which any number of API servers share.
+    Etcd {
+        /// The members that this server talks to, for example `https://127.0.0.1:2379`: the first that accepts a
+        /// connection.  In a stacked control plane that is the member on the server's own machine alone.
+        endpoints: Vec<String>,
+        /// The CA that has signed the members' serving certificates.
+        ca_pem: String,
+        /// The certificate by which the members know this server.
+        certificate_pem: String,
+        /// The certificate's key.
+        key_pem: String,
+    },
+}
 
 /// What an API server is started with.
 #[derive(Clone)]
 pub struct ApiServerConfig {
-    /// Where the cluster's objects are kept; made when it is missing.  Starting again on it resumes the cluster.
-    pub data_directory: PathBuf,
+    /// Where the cluster's objects are kept.  Starting again on it resumes the cluster.
+    pub storage: Storage,
     /// The serving certificate, followed by its intermediates if there are any.
     pub serving_certificate_pem: String,
     /// The serving certificate's key.
@@ -46,7 +69,8 @@ pub struct ApiServerConfig {
     pub service_cidr: String,
     /// The cluster's name, for logs.
     pub cluster_name: String,
-    /// Where the server is reached inside the cluster: the endpoint of the Service `kubernetes`.
+    /// Where the server is reached inside the cluster: an endpoint of the Service `kubernetes`.  Servers of one
+    /// cluster have different addresses and the same port.
     pub advertise_address: SocketAddr,
     /// How many times faster than real time the cluster's own clocks run: 1.0 is real time.
     pub pace: f64,
@@ -64,10 +88,10 @@ pub enum StartError {
         source: std::io::Error,
     },
     /// The objects could not be read.
-    #[error("cannot open the cluster's storage in {directory}: {reason}")]
+    #[error("cannot open the cluster's storage in {place}: {reason}")]
     Storage {
-        /// The directory.
-        directory: PathBuf,
+        /// The directory or the endpoints.
+        place: String,
         /// What the storage said.
         reason: String,
     },
@@ -92,13 +116,17 @@ pub enum StartError {
     Bootstrap(#[source] ApiError),
 }
 
-/// A running API server with its controllers.  Dropping it ends everything without waiting for the end.
+/// A running API server with its controllers.
+///
+/// Dropping it is the end that a machine has without power: nothing is said, nothing is finished.
 #[derive(Debug)]
 pub struct ApiServer {
     face: Face,
     acceptor: TlsAcceptorShown,
     tasks: TaskTracker,
     stopping: CancellationToken,
+    /// Ends what `stopping` only asks to come to an end.
+    dead: CancellationToken,
 }
 
 struct TlsAcceptorShown(TlsAcceptor);
@@ -114,27 +142,18 @@ impl ApiServer {
     pub async fn start(config: ApiServerConfig) -> Result<Self, StartError> {
         let settings = settings(&config)?;
         let acceptor = TlsAcceptor::from(Arc::new(tls(&config)?));
-        let directory = config.data_directory.clone();
-        std::fs::create_dir_all(&directory).map_err(|source| StartError::Directory {
-            directory: directory.clone(),
-            source,
-        })?;
-        let storage = |error: BackendError| StartError::Storage {
-            directory: directory.clone(),
-            reason: error.to_string(),
-        };
-        let backend = SqliteBackend::open(&directory).map_err(storage)?;
-        let store = Store::open(Box::new(backend)).await.map_err(storage)?;
+        let (stopping, dead) = (CancellationToken::new(), CancellationToken::new());
+        // Also when starting fails half-way.
+        let ending = dead.clone().drop_guard();
         let api = Api {
-            store,
+            store: open(&config, &dead).await?,
             settings: Arc::new(settings),
         };
         access::install_default_roles(&api)
             .await
             .map_err(StartError::Bootstrap)?;
-        let stopping = CancellationToken::new();
         let tasks = TaskTracker::new();
-        controllers::start(&api, &tasks, &stopping);
+        start_controllers(&api, &tasks, &stopping, &dead);
         tracing::info!(
             cluster = config.cluster_name,
             revision = api.store.revision(),
@@ -149,6 +168,7 @@ impl ApiServer {
             acceptor: TlsAcceptorShown(acceptor),
             tasks,
             stopping,
+            dead: ending.disarm(),
         })
     }
 
@@ -158,14 +178,17 @@ impl ApiServer {
             return;
         }
         let (face, acceptor, stopping) = (self.face.clone(), self.acceptor.0.clone(), self.stopping.clone());
+        let dead = self.dead.clone();
         self.tasks.spawn(async move {
-            if let Err(error) = connection(face, acceptor, stopping, stream).await {
+            let served = dead.run_until_cancelled(connection(face, acceptor, stopping, stream));
+            if let Some(Err(error)) = served.await {
                 tracing::debug!(%peer, %error, "connection ended");
             }
         });
     }
 
-    /// Ends watches, lets other requests finish for a moment, closes connections and stops the controllers.
+    /// Ends watches, lets other requests finish for a moment, closes connections, stops the controllers, gives up
+    /// leading, and takes the server out of the endpoints of the Service `kubernetes`.
     pub async fn stop(self) {
         self.stopping.cancel();
         self.tasks.close();
@@ -175,8 +198,69 @@ impl ApiServer {
 
 impl Drop for ApiServer {
     fn drop(&mut self) {
+        self.dead.cancel();
         self.stopping.cancel();
     }
+}
+
+async fn open(config: &ApiServerConfig, dead: &CancellationToken) -> Result<Store, StartError> {
+    match &config.storage {
+        Storage::Sqlite(directory) => {
+            std::fs::create_dir_all(directory).map_err(|source| StartError::Directory {
+                directory: directory.clone(),
+                source,
+            })?;
+            Store::open_file(directory).map_err(|error| StartError::Storage {
+                place: directory.display().to_string(),
+                reason: error.to_string(),
+            })
+        }
+        Storage::Etcd {
+            endpoints,
+            ca_pem,
+            certificate_pem,
+            key_pem,
+        } => {
+            let credentials = Credentials {
+                ca_pem: ca_pem.clone(),
+                certificate_pem: certificate_pem.clone(),
+                key_pem: key_pem.clone(),
+            };
+            let opened = async {
+                let etcd = Etcd::new(endpoints, Some(&credentials), config.pace)?;
+                Store::open_etcd(etcd, dead).await
+            };
+            opened.await.map_err(|error| StartError::Storage {
+                place: endpoints.join(","),
+                reason: error.to_string(),
+            })
+        }
+    }
+}
+
+fn start_controllers(api: &Api, tasks: &TaskTracker, stopping: &CancellationToken, dead: &CancellationToken) {
+    controllers::start(controllers::of_server(), api, tasks, stopping);
+    let Some(etcd) = api.store.etcd() else {
+        // There is no other server that could lead.
+        controllers::start(controllers::of_scheduler(), api, tasks, stopping);
+        controllers::start(controllers::of_manager(), api, tasks, stopping);
+        return;
+    };
+    let spawn = |task: Pin<Box<dyn Future<Output = ()> + Send>>| {
+        let dead = dead.clone();
+        tasks.spawn(async move {
+            dead.run_until_cancelled(task).await;
+        });
+    };
+    spawn(Box::pin(presence::keep(api.clone(), etcd.clone(), stopping.clone())));
+    let scheduler = Candidate::new(api.clone(), "kube-scheduler", controllers::of_scheduler);
+    spawn(Box::pin(scheduler.run(stopping.clone())));
+    let manager = Candidate::new(api.clone(), "kube-controller-manager", controllers::of_manager);
+    spawn(Box::pin(manager.run(stopping.clone())));
+    let (etcd, stopping) = (etcd.clone(), stopping.clone());
+    spawn(Box::pin(async move {
+        stopping.run_until_cancelled(store::compact(&etcd)).await;
+    }));
 }
 
 /// How long requests may take to finish when the server stops.

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::resources::Resource;
+use crate::store::EtcdError;
 
 /// A refused request.  It is what the client gets as a `Status` object.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -91,6 +92,28 @@ impl ApiError {
         Self::new(500, "InternalError", format!("Internal error occurred: {why}"))
     }
 
+    /// etcd's refusal or silence, as kube-apiserver passes it on.
+    pub(crate) fn etcd(error: &EtcdError) -> Self {
+        match error {
+            EtcdError::Deadline => Self::new(
+                504,
+                "Timeout",
+                format!("Timeout: request did not complete within requested timeout - {error}"),
+            ),
+            // Without a reason: kube-apiserver knows none for these.
+            other => Self::new(500, "", other.to_string()),
+        }
+    }
+
+    /// A revision was asked for that does not come.
+    pub(crate) fn revision_too_large(wanted: u64, current: u64) -> Self {
+        let message = format!("Timeout: Too large resource version: {wanted}, current: {current}");
+        let mut error = Self::new(504, "Timeout", message);
+        let cause = json!({"reason": "ResourceVersionTooLarge", "message": "Too large resource version"});
+        error.details = Some(json!({"causes": [cause], "retryAfterSeconds": 1}));
+        error
+    }
+
     /// 422 with the causes in Kubernetes' words.
     pub(crate) fn invalid(resource: &Resource, name: &str, causes: &[Cause]) -> Self {
         let list: Vec<String> = causes.iter().map(ToString::to_string).collect();
@@ -126,8 +149,11 @@ impl ApiError {
     pub(crate) fn to_status(&self) -> Value {
         let mut status = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-            "message": self.message, "reason": self.reason, "code": self.code,
+            "message": self.message, "code": self.code,
         });
+        if !self.reason.is_empty() {
+            status["reason"] = json!(self.reason);
+        }
         if let Some(details) = &self.details {
             status["details"] = details.clone();
         }

@@ -58,6 +58,12 @@ pub(crate) fn paced(duration: Duration, pace: f64) -> Duration {
     if pace > 0.0 { duration.div_f64(pace) } else { duration }
 }
 
+/// A duration in whole seconds, rounded up.
+pub(crate) fn whole_seconds(duration: Duration) -> i64 {
+    let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
+    i64::try_from(seconds).unwrap_or(i64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use multizone_sandbox_kubernetes_api::{ApiServer, ApiServerConfig};
+use multizone_sandbox_kubernetes_api::{ApiServer, ApiServerConfig, Storage};
 use serde_json::Value;
 
 use super::static_pods::MANIFESTS;
@@ -121,7 +121,7 @@ fn configuration(machine: &Machine) -> Result<(ApiServerConfig, u16), String> {
         .on_host(&flag(&etcd, "data-dir")?)
         .map_err(|error| error.to_string())?;
     let configuration = ApiServerConfig {
-        data_directory: data.join("member"),
+        storage: Storage::Sqlite(data.join("member")),
         serving_certificate_pem: file(&api_server, "tls-cert-file")?,
         serving_key_pem: file(&api_server, "tls-private-key-file")?,
         ca_certificate_pem: file(&api_server, "client-ca-file")?,

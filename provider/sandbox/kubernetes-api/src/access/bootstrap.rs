@@ -1,5 +1,6 @@
 //! Puts the namespaces and roles that every cluster has into a new cluster.
 
+use futures::{StreamExt as _, TryStreamExt as _};
 use serde_json::{Value, json};
 
 use super::roles;
@@ -13,23 +14,36 @@ pub(crate) async fn install_default_roles(api: &Api) -> Result<(), ApiError> {
         let namespace = json!({"metadata": {"name": name, "labels": {"kubernetes.io/metadata.name": name}}});
         ensure(api, "namespaces", namespace).await?;
     }
-    for role in roles::cluster_roles() {
-        ensure(api, "clusterroles.rbac.authorization.k8s.io", role).await?;
-    }
-    for binding in roles::cluster_role_bindings() {
-        ensure(api, "clusterrolebindings.rbac.authorization.k8s.io", binding).await?;
-    }
-    for (plural, object) in roles::kubeadm_roles() {
-        ensure(api, &format!("{plural}.rbac.authorization.k8s.io"), object).await?;
-    }
+    let mut rest: Vec<(String, Value)> = Vec::new();
+    let rbac = |plural: &str| format!("{plural}.rbac.authorization.k8s.io");
+    rest.extend(
+        roles::cluster_roles()
+            .into_iter()
+            .map(|one| (rbac("clusterroles"), one)),
+    );
+    rest.extend(
+        roles::cluster_role_bindings()
+            .into_iter()
+            .map(|one| (rbac("clusterrolebindings"), one)),
+    );
+    rest.extend(
+        roles::kubeadm_roles()
+            .into_iter()
+            .map(|(plural, one)| (rbac(plural), one)),
+    );
     for (name, value) in [
         ("system-node-critical", 2_000_001_000),
         ("system-cluster-critical", 2_000_000_000),
     ] {
         let class = json!({"metadata": {"name": name}, "value": value});
-        ensure(api, "priorityclasses.scheduling.k8s.io", class).await?;
+        rest.push(("priorityclasses.scheduling.k8s.io".to_owned(), class));
     }
-    Ok(())
+    // Many at a time: etcd makes writes durable together that come together.
+    futures::stream::iter(rest)
+        .map(|(id, object)| async move { ensure(api, &id, object).await })
+        .buffer_unordered(16)
+        .try_collect()
+        .await
 }
 
 async fn ensure(api: &Api, id: &str, object: Value) -> Result<(), ApiError> {

@@ -9,6 +9,7 @@ mod deployments;
 mod disruption;
 mod expiry;
 mod garbage;
+mod kubernetes_service;
 mod namespaces;
 mod nodes;
 mod placement;
@@ -31,9 +32,11 @@ use crate::objects::Api;
 use crate::status::ApiError;
 use crate::store::Event;
 
+pub(crate) use kubernetes_service::{record_of, withdraw};
+
 /// One controller.
 #[async_trait::async_trait]
-trait Controller: Send + Sync + 'static {
+pub(crate) trait Controller: Send + Sync + 'static {
     /// Its name, for logs.
     fn name(&self) -> &'static str;
 
@@ -44,13 +47,22 @@ trait Controller: Send + Sync + 'static {
     async fn reconcile(&mut self, api: &Api) -> Result<Option<Duration>, ApiError>;
 }
 
-/// Starts all controllers.
-pub(crate) fn start(api: &Api, tasks: &TaskTracker, stopping: &CancellationToken) {
-    let controllers: Vec<Box<dyn Controller>> = vec![
+/// What every API server does by itself.
+pub(crate) fn of_server() -> Vec<Box<dyn Controller>> {
+    vec![Box::new(kubernetes_service::KubernetesService)]
+}
+
+/// What `kube-scheduler` does: on one server at a time.
+pub(crate) fn of_scheduler() -> Vec<Box<dyn Controller>> {
+    vec![Box::new(scheduler::Scheduler)]
+}
+
+/// What `kube-controller-manager` does: on one server at a time.
+pub(crate) fn of_manager() -> Vec<Box<dyn Controller>> {
+    vec![
         Box::new(namespaces::Namespaces),
         Box::new(nodes::Nodes::default()),
         Box::new(pods::Pods),
-        Box::new(scheduler::Scheduler),
         Box::new(daemon_sets::DaemonSets),
         Box::new(deployments::Deployments),
         Box::new(replica_sets::ReplicaSets),
@@ -61,7 +73,16 @@ pub(crate) fn start(api: &Api, tasks: &TaskTracker, stopping: &CancellationToken
         Box::new(expiry::Expiry),
         Box::new(services::Services),
         Box::new(bootstrap_signer::BootstrapSigner),
-    ];
+    ]
+}
+
+/// Runs controllers until `stopping`.
+pub(crate) fn start(
+    controllers: Vec<Box<dyn Controller>>,
+    api: &Api,
+    tasks: &TaskTracker,
+    stopping: &CancellationToken,
+) {
     for controller in controllers {
         let (api, stopping) = (api.clone(), stopping.clone());
         tasks.spawn(async move {

@@ -1,4 +1,4 @@
-//! Endpoints of Services, and the Service through which pods reach the API.
+//! Endpoints of Services.
 
 use std::time::Duration;
 
@@ -26,7 +26,6 @@ impl Controller for Services {
     }
 
     async fn reconcile(&mut self, api: &Api) -> Result<Option<Duration>, ApiError> {
-        serve_the_api(api).await?;
         for service in api.store.all("services") {
             if service.pointer("/spec/selector").is_none() || service.is_deleting() {
                 continue;
@@ -44,35 +43,6 @@ impl Controller for Services {
         }
         Ok(None)
     }
-}
-
-async fn serve_the_api(api: &Api) -> Result<(), ApiError> {
-    let address = api.settings.advertise_address;
-    if api.store.get("services", "default", "kubernetes").is_none() {
-        let first = api
-            .settings
-            .service_cidr
-            .hosts()
-            .next()
-            .map(|ip| ip.to_string())
-            .unwrap_or_default();
-        let service = json!({
-            "metadata": {"name": "kubernetes", "labels": {"component": "apiserver", "provider": "kubernetes"}},
-            "spec": {
-                "type": "ClusterIP", "clusterIP": first,
-                "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": address.port()}],
-            },
-        });
-        match api.add("services", "default", service).await {
-            Err(error) if error.reason != "AlreadyExists" => return Err(error),
-            _ => {}
-        }
-    }
-    let subsets = json!([{
-        "addresses": [{"ip": address.ip().to_string()}],
-        "ports": [{"name": "https", "port": address.port(), "protocol": "TCP"}],
-    }]);
-    write_named(api, "default", "kubernetes", subsets).await
 }
 
 fn subsets(api: &Api, service: &Value) -> Value {
@@ -120,10 +90,7 @@ fn subsets(api: &Api, service: &Value) -> Value {
 }
 
 async fn write(api: &Api, service: &Value, subsets: Value) -> Result<(), ApiError> {
-    write_named(api, service.namespace(), service.name(), subsets).await
-}
-
-async fn write_named(api: &Api, namespace: &str, name: &str, subsets: Value) -> Result<(), ApiError> {
+    let (namespace, name) = (service.namespace(), service.name());
     let labels = json!({"endpoints.kubernetes.io/managed-by": "endpoint-controller"});
     let Some(found) = api.store.get("endpoints", namespace, name) else {
         let object = json!({"metadata": {"name": name, "labels": labels}, "subsets": subsets});

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::body::{ResponseBody, respond};
 use super::request::Query;
-use crate::objects::Settings;
+use crate::objects::Api;
 
 /// What a real server checks, as far as there is such a thing here.
 const CHECKS: &[&str] = &[
@@ -19,32 +19,63 @@ const CHECKS: &[&str] = &[
     "poststarthook/apiservice-discovery-controller",
 ];
 
-pub(super) fn document(path: &str, query: &Query, settings: &Settings) -> Option<Response<ResponseBody>> {
+/// What only `/readyz` checks.
+const READINESS: &[&str] = &["etcd-readiness", "shutdown"];
+
+/// The checks that fail while etcd does not answer.
+const ASK_ETCD: &[&str] = &["etcd", "etcd-readiness"];
+
+pub(super) async fn document(path: &str, query: &Query, api: &Api) -> Option<Response<ResponseBody>> {
     let path = path.trim_end_matches('/');
     if path == "/version" {
-        return Some(super::json(StatusCode::OK, &version(&settings.kubernetes_version)));
+        return Some(super::json(StatusCode::OK, &version(&api.settings.kubernetes_version)));
     }
     let (probe, check) = ["/readyz", "/livez", "/healthz"].iter().find_map(|probe| {
         let rest = path.strip_prefix(probe)?;
         (rest.is_empty() || rest.starts_with('/')).then(|| (&probe[1..], rest.trim_start_matches('/')))
     })?;
-    let text = |text: String| Some(respond(StatusCode::OK, "text/plain; charset=utf-8", text));
+    let text = |code, text: String| Some(respond(code, "text/plain; charset=utf-8", text));
+    let asks_etcd = check.is_empty() || ASK_ETCD.contains(&check);
+    let etcd_answers = match api.store.etcd() {
+        Some(etcd) if asks_etcd => etcd.check().await.is_ok(),
+        _ => true,
+    };
+    let is_well = |check: &str| etcd_answers || !ASK_ETCD.contains(&check);
     if !check.is_empty() {
-        return if CHECKS.contains(&check) {
-            text("ok".to_owned())
+        if !checks(probe).any(|one| one == check) {
+            return None;
+        }
+        return if is_well(check) {
+            text(StatusCode::OK, "ok".to_owned())
         } else {
-            None
+            let why = format!("internal server error: {check} failed: reason withheld\n");
+            text(StatusCode::INTERNAL_SERVER_ERROR, why)
         };
     }
-    if !query.has("verbose") {
-        return text("ok".to_owned());
+    if etcd_answers && !query.has("verbose") {
+        return text(StatusCode::OK, "ok".to_owned());
     }
-    let mut lines: Vec<String> = CHECKS.iter().map(|check| format!("[+]{check} ok")).collect();
-    if probe == "readyz" {
-        lines.push("[+]shutdown ok".to_owned());
+    let lines = checks(probe).map(|check| {
+        if is_well(check) {
+            format!("[+]{check} ok\n")
+        } else {
+            format!("[-]{check} failed: reason withheld\n")
+        }
+    });
+    let lines: String = lines.collect();
+    if etcd_answers {
+        text(StatusCode::OK, format!("{lines}{probe} check passed\n"))
+    } else {
+        text(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("{lines}{probe} check failed\n"),
+        )
     }
-    lines.push(format!("{probe} check passed\n"));
-    text(lines.join("\n"))
+}
+
+fn checks(probe: &str) -> impl Iterator<Item = &'static str> {
+    let ready: &[&str] = if probe == "readyz" { READINESS } else { &[] };
+    CHECKS.iter().chain(ready).copied()
 }
 
 fn version(text: &str) -> serde_json::Value {

@@ -60,7 +60,7 @@ impl Face {
     }
 
     async fn route(&self, request: Request<hyper::body::Incoming>, certificate: Option<&Identity>) -> Answer {
-        let who = self.identify(&request, certificate)?;
+        let who = self.identify(&request, certificate).await?;
         let (parts, incoming) = request.into_parts();
         let path = parts.uri.path();
         let query = Query::parse(parts.uri.query().unwrap_or_default());
@@ -84,11 +84,12 @@ impl Face {
             if parts.method != Method::GET && parts.method != Method::HEAD {
                 return Err(ApiError::method_not_allowed());
             }
-            return self.document(path, &query, &accept);
+            return self.document(path, &query, &accept).await;
         };
         let verb = target
             .verb(&parts.method, &query)
             .ok_or_else(ApiError::method_not_allowed)?;
+        self.wait_for_the_wanted(verb, &query).await?;
         let mut wanted = target.attributes(verb);
         if matches!(verb, "list" | "watch" | "deletecollection") {
             // Listing one object by its name counts as asking for that object.
@@ -145,8 +146,26 @@ impl Face {
         }
     }
 
-    fn document(&self, path: &str, query: &Query, accept: &str) -> Answer {
-        if let Some(response) = health::document(path, query, &self.api.settings) {
+    /// Other servers of the cluster write, too: what a request reads must be as new as it may expect.
+    async fn wait_for_the_wanted(&self, verb: &str, query: &Query) -> Result<(), ApiError> {
+        let wanted = query.get("resourceVersion");
+        match (verb, wanted) {
+            ("get" | "list" | "watch", "0") | ("watch", _) if !wanted.is_empty() => Ok(()),
+            ("get" | "list", _) if !wanted.is_empty() => {
+                let message = || format!("Invalid value: \"{wanted}\": invalid resource version");
+                let wanted = wanted.parse().map_err(|_| ApiError::bad_request(message()))?;
+                if self.api.store.has(wanted).await {
+                    Ok(())
+                } else {
+                    Err(ApiError::revision_too_large(wanted, self.api.store.revision()))
+                }
+            }
+            _ => self.api.catch_up().await,
+        }
+    }
+
+    async fn document(&self, path: &str, query: &Query, accept: &str) -> Answer {
+        if let Some(response) = health::document(path, query, &self.api).await {
             return Ok(response);
         }
         if let Some(response) = openapi::document(path, accept) {
@@ -155,7 +174,18 @@ impl Face {
         discovery::document(path, accept, &self.api.settings).ok_or_else(ApiError::no_such_path)
     }
 
-    fn identify(
+    async fn authenticate(&self, token: &str) -> Result<Identity, ApiError> {
+        let known = || authenticate_token(&self.api.store, token, Timestamp::now());
+        if let Some(who) = known() {
+            return Ok(who);
+        }
+        // The token may be one that another server has only just been given.
+        let unauthorized = || ApiError::new(401, "Unauthorized", "Unauthorized");
+        self.api.catch_up().await.map_err(|_| unauthorized())?;
+        known().ok_or_else(unauthorized)
+    }
+
+    async fn identify(
         &self,
         request: &Request<hyper::body::Incoming>,
         certificate: Option<&Identity>,
@@ -164,8 +194,7 @@ impl Face {
         let bearer = header("authorization").and_then(|value| value.strip_prefix("Bearer "));
         let who = match (certificate, bearer) {
             (Some(certificate), _) => certificate.clone(),
-            (None, Some(token)) => authenticate_token(&self.api.store, token.trim(), Timestamp::now())
-                .ok_or_else(|| ApiError::new(401, "Unauthorized", "Unauthorized"))?,
+            (None, Some(token)) => self.authenticate(token.trim()).await?,
             (None, None) => Identity::anonymous(),
         };
         let Some(user) = header("impersonate-user") else {

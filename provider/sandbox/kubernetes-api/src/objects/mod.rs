@@ -70,6 +70,14 @@ pub(crate) struct Written {
 }
 
 impl Api {
+    /// Waits until reads see everything that anybody had written before this call.
+    pub(crate) async fn catch_up(&self) -> Result<(), ApiError> {
+        self.store.catch_up().await.map_err(|error| match error {
+            StoreError::Etcd(error) => ApiError::etcd(&error),
+            other => ApiError::internal(other),
+        })
+    }
+
     pub(crate) fn get(&self, resource: &Resource, namespace: &str, name: &str) -> Result<Arc<Value>, ApiError> {
         let found = self.store.get(&resource.id(), namespace, name);
         found.ok_or_else(|| ApiError::not_found(resource, name))
@@ -155,6 +163,7 @@ pub(crate) fn refusal(resource: &Resource, name: &str, error: &StoreError) -> Ap
         StoreError::Exists => ApiError::exists(resource, name),
         StoreError::Missing => ApiError::not_found(resource, name),
         StoreError::Changed => ApiError::modified(resource, name),
-        StoreError::Backend(error) => ApiError::internal(error),
+        StoreError::File(error) => ApiError::internal(error),
+        StoreError::Etcd(error) => ApiError::etcd(error),
     }
 }

@@ -1,26 +1,29 @@
 //! Objects with revisions, optimistic concurrency and a history that watchers follow.
 //!
-//! All objects are in memory; every change is first made durable by a [`Backend`].  One revision counter covers
-//! everything, as etcd's does.  The history is a ring: a watcher that asks for what has left it is told so
-//! (410 Gone) and lists again, exactly as with etcd's compaction.
+//! All objects are in memory, in a [`Cache`] that every read looks at.  What keeps them is one of two: a file of this
+//! server alone, whose changes are made here one after the other; or etcd, which several servers share, which orders
+//! the changes, and whose watch feeds the cache.  One revision counter covers everything.  A watcher that asks for
+//! what has left the history is told so (410 Gone) and lists again.
 
-mod backend;
+mod cache;
+mod etcd;
 mod sqlite;
 
-use std::collections::{BTreeMap, VecDeque};
-use std::ops::Bound;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 
-pub(crate) use backend::{Backend, BackendError, Change};
-pub(crate) use sqlite::SqliteBackend;
+use cache::{Cache, Change};
+pub(crate) use cache::{Event, EventKind, Expired, Watcher};
+pub(crate) use etcd::{Etcd, EtcdError, LeaseId, compact};
+pub(crate) use sqlite::FileError;
+use sqlite::SqliteFile;
 
 use crate::object::ObjectExt as _;
-
-/// How many changes a watcher may be behind.
-const HISTORY: usize = 4_000;
 
 /// Where an object is kept: resource (`pods`, `deployments.apps`), namespace (empty when there is none), name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,27 +43,13 @@ impl Key {
     }
 }
 
-/// What happened to an object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum EventKind {
-    Added,
-    Modified,
-    Deleted,
-}
+/// The resource of the records by which the API servers of a cluster know each other.  Nothing serves it.
+pub(crate) const SERVERS: &str = "masterleases";
 
-/// One change, as watchers see it.
-#[derive(Debug)]
-pub(crate) struct Event {
-    pub(crate) revision: u64,
-    pub(crate) kind: EventKind,
-    pub(crate) key: Key,
-    /// The object after the change; for a deletion its last state, at the revision of the deletion.
-    pub(crate) object: Arc<Value>,
-    /// The object before the change.
-    pub(crate) previous: Option<Arc<Value>>,
-}
+/// How long a request that asks for a revision waits for it, as in Kubernetes.
+const FRESHNESS: Duration = Duration::from_secs(3);
 
-/// Why a change was not made.
+/// Why a change was not made, or the present not found out.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StoreError {
     #[error("an object of that name exists")]
@@ -70,83 +59,79 @@ pub(crate) enum StoreError {
     #[error("the object has changed since it was read")]
     Changed,
     #[error(transparent)]
-    Backend(#[from] BackendError),
-}
-
-/// The wanted revision has left the history.
-#[derive(Debug, thiserror::Error)]
-#[error("too old resource version")]
-pub(crate) struct Expired;
-
-#[derive(Debug)]
-struct State {
-    objects: BTreeMap<Key, Arc<Value>>,
-    revision: u64,
-    history: VecDeque<Arc<Event>>,
-    /// Changes after this revision are all in the history.
-    complete_after: u64,
+    File(#[from] FileError),
+    #[error(transparent)]
+    Etcd(#[from] EtcdError),
 }
 
 /// The store.  Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
-    inner: Arc<Inner>,
+    cache: Arc<Cache>,
+    keeper: Arc<Keeper>,
 }
 
 #[derive(Debug)]
-struct Inner {
-    state: RwLock<State>,
+enum Keeper {
     /// Held over a whole change, so that revisions become visible in order.
-    backend: Mutex<Box<dyn Backend>>,
-    latest: watch::Sender<u64>,
+    File(Mutex<SqliteFile>),
+    Etcd(Box<Etcd>),
 }
 
 impl Store {
-    /// Opens the store over what the backend holds.
-    pub(crate) async fn open(mut backend: Box<dyn Backend>) -> Result<Self, BackendError> {
-        let (revision, rows) = backend.load().await?;
-        let mut objects = BTreeMap::new();
-        for (key, value) in rows {
-            objects.insert(key, Arc::new(value));
-        }
-        let state = State {
-            objects,
-            revision,
-            history: VecDeque::new(),
-            complete_after: revision,
-        };
+    /// Opens the store over the file in `directory`, which must exist.
+    pub(crate) fn open_file(directory: &Path) -> Result<Self, FileError> {
+        let file = SqliteFile::open(directory)?;
+        let (revision, objects) = file.load()?;
         Ok(Self {
-            inner: Arc::new(Inner {
-                state: RwLock::new(state),
-                backend: Mutex::new(backend),
-                latest: watch::Sender::new(revision),
-            }),
+            cache: Arc::new(Cache::new(revision, objects)),
+            keeper: Arc::new(Keeper::File(Mutex::new(file))),
         })
     }
 
-    fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
-        look(&self.inner.state.read().unwrap_or_else(PoisonError::into_inner))
+    /// Opens the store over etcd, and follows etcd until `stopping`.
+    pub(crate) async fn open_etcd(etcd: Etcd, stopping: &CancellationToken) -> Result<Self, EtcdError> {
+        let cache = etcd::follow(&etcd, stopping).await?;
+        Ok(Self {
+            cache,
+            keeper: Arc::new(Keeper::Etcd(Box::new(etcd))),
+        })
+    }
+
+    /// The etcd that keeps the objects, if one does.
+    pub(crate) fn etcd(&self) -> Option<&Etcd> {
+        match &*self.keeper {
+            Keeper::File(_) => None,
+            Keeper::Etcd(etcd) => Some(etcd),
+        }
+    }
+
+    /// Waits until reads see everything that anybody had written before this call.
+    pub(crate) async fn catch_up(&self) -> Result<(), StoreError> {
+        let Some(etcd) = self.etcd() else { return Ok(()) };
+        let revision = etcd.current_revision().await?;
+        self.reach(etcd, revision).await
+    }
+
+    /// Waits a little until reads see the revision; answers whether they do.
+    pub(crate) async fn has(&self, revision: u64) -> bool {
+        tokio::time::timeout(FRESHNESS, self.cache.reached(revision))
+            .await
+            .is_ok()
+    }
+
+    async fn reach(&self, etcd: &Etcd, revision: u64) -> Result<(), StoreError> {
+        let reached = tokio::time::timeout(etcd.patience(), self.cache.reached(revision)).await;
+        reached.map_err(|_| EtcdError::Deadline.into())
     }
 
     pub(crate) fn get(&self, resource: &str, namespace: &str, name: &str) -> Option<Arc<Value>> {
-        let key = Key::new(resource, namespace, name);
-        self.read(|state| state.objects.get(&key).cloned())
+        self.cache.get(&Key::new(resource, namespace, name))
     }
 
     /// All objects of a resource, of one namespace or of all, by namespace and name, and the revision of the answer.
     pub(crate) fn list(&self, resource: &str, namespace: Option<&str>) -> (Vec<Arc<Value>>, u64) {
-        let start = Key::new(resource, namespace.unwrap_or(""), "");
-        self.read(|state| {
-            let found = state
-                .objects
-                .range((Bound::Included(start), Bound::Unbounded))
-                .take_while(|(key, _)| {
-                    key.resource == resource && namespace.is_none_or(|wanted| key.namespace == wanted)
-                })
-                .map(|(_, object)| Arc::clone(object))
-                .collect();
-            (found, state.revision)
-        })
+        self.cache.list(resource, namespace)
     }
 
     /// All objects of a resource in all namespaces.
@@ -156,60 +141,101 @@ impl Store {
 
     /// The resources that have objects in a namespace.
     pub(crate) fn contents(&self, namespace: &str) -> Vec<Key> {
-        self.read(|state| {
-            state
-                .objects
-                .keys()
-                .filter(|key| key.namespace == namespace)
-                .cloned()
-                .collect()
-        })
+        self.cache.contents(namespace)
     }
 
     /// Every object with its key.
     pub(crate) fn everything(&self) -> Vec<(Key, Arc<Value>)> {
-        self.read(|state| {
-            state
-                .objects
-                .iter()
-                .map(|(key, value)| (key.clone(), Arc::clone(value)))
-                .collect()
-        })
+        self.cache.everything()
     }
 
     pub(crate) fn revision(&self) -> u64 {
-        self.read(|state| state.revision)
+        self.cache.revision()
+    }
+
+    /// Follows every change after revision `after`.
+    pub(crate) fn watch(&self, after: u64) -> Result<Watcher, Expired> {
+        Cache::watch(&self.cache, after)
     }
 
     pub(crate) async fn create(&self, key: Key, object: Value) -> Result<Arc<Value>, StoreError> {
-        let backend = self.inner.backend.lock().await;
-        if self.read(|state| state.objects.contains_key(&key)) {
-            return Err(StoreError::Exists);
+        match &*self.keeper {
+            Keeper::File(file) => {
+                let file = file.lock().await;
+                if self.cache.get(&key).is_some() {
+                    return Err(StoreError::Exists);
+                }
+                self.commit(file, key, object, false)
+            }
+            Keeper::Etcd(etcd) => match etcd.put(&key, 0, &object).await? {
+                etcd::Outcome::Done(revision) => Ok(self.written(etcd, object, revision).await),
+                etcd::Outcome::Refused { revision, .. } => {
+                    self.reach(etcd, revision).await?;
+                    Err(StoreError::Exists)
+                }
+            },
         }
-        self.commit(backend, key, EventKind::Added, object, None).await
     }
 
     /// Replaces the object if it still has the revision `expected`.
     pub(crate) async fn update(&self, key: Key, expected: u64, object: Value) -> Result<Arc<Value>, StoreError> {
-        let backend = self.inner.backend.lock().await;
-        let previous = self.expect(&key, expected)?;
-        self.commit(backend, key, EventKind::Modified, object, Some(previous))
-            .await
+        match &*self.keeper {
+            Keeper::File(file) => {
+                let file = file.lock().await;
+                self.expect(&key, expected)?;
+                self.commit(file, key, object, false)
+            }
+            Keeper::Etcd(etcd) => {
+                let outcome = etcd.put(&key, expected, &object).await?;
+                self.settle(etcd, outcome, object).await
+            }
+        }
     }
 
     /// Removes the object if it still has the revision `expected`; answers its last state.
     pub(crate) async fn delete(&self, key: Key, expected: u64) -> Result<Arc<Value>, StoreError> {
-        let backend = self.inner.backend.lock().await;
-        let previous = self.expect(&key, expected)?;
-        let last = (*previous).clone();
-        self.commit(backend, key, EventKind::Deleted, last, Some(previous))
-            .await
+        match &*self.keeper {
+            Keeper::File(file) => {
+                let file = file.lock().await;
+                let last = self.expect(&key, expected)?;
+                self.commit(file, key, (*last).clone(), true)
+            }
+            Keeper::Etcd(etcd) => {
+                // What was read with that revision is what is deleted, or nothing is.
+                let last = self.expect(&key, expected)?;
+                let outcome = etcd.delete(&key, expected).await?;
+                self.settle(etcd, outcome, (*last).clone()).await
+            }
+        }
+    }
+
+    async fn settle(&self, etcd: &Etcd, outcome: etcd::Outcome, object: Value) -> Result<Arc<Value>, StoreError> {
+        match outcome {
+            etcd::Outcome::Done(revision) => Ok(self.written(etcd, object, revision).await),
+            etcd::Outcome::Refused { revision, exists } => {
+                // Whoever tries again must see what was in the way.
+                self.reach(etcd, revision).await?;
+                Err(if exists {
+                    StoreError::Changed
+                } else {
+                    StoreError::Missing
+                })
+            }
+        }
+    }
+
+    /// The object as it was written; answered once reads here see it.
+    async fn written(&self, etcd: &Etcd, mut object: Value, revision: u64) -> Arc<Value> {
+        at_revision(&mut object, revision);
+        if self.reach(etcd, revision).await.is_err() {
+            // It is written all the same: etcd has said so.
+            tracing::warn!(revision, "etcd's watch is behind a write of this server");
+        }
+        Arc::new(object)
     }
 
     fn expect(&self, key: &Key, expected: u64) -> Result<Arc<Value>, StoreError> {
-        let found = self
-            .read(|state| state.objects.get(key).cloned())
-            .ok_or(StoreError::Missing)?;
+        let found = self.cache.get(key).ok_or(StoreError::Missing)?;
         if found.revision() == expected {
             Ok(found)
         } else {
@@ -217,92 +243,29 @@ impl Store {
         }
     }
 
-    async fn commit(
+    fn commit(
         &self,
-        mut backend: tokio::sync::MutexGuard<'_, Box<dyn Backend>>,
+        mut file: tokio::sync::MutexGuard<'_, SqliteFile>,
         key: Key,
-        kind: EventKind,
         mut object: Value,
-        previous: Option<Arc<Value>>,
+        deleted: bool,
     ) -> Result<Arc<Value>, StoreError> {
         let revision = self.revision() + 1;
-        object.put(&["metadata", "resourceVersion"], json!(revision.to_string()));
+        at_revision(&mut object, revision);
         let object = Arc::new(object);
         let change = Change {
-            key: &key,
-            object: (kind != EventKind::Deleted).then_some(&*object),
-            revision,
-        };
-        backend.commit(change).await?;
-        let mut state = self.inner.state.write().unwrap_or_else(PoisonError::into_inner);
-        state.revision = revision;
-        if kind == EventKind::Deleted {
-            state.objects.remove(&key);
-        } else {
-            state.objects.insert(key.clone(), Arc::clone(&object));
-        }
-        state.history.push_back(Arc::new(Event {
-            revision,
-            kind,
             key,
             object: Arc::clone(&object),
-            previous,
-        }));
-        if state.history.len() > HISTORY
-            && let Some(dropped) = state.history.pop_front()
-        {
-            state.complete_after = dropped.revision;
-        }
-        drop(state);
-        self.inner.latest.send_replace(revision);
+            deleted,
+        };
+        file.commit(&change, revision)?;
+        self.cache.apply(revision, vec![change]);
         Ok(object)
     }
-
-    /// Follows every change after revision `after`.
-    pub(crate) fn watch(&self, after: u64) -> Result<Watcher, Expired> {
-        let complete_after = self.read(|state| state.complete_after);
-        if after < complete_after {
-            return Err(Expired);
-        }
-        Ok(Watcher {
-            store: self.clone(),
-            after,
-            latest: self.inner.latest.subscribe(),
-        })
-    }
 }
 
-/// Follows the changes of a store, in order and without gaps.
-#[derive(Debug)]
-pub(crate) struct Watcher {
-    store: Store,
-    after: u64,
-    latest: watch::Receiver<u64>,
-}
-
-impl Watcher {
-    /// The next changes; waits until there is one.  Safe to drop while waiting.
-    pub(crate) async fn next(&mut self) -> Result<Vec<Arc<Event>>, Expired> {
-        let after = self.after;
-        // The sender lives in the store that this watcher holds.
-        let _ = self.latest.wait_for(|latest| *latest > after).await;
-        self.store.read(|state| {
-            if self.after < state.complete_after {
-                return Err(Expired);
-            }
-            let start = state.history.partition_point(|event| event.revision <= self.after);
-            let events: Vec<_> = state.history.range(start..).cloned().collect();
-            if let Some(last) = events.last() {
-                self.after = last.revision;
-            }
-            Ok(events)
-        })
-    }
-
-    /// The revision that this watcher has seen everything up to.
-    pub(crate) fn position(&self) -> u64 {
-        self.after
-    }
+fn at_revision(object: &mut Value, revision: u64) {
+    object.put(&["metadata", "resourceVersion"], json!(revision.to_string()));
 }
 
 #[cfg(test)]

@@ -1,21 +1,29 @@
 //! Objects in one `SQLite` file.
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use rusqlite::{Connection, params};
 use serde_json::Value;
 
-use super::{Backend, BackendError, Change, Key};
+use super::Key;
+use super::cache::Change;
+
+/// The file failed; the change is not made.
+#[derive(Debug, thiserror::Error)]
+#[error("the cluster's storage failed: {0}")]
+pub(crate) struct FileError(String);
 
 /// The cluster's objects in `cluster.sqlite`.
 #[derive(Debug)]
-pub(crate) struct SqliteBackend {
+pub(super) struct SqliteFile {
     connection: Connection,
 }
 
-impl SqliteBackend {
+impl SqliteFile {
     /// Opens the file in `directory`, which must exist, and makes its tables when they are missing.
-    pub(crate) fn open(directory: &Path) -> Result<Self, BackendError> {
+    pub(super) fn open(directory: &Path) -> Result<Self, FileError> {
         let connection = Connection::open(directory.join("cluster.sqlite"))?;
         connection.execute_batch(
             "PRAGMA journal_mode = WAL;
@@ -32,11 +40,9 @@ impl SqliteBackend {
         )?;
         Ok(Self { connection })
     }
-}
 
-#[async_trait::async_trait]
-impl Backend for SqliteBackend {
-    async fn load(&mut self) -> Result<(u64, Vec<(Key, Value)>), BackendError> {
+    /// Everything kept, and the revision of the last change.
+    pub(super) fn load(&self) -> Result<(u64, BTreeMap<Key, Arc<Value>>), FileError> {
         let revision: i64 = self
             .connection
             .query_row("SELECT value FROM revision", [], |row| row.get(0))?;
@@ -44,7 +50,7 @@ impl Backend for SqliteBackend {
             .connection
             .prepare("SELECT resource, namespace, name, object FROM objects")?;
         let mut rows = statement.query([])?;
-        let mut found = Vec::new();
+        let mut found = BTreeMap::new();
         while let Some(row) = rows.next()? {
             let key = Key {
                 resource: row.get(0)?,
@@ -52,24 +58,26 @@ impl Backend for SqliteBackend {
                 name: row.get(2)?,
             };
             let text: String = row.get(3)?;
-            let object = serde_json::from_str(&text)
-                .map_err(|error| BackendError(format!("{} {} is not JSON: {error}", key.resource, key.name)))?;
-            found.push((key, object));
+            let object: Value = serde_json::from_str(&text)
+                .map_err(|error| FileError(format!("{} {} is not JSON: {error}", key.resource, key.name)))?;
+            found.insert(key, Arc::new(object));
         }
         Ok((u64::try_from(revision).unwrap_or(1), found))
     }
 
-    async fn commit(&mut self, change: Change<'_>) -> Result<(), BackendError> {
-        let Change { key, object, revision } = change;
+    /// Makes one change durable: it is there after a restart.
+    pub(super) fn commit(&mut self, change: &Change, revision: u64) -> Result<(), FileError> {
+        let Change { key, object, deleted } = change;
         let transaction = self.connection.transaction()?;
-        match object {
-            Some(object) => transaction
-                .prepare_cached("INSERT OR REPLACE INTO objects VALUES (?1, ?2, ?3, ?4)")?
-                .execute(params![key.resource, key.namespace, key.name, object.to_string()])?,
-            None => transaction
+        if *deleted {
+            transaction
                 .prepare_cached("DELETE FROM objects WHERE resource = ?1 AND namespace = ?2 AND name = ?3")?
-                .execute(params![key.resource, key.namespace, key.name])?,
-        };
+                .execute(params![key.resource, key.namespace, key.name])?;
+        } else {
+            transaction
+                .prepare_cached("INSERT OR REPLACE INTO objects VALUES (?1, ?2, ?3, ?4)")?
+                .execute(params![key.resource, key.namespace, key.name, object.to_string()])?;
+        }
         transaction
             .prepare_cached("UPDATE revision SET value = ?1")?
             .execute(params![i64::try_from(revision).unwrap_or(i64::MAX)])?;
@@ -78,7 +86,7 @@ impl Backend for SqliteBackend {
     }
 }
 
-impl From<rusqlite::Error> for BackendError {
+impl From<rusqlite::Error> for FileError {
     fn from(error: rusqlite::Error) -> Self {
         Self(error.to_string())
     }

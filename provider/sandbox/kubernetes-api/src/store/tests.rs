@@ -2,10 +2,8 @@ use serde_json::json;
 
 use super::*;
 
-async fn store(directory: &tempfile::TempDir) -> Store {
-    Store::open(Box::new(SqliteBackend::open(directory.path()).unwrap()))
-        .await
-        .unwrap()
+fn store(directory: &tempfile::TempDir) -> Store {
+    Store::open_file(directory.path()).unwrap()
 }
 
 fn key(name: &str) -> Key {
@@ -15,7 +13,7 @@ fn key(name: &str) -> Key {
 #[tokio::test]
 async fn a_stale_update_is_refused() {
     let directory = tempfile::tempdir().unwrap();
-    let store = store(&directory).await;
+    let store = store(&directory);
     let first = store
         .create(key("a"), json!({"metadata": {"name": "a"}}))
         .await
@@ -36,7 +34,7 @@ async fn a_stale_update_is_refused() {
 #[tokio::test]
 async fn a_watcher_sees_every_change_in_order() {
     let directory = tempfile::tempdir().unwrap();
-    let store = store(&directory).await;
+    let store = store(&directory);
     let mut watcher = store.watch(store.revision()).unwrap();
     let created = store.create(key("a"), json!({})).await.unwrap();
     let updated = store
@@ -52,12 +50,12 @@ async fn a_watcher_sees_every_change_in_order() {
 async fn everything_survives_a_restart_except_the_history() {
     let directory = tempfile::tempdir().unwrap();
     let before = {
-        let store = store(&directory).await;
+        let store = store(&directory);
         store.create(key("a"), json!({"kept": true})).await.unwrap();
         store.create(key("b"), json!({})).await.unwrap();
         store.revision()
     };
-    let store = store(&directory).await;
+    let store = store(&directory);
     assert_eq!(store.revision(), before);
     assert!(store.get("pods", "default", "a").unwrap().flag("/kept"));
     assert!(store.watch(before - 1).is_err());
@@ -67,7 +65,7 @@ async fn everything_survives_a_restart_except_the_history() {
 #[tokio::test]
 async fn lists_one_namespace_or_all() {
     let directory = tempfile::tempdir().unwrap();
-    let store = store(&directory).await;
+    let store = store(&directory);
     for (namespace, name) in [("a", "1"), ("b", "2"), ("a", "3")] {
         store
             .create(Key::new("pods", namespace, name), json!({"metadata": {"name": name}}))

@@ -1,12 +1,8 @@
 //! What a joining machine does: anonymous discovery, a bootstrap token, a certificate request, its own node.
 
-#![allow(clippy::unwrap_used, reason = "also the functions beside the tests may")]
-
-mod fixture;
-
+use crate::fixture::{Ca, Cluster, Credential, Kubectl, eventually, kubectl_is_there, node};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use fixture::{Ca, Cluster, Credential, Kubectl, eventually, kubectl_is_there, node};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Secret};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};

@@ -1,8 +1,6 @@
 //! The real kubectl reads, labels, taints and cordons nodes, and applies manifests.
 
-mod fixture;
-
-use fixture::{Cluster, kubectl_is_there, node};
+use crate::fixture::{Cluster, kubectl_is_there, node};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_are_shown_labelled_tainted_and_cordoned() {

@@ -1,11 +1,9 @@
 //! The real kubectl applies workloads and volumes, and drains nodes under a disruption budget.
 
-mod fixture;
-
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 
-use fixture::{Cluster, Kubectl, eventually, kubectl_is_there, node, run_kubelets};
+use crate::fixture::{Cluster, Kubectl, eventually, kubectl_is_there, node, run_kubelets};
 
 const DEPLOYMENT: &str = r"
 apiVersion: apps/v1

@@ -1,0 +1,6 @@
+//! What clients see of one API server, whatever its storage is.
+
+mod joining;
+mod kube_client;
+mod kubectl_basics;
+mod kubectl_workloads;
