@@ -25,8 +25,15 @@ fn serve(ready: Arc<AtomicBool>) -> String {
             let mut stream = stream.unwrap();
             let head = BufReader::new(&stream).lines().map_while(Result::ok);
             let _ = head.take_while(|line| !line.is_empty()).count();
-            let status = if ready.load(Ordering::SeqCst) { "200 OK" } else { "500 Internal Server Error" };
-            let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            let status = if ready.load(Ordering::SeqCst) {
+                "200 OK"
+            } else {
+                "500 Internal Server Error"
+            };
+            let _ = write!(
+                stream,
+                "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            );
         }
     });
     url
@@ -73,7 +80,10 @@ fn wait_for(log: &Path, what: &str, condition: impl Fn(&[String]) -> bool) {
         if condition(&lines) {
             return;
         }
-        assert!(Instant::now() < deadline, "waited in vain until {what}; ip was told {lines:?}");
+        assert!(
+            Instant::now() < deadline,
+            "waited in vain until {what}; ip was told {lines:?}"
+        );
         std::thread::yield_now();
     }
 }
@@ -104,9 +114,15 @@ fn rule_a_master_leads_to_itself_only_while_it_serves() {
     let _running = Running(child);
 
     wait_for(&log, "the address is off", |lines| !lines.is_empty());
-    wait_for(&log, "nothing but removals are seen", |lines| lines.iter().all(|line| line == REMOVE));
+    wait_for(&log, "nothing but removals are seen", |lines| {
+        lines.iter().all(|line| line == REMOVE)
+    });
     ready.store(true, Ordering::SeqCst);
-    wait_for(&log, "the address is on", |lines| lines.last().is_some_and(|line| line == ADD));
+    wait_for(&log, "the address is on", |lines| {
+        lines.last().is_some_and(|line| line == ADD)
+    });
     ready.store(false, Ordering::SeqCst);
-    wait_for(&log, "the address is off again", |lines| lines.last().is_some_and(|line| line == REMOVE));
+    wait_for(&log, "the address is off again", |lines| {
+        lines.last().is_some_and(|line| line == REMOVE)
+    });
 }

@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use super::version::Version;
 pub(super) use types::{
-    BootstrapToken, ClusterConfiguration, InitConfiguration, JoinConfiguration, NodeRegistration, Taint, TokenDiscovery,
+    BootstrapToken, ClusterConfiguration, InitConfiguration, JoinConfiguration, LocalApiEndpoint, NodeRegistration,
+    Taint, TokenDiscovery,
 };
 
 /// A version of kubeadm's configuration API.
