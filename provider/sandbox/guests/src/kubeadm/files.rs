@@ -1,7 +1,9 @@
 //! What kubeadm writes to a master's disk: certificates, kubeconfigs, static pods.
 
+use serde_json::Value;
+
 use super::certificates::{self, Authority, Leaf};
-use super::manifests::{self, ControlPlane};
+use super::manifests;
 use super::settings::Master;
 use super::{say, yaml};
 use crate::kubeconfig::Credentials;
@@ -75,16 +77,14 @@ pub(super) fn make_certificates(machine: &Machine, master: &Master) -> Result<()
     certificates::service_account_key(machine)
 }
 
-/// The kubeconfig phase.
-pub(super) fn write_kubeconfigs(machine: &Machine, master: &Master) -> Result<(), String> {
+/// The kubeconfigs that the first master has and a joining one has not: its kubelet asks for its own, and nobody needs
+/// an administrator beyond RBAC any more.
+pub(super) const OF_THE_FIRST: [&str; 2] = ["super-admin.conf", "kubelet.conf"];
+
+/// The kubeconfig phase; `without` are files that this machine does not get from here.
+pub(super) fn write_kubeconfigs(machine: &Machine, master: &Master, without: &[&str]) -> Result<(), String> {
     let ca = Authority::load_or_make(machine, "ca", "kubernetes").map_err(|error| error.to_string())?;
     let kubelet_user = format!("system:node:{}", master.node);
-    // Since 1.33 a master's own components talk to its own API server.
-    let own = if (master.version.major, master.version.minor) >= (1, 33) {
-        master.local_url()
-    } else {
-        master.endpoint_url()
-    };
     for (file, server, user, common_name, organisation) in [
         (
             "admin.conf",
@@ -102,7 +102,7 @@ pub(super) fn write_kubeconfigs(machine: &Machine, master: &Master) -> Result<()
         ),
         (
             "kubelet.conf",
-            own,
+            master.own_server(),
             kubelet_user.as_str(),
             kubelet_user.as_str(),
             Some("system:nodes"),
@@ -123,6 +123,9 @@ pub(super) fn write_kubeconfigs(machine: &Machine, master: &Master) -> Result<()
         ),
     ] {
         let path = format!("/etc/kubernetes/{file}");
+        if without.contains(&file) {
+            continue;
+        }
         if machine.disk.exists(&path) {
             say(
                 machine,
@@ -158,18 +161,25 @@ pub(super) fn write_kubeconfigs(machine: &Machine, master: &Master) -> Result<()
     Ok(())
 }
 
-/// The etcd and control-plane phases.
+/// The control-plane phase: every static pod but etcd's.
 pub(super) fn write_manifests(machine: &Machine, master: &Master) -> Result<(), String> {
-    let control_plane = ControlPlane {
-        cluster: &master.cluster,
-        version: master.version,
-        node: &master.node,
-        advertise: master.advertise,
-        port: master.port,
-        service_cidr: &master.service_cidr_text,
-        pod_cidr: master.pod_cidr.as_deref(),
-        etcd_directory: &master.etcd_directory,
-    };
+    let control_plane = master.control_plane(None);
+    for (name, pod) in [
+        ("kube-apiserver", control_plane.api_server()),
+        ("kube-controller-manager", control_plane.controller_manager()),
+        ("kube-scheduler", control_plane.scheduler()),
+    ] {
+        say(
+            machine,
+            format!("[control-plane] Creating static Pod manifest for \"{name}\""),
+        );
+        write_manifest(machine, name, &pod)?;
+    }
+    Ok(())
+}
+
+/// etcd's static pod; `joins` are the members that it is told of when it is not the first.
+pub(super) fn write_etcd_manifest(machine: &Machine, master: &Master, joins: Option<&str>) -> Result<(), String> {
     say(
         machine,
         format!(
@@ -181,21 +191,13 @@ pub(super) fn write_manifests(machine: &Machine, master: &Master) -> Result<(), 
         .disk
         .make_directory(&master.etcd_directory)
         .map_err(|error| error.to_string())?;
-    for (name, pod) in [
-        ("etcd", control_plane.etcd()),
-        ("kube-apiserver", control_plane.api_server()),
-        ("kube-controller-manager", control_plane.controller_manager()),
-        ("kube-scheduler", control_plane.scheduler()),
-    ] {
-        say(
-            machine,
-            format!("[control-plane] Creating static Pod manifest for \"{name}\""),
-        );
-        let path = format!("{}/{name}.yaml", manifests::DIRECTORY);
-        machine
-            .disk
-            .write(&path, yaml(&pod)?, 0o600)
-            .map_err(|error| error.to_string())?;
-    }
-    Ok(())
+    write_manifest(machine, "etcd", &master.control_plane(joins).etcd())
+}
+
+fn write_manifest(machine: &Machine, name: &str, pod: &Value) -> Result<(), String> {
+    let path = format!("{}/{name}.yaml", manifests::DIRECTORY);
+    machine
+        .disk
+        .write(&path, yaml(pod)?, 0o600)
+        .map_err(|error| error.to_string())
 }

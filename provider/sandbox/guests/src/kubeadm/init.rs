@@ -6,16 +6,14 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::certificates;
-use super::documents::Taint;
-use super::files::{make_certificates, write_kubeconfigs, write_manifests};
+use super::files::{make_certificates, write_etcd_manifest, write_kubeconfigs, write_manifests};
 use super::kubelet_files::write_kubelet_settings;
+use super::mark::mark_control_plane;
 use super::settings::{Init, load};
 use super::{LEAST_POLL, POLL, PhaseFailed, addons, go_duration, in_phase, objects, preflight, say, yaml};
-use crate::api::{Api, Patch};
+use crate::api::Api;
 use crate::kubeconfig::Credentials;
 use crate::machine::Machine;
-
-const CONTROL_PLANE_TAINT: &str = "node-role.kubernetes.io/control-plane";
 
 /// Times of the phases on a real machine; the control plane's own start is in [`kubelet::control_plane`].
 const PULL_IMAGES: Duration = Duration::from_secs(18);
@@ -47,15 +45,16 @@ pub(super) async fn run(machine: &Machine, path: &str) -> Result<(), PhaseFailed
 
     machine.takes(WRITE_FILES).await;
     say(machine, "[kubeconfig] Using kubeconfig folder \"/etc/kubernetes\"");
-    write_kubeconfigs(machine, &init.master).map_err(in_phase("kubeconfig"))?;
+    write_kubeconfigs(machine, &init.master, &[]).map_err(in_phase("kubeconfig"))?;
 
     machine.takes(WRITE_FILES).await;
     write_manifests(machine, &init.master).map_err(in_phase("control-plane"))?;
+    write_etcd_manifest(machine, &init.master, None).map_err(in_phase("etcd"))?;
 
     machine.status.phase("kubeadm init: starting the kubelet");
     let registration = &init.settings.node_registration;
     yaml(&init.kubelet_configuration())
-        .and_then(|configuration| write_kubelet_settings(machine, registration, &configuration, false))
+        .and_then(|configuration| write_kubelet_settings(machine, registration, &configuration, &[]))
         .map_err(in_phase("kubelet-start"))?;
     say(machine, "[kubelet-start] Starting the kubelet");
     machine.kubelet.restart();
@@ -71,9 +70,14 @@ pub(super) async fn run(machine: &Machine, path: &str) -> Result<(), PhaseFailed
         .await
         .map_err(in_phase("upload-config"))?;
     if !skipped("mark-control-plane") {
-        mark_control_plane(machine, &init, &admin)
-            .await
-            .map_err(in_phase("mark-control-plane"))?;
+        mark_control_plane(
+            machine,
+            &init.master.node,
+            init.settings.node_registration.taints.as_deref(),
+            &admin,
+        )
+        .await
+        .map_err(in_phase("mark-control-plane"))?;
     }
     if !skipped("bootstrap-token") {
         machine.takes(UPLOAD).await;
@@ -96,7 +100,7 @@ pub(super) async fn run(machine: &Machine, path: &str) -> Result<(), PhaseFailed
 
 fn check(machine: &Machine, init: &Init) -> Result<(), String> {
     say(machine, "[preflight] Running pre-flight checks");
-    let mut findings = preflight::init_findings(machine, &init.master.etcd_directory);
+    let mut findings = preflight::master_findings(machine, &init.master.etcd_directory);
     findings.extend(preflight::machine_findings(machine, Some(init.master.version)));
     preflight::judge(
         machine,
@@ -185,60 +189,6 @@ async fn upload_configuration(machine: &Machine, init: &Init, api: &Api) -> Resu
     objects::upload(api, "kubelet-config", "kubelet", &yaml(&kubelet)?)
         .await
         .map_err(|error| error.to_string())
-}
-
-async fn mark_control_plane(machine: &Machine, init: &Init, api: &Api) -> Result<(), String> {
-    let default = [Taint {
-        key: CONTROL_PLANE_TAINT.to_owned(),
-        value: String::new(),
-        effect: "NoSchedule".to_owned(),
-    }];
-    let taints = init.settings.node_registration.taints.as_deref().unwrap_or(&default);
-    say(
-        machine,
-        format!(
-            "[mark-control-plane] Marking the node {} as control-plane",
-            init.master.node
-        ),
-    );
-    let path = format!("/api/v1/nodes/{}", init.master.node);
-    let deadline = Instant::now() + super::patience(machine, Duration::from_mins(2));
-    loop {
-        let marked = async {
-            let node = api.get(&path).await?;
-            let mut all = node["spec"]["taints"].as_array().cloned().unwrap_or_default();
-            for taint in taints {
-                let present = all
-                    .iter()
-                    .any(|one| one["key"] == taint.key.as_str() && one["effect"] == taint.effect.as_str());
-                if !present {
-                    let mut object = json!({"key": taint.key, "effect": taint.effect});
-                    if !taint.value.is_empty() {
-                        object["value"] = taint.value.clone().into();
-                    }
-                    all.push(object);
-                }
-            }
-            let change = json!({
-                "metadata": {
-                    "resourceVersion": node["metadata"]["resourceVersion"],
-                    "labels": {
-                        "node-role.kubernetes.io/control-plane": "",
-                        "node.kubernetes.io/exclude-from-external-load-balancers": "",
-                    },
-                    "annotations": {"kubeadm.alpha.kubernetes.io/cri-socket": "unix:///run/containerd/containerd.sock"},
-                },
-                "spec": {"taints": all},
-            });
-            api.patch(&path, Patch::Merge, &change).await
-        };
-        match marked.await {
-            Ok(_) => return Ok(()),
-            Err(error) if Instant::now() < deadline && (error.is_not_found() || error.is_transient()) => {}
-            Err(error) => return Err(error.to_string()),
-        }
-        tokio::time::sleep(machine.interval(POLL, LEAST_POLL)).await;
-    }
 }
 
 async fn bootstrap_token(machine: &Machine, init: &Init, api: &Api) -> Result<(), String> {

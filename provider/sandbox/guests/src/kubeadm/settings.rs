@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 
 use super::certificates::{self, LEAF_LIFETIME};
 use super::documents::{ClusterConfiguration, InitConfiguration, LocalApiEndpoint, read_init};
+use super::go_duration;
 use super::kubelet_files::node_name;
+use super::manifests::{self, ControlPlane};
 use super::version::{Version, check_cluster};
-use super::{go_duration, manifests};
 use crate::machine::Machine;
 
 /// The API server's port when nothing else is said.
@@ -134,9 +135,33 @@ impl Master {
         })
     }
 
+    /// The static pods; see [`ControlPlane::joins`].
+    pub(super) fn control_plane<'a>(&'a self, joins: Option<&'a str>) -> ControlPlane<'a> {
+        ControlPlane {
+            cluster: &self.cluster,
+            version: self.version,
+            node: &self.node,
+            advertise: self.advertise,
+            port: self.port,
+            service_cidr: &self.service_cidr_text,
+            pod_cidr: self.pod_cidr.as_deref(),
+            etcd_directory: &self.etcd_directory,
+            joins,
+        }
+    }
+
     /// The shared endpoint's URL.
     pub(super) fn endpoint_url(&self) -> String {
         format!("https://{}:{}", self.endpoint.0, self.endpoint.1)
+    }
+
+    /// Where this machine's own components find the API: since 1.33 they talk to their own API server.
+    pub(super) fn own_server(&self) -> String {
+        if (self.version.major, self.version.minor) >= (1, 33) {
+            self.local_url()
+        } else {
+            self.endpoint_url()
+        }
     }
 
     /// This machine's own API server's URL.
