@@ -144,15 +144,15 @@ impl Cluster {
         let (said, held) = watch::channel(true);
         let (cluster, renewer) = (self.clone(), holder.clone());
         let renewal = tokio::spawn(async move {
-            let mut renewed = Instant::now();
+            let mut last = Instant::now();
             loop {
                 tokio::time::sleep(RENEWAL).await;
                 match cluster.renew(&renewer).await {
-                    Ok(true) => renewed = Instant::now(),
+                    Ok(true) => last = Instant::now(),
                     Ok(false) => break,
                     Err(error) => tracing::warn!(%error, "the turn to change the masters was not renewed"),
                 }
-                if renewed.elapsed() >= DURATION {
+                if last.elapsed() >= DURATION {
                     break;
                 }
             }

@@ -131,11 +131,11 @@ async fn try_add(machine: &Machine, api: &Api, client: &Credentials, peer: &str)
     let mut last = String::new();
     for endpoint in endpoints(api).await? {
         let mut cluster = ClusterClient::new(channel(machine, &endpoint, client)?);
-        let list = within(machine, cluster.member_list(MemberListRequest { linearizable: true })).await;
-        let members = match list {
-            Ok(list) => list.members,
+        let listed = within(machine, cluster.member_list(MemberListRequest { linearizable: true })).await;
+        let members = match listed {
+            Ok(answer) => answer.members,
             Err(error) => {
-                last = error.message().to_owned();
+                error.message().clone_into(&mut last);
                 continue;
             }
         };

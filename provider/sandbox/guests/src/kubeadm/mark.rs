@@ -32,7 +32,7 @@ pub(super) async fn mark_control_plane(
         machine,
         format!("[mark-control-plane] Marking the node {node} as control-plane"),
     );
-    let path = format!("/api/v1/nodes/{}", node);
+    let path = format!("/api/v1/nodes/{node}");
     let deadline = Instant::now() + super::patience(machine, Duration::from_mins(2));
     loop {
         let marked = async {
