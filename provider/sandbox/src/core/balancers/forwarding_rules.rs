@@ -60,7 +60,7 @@ impl Transaction<'_> {
             )
         })?;
         let backend_service = self.service_of_rule(&new.region, new.backend_service)?;
-        let (address, reserved) = self.address_of_rule(new.address, &key)?;
+        let (address, reserved) = self.address_of_rule(new.address.as_ref(), &key)?;
         let identity = self.new_identity(&new.name, &new.description);
         let id = identity.id;
         self.put(ForwardingRule {
@@ -98,11 +98,11 @@ impl Transaction<'_> {
     /// Finds the address and marks a reserved one as the rule's.
     fn address_of_rule(
         &mut self,
-        wanted: Option<WantedAddress>,
+        wanted: Option<&WantedAddress>,
         rule: &str,
     ) -> Result<(Ipv4Addr, Option<String>), Refusal> {
         let field = "resource.IPAddress";
-        let found = match &wanted {
+        let found = match wanted {
             None => return Ok((self.free_address(self.settings.block.external_range())?, None)),
             Some(WantedAddress::Reserved(key)) => {
                 let path = self.settings.address_path(key);

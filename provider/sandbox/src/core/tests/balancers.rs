@@ -278,126 +278,70 @@ fn a_group_has_machines_of_its_zone_and_network_each_once() {
 }
 
 #[test]
-fn combinations_that_do_not_exist_are_refused() {
+fn services_that_cannot_be_are_refused() {
     let mut bench = Bench::new();
-    let address = bench.balancer();
-    let new = |change: &dyn Fn(&mut BackendServiceSettings)| {
-        let mut new = service(&[A]);
-        change(&mut new);
-        new
+    bench.balancer();
+    let utilization = NewBackend {
+        balancing_mode: Some("UTILIZATION".to_owned()),
+        ..backend(A)
     };
-    let foreign = |it: &mut BackendServiceSettings| it.health_checks = Some(vec![(None, "lb".to_owned())]);
-    for (field, change) in [
-        (
-            "resource.backends[0].balancingMode",
-            &(|it: &mut BackendServiceSettings| {
-                it.backends = Some(vec![NewBackend {
-                    balancing_mode: Some("UTILIZATION".to_owned()),
-                    ..backend(A)
-                }]);
-            }) as &dyn Fn(&mut BackendServiceSettings),
-        ),
-        ("resource.protocol", &|it| it.protocol = Some("HTTP".to_owned())),
-        ("resource.protocol", &|it| it.protocol = None),
-        ("resource.loadBalancingScheme", &|it| {
-            it.scheme = Some("INTERNAL_MANAGED".to_owned())
-        }),
-        ("resource.healthChecks", &|it| it.health_checks = None),
-        ("resource.healthChecks[0]", &foreign),
-        ("resource.connectionDraining", &|it| {
-            it.draining_timeout_sec = Some(3601)
-        }),
-        ("resource.sessionAffinity", &|it| {
-            it.session_affinity = Some("CLIENT_IP".to_owned())
-        }),
-        ("resource.portName", &|it| it.port_name = Some("https".to_owned())),
-        ("resource.backends[1].group", &|it| {
-            it.backends = Some(vec![backend(A), backend(A)])
-        }),
-    ] {
-        let settings = new(change);
+    let good = || service(&[A]);
+    let text = |text: &str| Some(text.to_owned());
+    #[rustfmt::skip]
+    let wrong = [
+        ("resource.backends[0].balancingMode", BackendServiceSettings { backends: Some(vec![utilization]), ..good() }),
+        ("resource.backends[1].group", BackendServiceSettings { backends: Some(vec![backend(A), backend(A)]), ..good() }),
+        ("resource.protocol", BackendServiceSettings { protocol: text("HTTP"), ..good() }),
+        ("resource.protocol", BackendServiceSettings { protocol: None, ..good() }),
+        ("resource.loadBalancingScheme", BackendServiceSettings { scheme: text("INTERNAL_MANAGED"), ..good() }),
+        ("resource.healthChecks", BackendServiceSettings { health_checks: None, ..good() }),
+        ("resource.healthChecks[0]", BackendServiceSettings { health_checks: Some(named("lb")), ..good() }),
+        ("resource.connectionDraining", BackendServiceSettings { draining_timeout_sec: Some(3601), ..good() }),
+        ("resource.sessionAffinity", BackendServiceSettings { session_affinity: text("CLIENT_IP"), ..good() }),
+        ("resource.portName", BackendServiceSettings { port_name: text("https"), ..good() }),
+        ("instanceGroups/lb", service(&["us-central1-c"])),
+        ("Unknown zone", service(&["mars-a"])),
+    ];
+    for (field, settings) in wrong {
         let refusal = bench.refused(|it| it.insert_backend_service(REGION, "x", settings));
         assert!(refusal.message.contains(field), "{field}: {refusal}");
     }
-    for (field, wrong) in [
-        (
-            "resource.IPProtocol",
-            NewForwardingRule {
-                protocol: Some("UDP".to_owned()),
-                ..rule(None)
-            },
-        ),
-        (
-            "resource.loadBalancingScheme",
-            NewForwardingRule {
-                scheme: Some("INTERNAL".to_owned()),
-                ..rule(None)
-            },
-        ),
-        (
-            "resource.ports",
-            NewForwardingRule {
-                ports: None,
-                ..rule(Some(address))
-            },
-        ),
-        (
-            "resource.backendService",
-            NewForwardingRule {
-                backend_service: None,
-                ..rule(None)
-            },
-        ),
-    ] {
+    let refusal = bench.refused(|it| it.insert_backend_service(REGION, "lb", good()));
+    assert_eq!((refusal.status, refusal.reason), (409, "alreadyExists"));
+}
+
+#[test]
+fn rules_and_health_checks_that_cannot_be_are_refused() {
+    let mut bench = Bench::new();
+    bench.balancer();
+    let text = |text: &str| Some(text.to_owned());
+    #[rustfmt::skip]
+    let wrong = [
+        ("resource.IPProtocol", NewForwardingRule { protocol: text("UDP"), ..rule(None) }),
+        ("resource.loadBalancingScheme", NewForwardingRule { scheme: text("INTERNAL"), ..rule(None) }),
+        ("resource.ports", NewForwardingRule { ports: None, ..rule(None) }),
+        ("resource.ports", NewForwardingRule { ports: Some(Ports::Listed(vec![1; 6])), ..rule(None) }),
+        ("resource.backendService", NewForwardingRule { backend_service: None, ..rule(None) }),
+        ("resource.backendService", NewForwardingRule { backend_service: Some((None, "lb".to_owned())), ..rule(None) }),
+    ];
+    for (field, wrong) in wrong {
         let refusal = bench.refused(|it| it.insert_forwarding_rule(wrong));
         assert!(refusal.message.contains(field), "{field}: {refusal}");
     }
-    for (field, wrong) in [
-        (
-            "resource.timeoutSec",
-            HealthCheckSettings {
-                timeout_sec: Some(6),
-                ..https()
-            },
-        ),
-        (
-            "resource.healthyThreshold",
-            HealthCheckSettings {
-                healthy_threshold: Some(11),
-                ..https()
-            },
-        ),
-        (
-            "resource.port",
-            HealthCheckSettings {
-                port: Some(70000),
-                ..https()
-            },
-        ),
-        (
-            "resource.requestPath",
-            HealthCheckSettings {
-                request_path: Some("readyz".to_owned()),
-                ..https()
-            },
-        ),
-        (
-            "resource.type",
-            HealthCheckSettings {
-                protocol: None,
-                ..https()
-            },
-        ),
-    ] {
+    #[rustfmt::skip]
+    let wrong = [
+        ("resource.timeoutSec", HealthCheckSettings { timeout_sec: Some(6), ..https() }),
+        ("resource.healthyThreshold", HealthCheckSettings { healthy_threshold: Some(11), ..https() }),
+        ("resource.port", HealthCheckSettings { port: Some(70000), ..https() }),
+        ("resource.requestPath", HealthCheckSettings { request_path: text("readyz"), ..https() }),
+        ("resource.type", HealthCheckSettings { protocol: None, ..https() }),
+    ];
+    for (field, wrong) in wrong {
         let refusal = bench.refused(|it| it.insert_health_check(REGION, "x", wrong));
         assert!(refusal.message.contains(field), "{field}: {refusal}");
     }
-    for refusal in [
-        bench.refused(|it| it.insert_health_check(REGION, "lb", https())),
-        bench.refused(|it| it.insert_backend_service(REGION, "lb", service(&[A]))),
-    ] {
-        assert_eq!((refusal.status, refusal.reason), (409, "alreadyExists"));
-    }
+    let refusal = bench.refused(|it| it.insert_health_check(REGION, "lb", https()));
+    assert_eq!((refusal.status, refusal.reason), (409, "alreadyExists"));
 }
 
 #[test]

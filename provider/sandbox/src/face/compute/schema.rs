@@ -90,11 +90,11 @@ fn check_parameters(call: &Call, path: &[&str]) -> Result<(), Refusal> {
 fn parameters(method: &str, path: &[&str]) -> Vec<&'static [&'static str]> {
     match (method, path) {
         ("GET", ["aggregated", _]) => vec![LIST, &["includeAllScopes", "serviceProjectNumber"]],
-        ("GET", ["zones" | "regions"] | ["global", _] | ["zones" | "regions", _, _]) => vec![LIST],
+        ("GET", ["zones" | "regions"] | ["global", _] | ["zones" | "regions", _, _])
+        | ("POST", [.., "listInstances"]) => vec![LIST],
         ("GET", [.., "serialPort"]) => vec![&["port", "start"]],
         ("GET", ["zones", _, "imageFamilyViews", _]) => vec![&["zone"]],
         ("GET", _) | ("POST", [.., "getHealth" | "wait"]) => Vec::new(),
-        ("POST", [.., "listInstances"]) => vec![LIST],
         ("POST", ["zones", _, "instances"]) => {
             vec![&["requestId", "sourceInstanceTemplate", "sourceMachineImage"]]
         }
