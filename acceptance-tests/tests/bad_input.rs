@@ -107,6 +107,34 @@ fn ranges_must_be_well_formed_and_apart() {
             "10.96.0.0/16",
             &["pod_cidr", "10.96.0.0/12", "overlap"],
         ),
+        ("10.244.0.0/16", "10.244.0.0/25", &["pod_cidr", "smaller than a /24"]),
+        ("10.96.0.0/12", "10.0.0.0/8", &["service_cidr", "larger than a /12"]),
+    ]);
+}
+
+#[test]
+fn disks_are_what_the_cloud_offers_in_zones_that_the_cluster_spans() {
+    refused(&[
+        (
+            "size_gb = 5",
+            "size_gb = 5\n  filesystem = \"fat\"",
+            &["filesystem", "fat", "ext4, xfs, ext3"],
+        ),
+        (
+            "size_gb = 5",
+            "size_gb = 5\n  disk_type = \"floppy\"",
+            &["disk_type", "floppy", "pd-balanced"],
+        ),
+        (
+            "size_gb = 5",
+            "size_gb = 5\n  storage_class = \"Fast_1\"",
+            &["storage_class", "Fast_1"],
+        ),
+        (
+            "zone    = \"us-central1-a\"\n  size_gb",
+            "zone    = \"us-central1-b\"\n  size_gb",
+            &["zone is us-central1-b", "spans us-central1-a"],
+        ),
     ]);
 }
 

@@ -14,9 +14,11 @@ provider "multizone" {
 }
 resource "multizone_cluster" "demo" {
   name         = "demo"
-  zones        = { "us-central1-a" = {}, "us-central1-b" = {} }
+  # Nothing is in the last one.
+  zones        = { "us-central1-a" = {}, "us-central1-b" = {}, "us-central1-c" = {} }
   pod_cidr     = "10.244.0.0/16"
   service_cidr = "10.100.0.0/16"
+  deletion_protection = true
 }
 resource "multizone_control_plane" "demo" {
   cluster              = multizone_cluster.demo.name
@@ -62,6 +64,10 @@ resource "multizone_disk" "data" {
   size_gb   = 7
   disk_type = "pd-ssd"
   labels    = { "team" = "web" }
+  filesystem          = "xfs"
+  storage_class       = "fast.example"
+  legacy_zone_labels  = true
+  deletion_protection = true
 }
 "#;
 

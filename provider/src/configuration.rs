@@ -1,6 +1,11 @@
 //! The provider block, and what it turns into: one region of one cloud.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use multizone_cloud::{Cloud, CloudError, ClusterName, Inventory, MachineType, Zone};
@@ -104,6 +109,7 @@ struct Inner {
     zones: Mutex<Option<Vec<Zone>>>,
     machine_types: Mutex<BTreeMap<(String, String), Option<MachineType>>>,
     inventories: Inventories,
+    planned_zones: RwLock<BTreeMap<ClusterName, BTreeSet<String>>>,
 }
 
 /// How resources are destroyed.
@@ -124,6 +130,7 @@ impl Configured {
             destroy,
             zones: Mutex::default(),
             machine_types: Mutex::default(),
+            planned_zones: RwLock::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -174,6 +181,19 @@ impl Configured {
     /// A cluster's inventory as it is now.
     pub async fn inventory(&self, cluster: &ClusterName) -> Result<Inventory, CloudError> {
         self.inner.inventories.now(cluster).await.map(Arc::unwrap_or_clone)
+    }
+
+    /// Keeps the zones that a cluster is planned to span, for the plans of what depends on it.  Terraform plans those
+    /// later, in this process; applying happens in another one.
+    pub fn plan_zones(&self, cluster: &ClusterName, zones: BTreeSet<String>) {
+        let mut planned = self.inner.planned_zones.write().unwrap_or_else(PoisonError::into_inner);
+        planned.insert(cluster.clone(), zones);
+    }
+
+    /// The zones that a cluster is planned to span; `None` when it was not planned in this process (yet).
+    pub fn planned_zones(&self, cluster: &ClusterName) -> Option<BTreeSet<String>> {
+        let planned = self.inner.planned_zones.read().unwrap_or_else(PoisonError::into_inner);
+        planned.get(cluster).cloned()
     }
 
     /// Forgets what was known of a cluster: something of it changes.

@@ -13,7 +13,7 @@ pub enum CloudError {
         object: String,
     },
     /// An object of that name exists and is not ours.
-    #[error("{object} exists and does not belong to this cluster; import it or choose another name")]
+    #[error("{object} exists and does not say that it belongs to this cluster")]
     NotOurs {
         /// Kind and name.
         object: String,
@@ -107,7 +107,10 @@ impl CloudError {
     pub fn advice(&self) -> &'static str {
         match self {
             Self::NotFound { .. } => "Run terraform apply again: what is missing is made again.",
-            Self::NotOurs { .. } => "Choose another name, or import the object if it is this cluster's.",
+            Self::NotOurs { .. } => {
+                "If it is this cluster's, put its label multizone-cluster back (or the description, where there are no labels) and \
+                 run terraform apply again; otherwise choose another name."
+            }
             Self::Differs { .. } => "Change the configuration to what exists, or delete the object and apply again.",
             Self::InUse { .. } => "Release it from what uses it, then run terraform apply again.",
             Self::Capacity { .. } => {

@@ -118,6 +118,9 @@ pub trait Cloud: Send + Sync + std::fmt::Debug {
     /// Stores a secret unless it exists.  Returns the content now stored, which is the earlier one when the secret
     /// existed.  Who may read it is for [`Cloud::grant_secret`].
     async fn ensure_secret(&self, spec: &SecretSpec) -> Result<Vec<u8>>;
+    /// Stores a secret, made anew or with another content than before.  A content that is stored already is not stored
+    /// again.
+    async fn replace_secret(&self, spec: &SecretSpec) -> Result<()>;
     /// Lets the machine identity `reader` read the secret.
     async fn grant_secret(&self, name: &str, reader: &str) -> Result<()>;
     /// Deletes a secret; absent is fine.

@@ -44,10 +44,7 @@ impl DataSource for ZonesSource {
         let zones = provider.zones().await.map_err(|error| {
             Diagnostic::error(
                 "Cannot read the zones",
-                format!(
-                    "The zones of region {region}: {error}.\nNothing was changed. {}",
-                    error.advice()
-                ),
+                format!("{error}.\nNothing was changed.\n{}", error.advice()),
             )
         })?;
         Ok(described(region, &zones))

@@ -93,6 +93,18 @@ impl EphemeralResource for KubeconfigResource {
             )
             .at("control_plane")
         })?;
+        let region = provider.cloud().region();
+        if id.region != region {
+            return Err(Diagnostic::error(
+                "Not a control plane",
+                format!(
+                    "control_plane is {given}, but the provider works on region {region}. Use a provider of region {}.",
+                    id.region
+                ),
+            )
+            .at("control_plane")
+            .into());
+        }
         let facts = ClusterFacts::find(provider, &id.cluster, &situation).await?;
         let pki = facts.pki(provider, &situation).await?;
         let lifetime = config

@@ -1,6 +1,6 @@
 //! What is wrong with a configuration by itself, without asking anybody: each with the path and what would be right.
 
-use std::net::Ipv4Addr;
+use std::{net::Ipv4Addr, ops::RangeInclusive};
 
 use ipnet::Ipv4Net;
 use multizone_kubernetes::{labels, version::KubernetesVersion};
@@ -10,6 +10,24 @@ use super::identity::{LONGEST_CLUSTER_NAME, LONGEST_OBJECT_NAME};
 
 /// The newest minor version this release was tested with; a newer one is a warning.
 pub const NEWEST_KNOWN: (u16, u16) = (1, 35);
+
+/// The largest disk, in GiB.
+const LARGEST_DISK: i64 = 65_536;
+
+/// Compute Engine's kinds of zonal disk; the sandbox offers the first three.
+const DISK_TYPES: [&str; 8] = [
+    "pd-balanced",
+    "pd-ssd",
+    "pd-standard",
+    "pd-extreme",
+    "hyperdisk-balanced",
+    "hyperdisk-extreme",
+    "hyperdisk-ml",
+    "hyperdisk-throughput",
+];
+
+/// Filesystems that Compute Engine's disk driver makes at the first mount.
+const FILESYSTEMS: [&str; 3] = ["ext4", "xfs", "ext3"];
 
 /// A cluster's name: a label of DNS that starts with a letter, short enough for the names built from it.
 pub fn cluster_name(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
@@ -67,13 +85,28 @@ pub fn replica_keys(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
     }
 }
 
-/// An IPv4 range with its network's address, such as `10.244.0.0/16`.
+/// An IPv4 range with its network's address, such as `10.128.0.0/20`.
 pub fn cidr(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
+    range(8..=28, "", value, path, diagnostics);
+}
+
+/// The range of the pods.  kubeadm refuses one that is smaller than what a node gets, a /24.
+pub fn pod_cidr(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
+    range(8..=24, ", which every node gets of it", value, path, diagnostics);
+}
+
+/// The range of the services.  kubeadm refuses one of more than 20 bits.
+pub fn service_cidr(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
+    range(12..=28, "", value, path, diagnostics);
+}
+
+fn range(lengths: RangeInclusive<u8>, why: &str, value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
     let Some(text) = value.as_str() else { return };
+    let (least, most) = (lengths.start(), lengths.end());
     let problem = match text.parse::<Ipv4Net>() {
         Ok(range) if range.addr() != range.network() => format!("the range it is in is {}", range.trunc()),
-        Ok(range) if range.prefix_len() < 8 => "it is larger than a /8".to_owned(),
-        Ok(range) if range.prefix_len() > 28 => "it is smaller than a /28".to_owned(),
+        Ok(range) if range.prefix_len() < *least => format!("it is larger than a /{least}"),
+        Ok(range) if range.prefix_len() > *most => format!("it is smaller than a /{most}{why}"),
         Ok(_) => return,
         Err(_) => match text.parse::<Ipv4Addr>() {
             Ok(address) => format!("the length of the prefix is missing, as in {address}/16"),
@@ -82,30 +115,65 @@ pub fn cidr(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
     };
     diagnostics.error(
         path.clone(),
-        "Malformed CIDR",
-        format!("{text:?} is no range of addresses: {problem}."),
+        "Unusable range of addresses",
+        format!("{path} cannot be {text:?}: {problem}."),
     );
 }
 
-/// Refuses ranges of which one contains another; `ranges` are attributes and their values.
-pub fn overlaps(ranges: &[(Path, &Planned<String>)]) -> Diagnostics {
-    let known: Vec<(&Path, Ipv4Net)> = ranges
-        .iter()
-        .filter_map(|(path, range)| Some((path, range.known()?.parse::<Ipv4Net>().ok()?.trunc())))
-        .collect();
+/// An attribute that holds a range, for [`overlaps`].
+#[derive(Debug)]
+pub struct Range {
+    path: Path,
+    range: Option<Ipv4Net>,
+    written: bool,
+}
+
+impl Range {
+    /// An attribute without a default.
+    pub fn given(path: impl Into<Path>, value: &Planned<String>) -> Self {
+        Self {
+            path: path.into(),
+            range: value
+                .known()
+                .and_then(|text| text.parse::<Ipv4Net>().ok())
+                .map(|range| range.trunc()),
+            written: !value.is_null(),
+        }
+    }
+
+    /// An attribute with a default.
+    pub fn or_default(path: impl Into<Path>, value: &Planned<String>, default: &str) -> Self {
+        let written = !value.is_null();
+        let default = Planned::Known(default.to_owned());
+        Self {
+            written,
+            ..Self::given(path, if written { value } else { &default })
+        }
+    }
+}
+
+/// Refuses ranges of which one contains another, at an attribute that the configuration has.
+pub fn overlaps(ranges: &[Range]) -> Diagnostics {
     let mut diagnostics = Diagnostics::new();
-    for (index, (path, range)) in known.iter().enumerate() {
-        for (other_path, other) in &known[index + 1..] {
-            if range.contains(other) || other.contains(range) {
-                diagnostics.error(
-                    (*path).clone(),
-                    "Overlapping ranges",
-                    format!(
-                        "{path} = {range} and {other_path} = {other} overlap: an address must belong to one of them only. \
-                         Choose ranges that are apart, for example 10.244.0.0/16 and 10.96.0.0/12."
-                    ),
-                );
+    let known = |range: &Range| range.range.map(|known| (range.path.clone(), known, range.written));
+    let known: Vec<(Path, Ipv4Net, bool)> = ranges.iter().filter_map(known).collect();
+    for (index, (path, range, written)) in known.iter().enumerate() {
+        for (other_path, other, other_written) in &known[index + 1..] {
+            if !range.contains(other) && !other.contains(range) {
+                continue;
             }
+            let default = |written: bool| if written { "" } else { " (its default)" };
+            let at = if *written || !other_written { path } else { other_path };
+            diagnostics.error(
+                at.clone(),
+                "Overlapping ranges",
+                format!(
+                    "{path} = {range}{} and {other_path} = {other}{} overlap: an address must belong to one of them \
+                     only. Choose ranges that are apart, for example 10.244.0.0/16 and 10.96.0.0/12.",
+                    default(*written),
+                    default(*other_written)
+                ),
+            );
         }
     }
     diagnostics
@@ -151,6 +219,72 @@ pub fn not_negative(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
 /// At least 10: less than an operating system and container images need.
 pub fn boot_disk(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
     at_least(10, value, path, diagnostics);
+}
+
+/// A disk's size in GiB: 1 to what the largest has.
+pub fn disk_size(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
+    at_least(1, value, path, diagnostics);
+    if let Some(size) = value
+        .as_number()
+        .and_then(multizone_schema::Number::as_i64)
+        .filter(|size| *size > LARGEST_DISK)
+    {
+        diagnostics.error(
+            path.clone(),
+            "Number out of range",
+            format!("{path} is {size}; no disk has more than {LARGEST_DISK} GiB."),
+        );
+    }
+}
+
+/// A kind of disk that can be made in one zone.  What a zone offers of them is for the cloud to say.
+pub fn disk_type(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
+    one_of(&DISK_TYPES, "kind of disk", value, path, diagnostics);
+}
+
+/// A filesystem that the disk's driver makes.
+pub fn filesystem(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
+    one_of(
+        &FILESYSTEMS,
+        "filesystem that the disk's driver makes",
+        value,
+        path,
+        diagnostics,
+    );
+}
+
+fn one_of(offered: &[&str], what: &str, value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
+    if let Some(text) = value.as_str().filter(|text| !offered.contains(text)) {
+        diagnostics.error(
+            path.clone(),
+            "Not on offer",
+            format!("{path}: {text:?} is no {what}. Choose one of {}.", offered.join(", ")),
+        );
+    }
+}
+
+/// The name of a storage class, or nothing.  It is kept in a label of the disk, so that an import finds it.
+pub fn storage_class(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
+    let Some(text) = value.as_str().filter(|text| !text.is_empty()) else {
+        return;
+    };
+    let part = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+            && !part.ends_with('-')
+            && part
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+    };
+    if text.len() > 63 || !text.split('.').all(part) {
+        diagnostics.error(
+            path.clone(),
+            "Malformed name of a storage class",
+            format!(
+                "{path} cannot be {text:?}: the name of a storage class has up to 63 lower-case letters, digits, hyphens \
+                 and dots, for example fast. Leave it empty for claims without a class."
+            ),
+        );
+    }
 }
 
 fn at_least(least: i64, value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
@@ -290,20 +424,57 @@ mod tests {
 
     #[test]
     fn overlapping_ranges_are_refused() {
-        let range = |text: &str| Planned::Known(text.to_owned());
-        let [a, b, c] = [range("10.96.0.0/16"), range("10.96.0.0/12"), range("10.244.0.0/16")];
+        let range = |path: &str, text: &str| Range::given(path, &Planned::Known(text.to_owned()));
         let said = overlaps(&[
-            ("pod_cidr".into(), &a),
-            ("service_cidr".into(), &b),
-            ("network_cidr".into(), &c),
+            range("pod_cidr", "10.96.0.0/16"),
+            range("service_cidr", "10.96.0.0/12"),
+            range("network_cidr", "10.244.0.0/16"),
         ]);
         assert_eq!(said.len(), 1);
         assert!(
             said.to_string()
                 .contains("pod_cidr = 10.96.0.0/16 and service_cidr = 10.96.0.0/12 overlap")
         );
-        assert!(overlaps(&[("pod_cidr".into(), &c), ("service_cidr".into(), &b)]).is_empty());
-        assert!(overlaps(&[("pod_cidr".into(), &Planned::Unknown), ("service_cidr".into(), &b)]).is_empty());
+        let apart = [
+            range("pod_cidr", "10.244.0.0/16"),
+            range("service_cidr", "10.96.0.0/12"),
+        ];
+        assert!(overlaps(&apart).is_empty());
+        let unknown = Range::or_default("pod_cidr", &Planned::Unknown, "10.96.0.0/12");
+        assert!(overlaps(&[unknown, range("service_cidr", "10.96.0.0/12")]).is_empty());
+    }
+
+    #[test]
+    fn an_overlap_is_told_at_what_is_written() {
+        let default = Range::or_default("pod_cidr", &Planned::Null, "10.244.0.0/16");
+        let written = Range::given("network_cidr", &Planned::Known("10.244.0.0/20".to_owned()));
+        let said = overlaps(&[default, written]).to_string();
+        assert!(said.contains("(at network_cidr)"), "{said}");
+        assert!(said.contains("pod_cidr = 10.244.0.0/16 (its default)"), "{said}");
+    }
+
+    #[test]
+    fn ranges_that_kubeadm_refuses_are_refused() {
+        assert!(said(pod_cidr, "10.0.0.0/24").is_empty());
+        assert!(said(pod_cidr, "10.0.0.0/25")[0].contains("/24"));
+        assert!(said(service_cidr, "10.0.0.0/12").is_empty());
+        assert!(said(service_cidr, "10.0.0.0/11")[0].contains("/12"));
+    }
+
+    #[test]
+    fn what_a_disk_cannot_be_is_refused_with_what_it_can() {
+        assert!(said(filesystem, "xfs").is_empty());
+        assert!(said(filesystem, "fat")[0].contains("ext4, xfs, ext3"));
+        assert!(said(disk_type, "pd-ssd").is_empty());
+        assert!(said(disk_type, "floppy")[0].contains("pd-balanced"));
+        assert!(said(disk_size, Value::from(65_536)).is_empty());
+        assert!(said(disk_size, Value::from(65_537))[0].contains("65536"));
+        for right in ["", "fast", "a.b-c.1"] {
+            assert!(said(storage_class, right).is_empty(), "{right}");
+        }
+        for wrong in ["Fast", "a_b", ".a", "a-", "a..b", &"a".repeat(64)] {
+            assert_eq!(said(storage_class, wrong).len(), 1, "{wrong}");
+        }
     }
 
     #[test]

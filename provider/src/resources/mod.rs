@@ -14,6 +14,7 @@ pub mod marks;
 pub(crate) mod memory_cloud;
 pub mod node_group;
 pub mod offers;
+pub mod protection;
 pub mod settled;
 pub mod timeouts;
 pub mod trouble;

@@ -9,13 +9,13 @@ use tokio::time::Instant;
 #[derive(Nested, Clone, Debug, PartialEq, Default)]
 pub struct Timeouts {
     /// For creating it.
-    #[attribute(optional, validate = duration)]
+    #[attribute(optional, validate = some_time)]
     pub create: Option<String>,
     /// For changing it.
-    #[attribute(optional, validate = duration)]
+    #[attribute(optional, validate = some_time)]
     pub update: Option<String>,
     /// For deleting it.
-    #[attribute(optional, validate = duration)]
+    #[attribute(optional, validate = some_time)]
     pub delete: Option<String>,
 }
 
@@ -77,6 +77,30 @@ pub fn duration(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
     }
 }
 
+/// Refuses what is no duration, and no time at all.
+pub fn some_time(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
+    duration(value, path, diagnostics);
+    if let Some(text) = value.as_str().filter(|text| parse(text) == Some(Duration::ZERO)) {
+        diagnostics.error(
+            path.clone(),
+            "Malformed duration",
+            format!("{path} is {text}: nothing can be done in no time. Leave it out for the default."),
+        );
+    }
+}
+
+/// Writes a duration as it is read, to the second: `1h30m`.
+pub fn written(duration: Duration) -> String {
+    let seconds = (duration + Duration::from_millis(500)).as_secs();
+    let parts = [(seconds / 3600, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s")];
+    let text: String = parts
+        .iter()
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, unit)| format!("{number}{unit}"))
+        .collect();
+    if text.is_empty() { "0s".to_owned() } else { text }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,5 +114,14 @@ mod tests {
         for wrong in ["", "5", "m", "5 m", "-5m", "5d", "..s", "99999999999999999999999h"] {
             assert_eq!(parse(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn durations_are_written_as_they_are_read() {
+        for text in ["3s", "1h30m", "20m", "1h1s"] {
+            assert_eq!(parse(text).map(written).as_deref(), Some(text));
+        }
+        assert_eq!(written(Duration::from_millis(400)), "0s");
+        assert_eq!(written(Duration::from_millis(1_199_990)), "20m");
     }
 }

@@ -7,6 +7,8 @@ use multizone_cloud::CloudError;
 use multizone_schema::{Diagnostic, Diagnostics};
 use tokio::time::{Instant, timeout_at};
 
+use super::timeouts::written;
+
 /// What an operation was about when something went wrong, and what that leaves behind.
 #[derive(Clone, Copy, Debug)]
 pub struct Situation<'a> {
@@ -26,6 +28,16 @@ impl Situation<'_> {
     pub fn error(&self, what: &str, next: &str) -> Diagnostics {
         let Self { doing, left } = self;
         Diagnostic::error(format!("Cannot {doing}"), format!("{what}\n{left}\n{next}")).into()
+    }
+
+    /// What gives the operation more time.
+    pub fn more_time(&self) -> &'static str {
+        match self.doing.split(' ').next() {
+            Some("create") => "write a longer time, for example timeouts = { create = \"1h\" }",
+            // A destroy reads it from state.
+            Some("delete") => "first apply a longer time, for example timeouts = { delete = \"1h\" }",
+            _ => "write a longer time, for example timeouts = { update = \"1h\" }",
+        }
     }
 
     /// The diagnostics for an operation that the user asked to stop.
@@ -51,12 +63,20 @@ pub async fn within<T>(
     situation: &Situation<'_>,
     operation: impl Future<Output = Result<T, Diagnostics>>,
 ) -> Result<T, Diagnostics> {
+    let began = Instant::now();
     match timeout_at(deadline, operation).await {
         Ok(result) => result,
-        Err(_) => Err(situation.error(
-            "It took longer than its timeout allows.",
-            "Run terraform apply again; raise the timeout in timeouts if the cloud is that slow.",
-        )),
+        Err(_) => {
+            // A part of an operation may have begun long after the whole.
+            let waited = written(began.elapsed());
+            Err(situation.error(
+                &format!("Its timeout has passed: it was waited for {waited} and given up."),
+                &format!(
+                    "Run terraform apply again; if the cloud is that slow, {}.",
+                    situation.more_time()
+                ),
+            ))
+        }
     }
 }
 

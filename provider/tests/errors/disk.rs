@@ -1,10 +1,11 @@
 //! Errors of disks.
 
-use multizone_schema::Diagnostics;
+use multizone_cloud::{CloudError, ClusterName};
 use serde_json::{Value, json};
 
 use crate::{
     cluster::{CLUSTER, cluster},
+    memory_cloud::Fault,
     read,
     run::{Run, check},
 };
@@ -21,11 +22,14 @@ fn with(name: &str, value: impl Into<Value>) -> Value {
     config
 }
 
-async fn region() -> Run {
-    let both = json!({ "us-central1-a": { "subnet_cidr": null }, "us-central1-b": { "subnet_cidr": null } });
+fn spanning() -> Value {
     let mut spanning = cluster();
-    spanning["zones"] = both;
-    Run::with(&[(CLUSTER, &spanning), (DISK, &disk())]).await
+    spanning["zones"] = json!({ "us-central1-a": { "subnet_cidr": null }, "us-central1-b": { "subnet_cidr": null } });
+    spanning
+}
+
+async fn existing() -> Run {
+    Run::with(&[(CLUSTER, &spanning()), (DISK, &disk())]).await
 }
 
 #[test]
@@ -36,24 +40,107 @@ fn configurations_that_are_refused() {
         config["cluster"] = "c".repeat(32).into();
         check(DISK, &config)
     });
+    read!("name_with_dots", refused("name", "a.b".into()));
     read!("size_of_nothing", refused("size_gb", json!(0)));
     read!("size_of_a_fraction", refused("size_gb", json!(1.5)));
+    read!("size_of_much", refused("size_gb", json!(70_000)));
+    read!("unknown_filesystem", refused("filesystem", "fat".into()));
+    read!("unknown_kind", refused("disk_type", "floppy".into()));
+    read!("malformed_storage_class", refused("storage_class", "Fast_1".into()));
     let labels = json!({ "multizone-cluster": "x", "Team": "x", "team": "Web" });
     read!("labels", refused("labels", labels));
 }
 
 #[tokio::test]
-async fn changes_that_cannot_be_made() {
-    let mut run = region().await;
-    let mut said = Diagnostics::new();
-    said.extend(run.plan(DISK, Some(&with("size_gb", 10))).await);
-    read!("shrinks", said);
+async fn plans_that_are_refused() {
+    let mut run = existing().await;
+    read!("shrinks", run.plan(DISK, Some(&with("size_gb", 10))).await);
     read!("another_kind", run.plan(DISK, Some(&with("disk_type", "pd-ssd"))).await);
+    read!("zone_of_nowhere", run.plan(DISK, Some(&with("zone", "mars-1"))).await);
+    run.cloud.hide(Some(CloudError::Timeout {
+        object: "the zones".to_owned(),
+        seconds: 10,
+        waiting_for: "the cloud's answer".to_owned(),
+    }));
+    let mut unasked = Run::new();
+    unasked.cloud.hide(Some(CloudError::Forbidden {
+        object: "the zones".to_owned(),
+        reason: "compute.zones.list".to_owned(),
+    }));
+    read!("zones_that_nobody_tells", unasked.plan(DISK, Some(&disk())).await);
+    let mut run = Run::with(&[(CLUSTER, &spanning()), (DISK, &with("deletion_protection", true))]).await;
+    read!("protected", run.plan(DISK, None).await);
+}
+
+#[tokio::test]
+async fn zones_that_the_cluster_does_not_span() {
+    let elsewhere = with("zone", "us-central1-b");
+    let mut run = Run::with(&[(CLUSTER, &cluster())]).await;
+    run.provider
+        .plan_zones(&ClusterName::new("demo"), ["us-central1-a".to_owned()].into());
+    read!("zone_not_spanned_at_plan", run.plan(DISK, Some(&elsewhere)).await);
+    let mut run = Run::with(&[(CLUSTER, &spanning())]).await;
+    run.apply(CLUSTER, Some(&cluster())).await;
+    // Another process, in which the cluster is not planned.
+    run.provider = multizone_provider::configuration::Configured::new(
+        run.cloud.clone(),
+        multizone_provider::configuration::Destroy::default(),
+    );
+    read!("zone_not_spanned", run.apply(DISK, Some(&elsewhere)).await);
+    read!("no_cluster", Run::new().apply(DISK, Some(&disk())).await);
+}
+
+#[tokio::test]
+async fn creates_that_fail() {
+    let mut run = existing().await;
+    run.state.remove(DISK);
+    read!("exists", run.apply(DISK, Some(&disk())).await);
+    let mut run = Run::with(&[(CLUSTER, &spanning())]).await;
+    run.cloud.fail(0, Fault::After);
+    read!("create_lost", run.apply(DISK, Some(&disk())).await);
+}
+
+#[tokio::test]
+async fn changes_that_fail() {
+    let moved = with("zone", "us-central1-b");
+    let mut run = existing().await;
+    run.cloud.fail(0, Fault::Before);
+    read!("grow_lost", run.apply(DISK, Some(&with("size_gb", 30))).await);
+    run.stop.request();
+    read!("move_stopped", run.apply(DISK, Some(&moved)).await);
+    let mut run = existing().await;
+    run.cloud.tamper(|inventory| {
+        let mut other = inventory.disks[0].clone();
+        other.zone = "us-central1-b".to_owned();
+        inventory.disks.push(other);
+    });
+    read!("move_to_where_one_is", run.apply(DISK, Some(&moved)).await);
+    let mut run = existing().await;
     run.cloud
         .tamper(|inventory| inventory.disks[0].attached_to.push("demo-pool-x".into()));
-    read!(
-        "moves_while_attached",
-        run.apply(DISK, Some(&with("zone", "us-central1-b"))).await
-    );
+    read!("moves_while_attached", run.apply(DISK, Some(&moved)).await);
     read!("destroyed_while_attached", run.apply(DISK, None).await);
+    run.cloud.tamper(|inventory| inventory.disks.clear());
+    read!(
+        "gone_before_the_update",
+        run.apply(DISK, Some(&with("size_gb", 30))).await
+    );
+    read!("gone_before_the_move", run.apply(DISK, Some(&moved)).await);
+}
+
+#[tokio::test]
+async fn reads_and_imports_that_fail() {
+    let mut run = existing().await;
+    read!("import_of_a_malformed_id", run.import(DISK, "us-central1/data").await);
+    read!(
+        "import_from_another_region",
+        run.import(DISK, "europe-west1/demo/data").await
+    );
+    read!("import_of_nothing", run.import(DISK, "us-central1/demo/logs").await);
+    run.cloud.hide(Some(CloudError::Forbidden {
+        object: "the inventory of cluster demo".to_owned(),
+        reason: "compute.disks.list".to_owned(),
+    }));
+    read!("read_of_nothing", run.read(DISK).await);
+    read!("import_from_nowhere", run.import(DISK, "us-central1/demo/data").await);
 }

@@ -29,7 +29,7 @@ mod cloud;
 #[path = "../interruption/faults.rs"]
 mod faults;
 #[allow(dead_code)]
-#[path = "../../src/resources/memory_cloud.rs"]
+#[path = "../../src/resources/memory_cloud/mod.rs"]
 mod memory_cloud;
 #[allow(dead_code)]
 #[path = "../interruption/region.rs"]

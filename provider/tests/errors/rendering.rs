@@ -29,7 +29,6 @@ fn one_rendered(diagnostic: Diagnostic) -> String {
     text
 }
 
-#[allow(dead_code)]
 /// The error of a function's call.
 pub(crate) fn rendered_call(name: &str, error: &FunctionError) -> String {
     let argument = error.argument.map(|number| format!("\n  at argument {number}\n"));

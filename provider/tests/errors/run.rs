@@ -102,7 +102,6 @@ impl Run {
         }
     }
 
-    #[allow(dead_code)]
     /// What an import says that is refused.
     pub(crate) async fn import(&self, type_name: &str, id: &str) -> Diagnostics {
         let (resource, schema) = served(type_name);

@@ -183,6 +183,10 @@ impl<C: Cloud> Cloud for Interrupted<C> {
         self.pass("ensure_secret", &spec.name, self.cloud.ensure_secret(spec))
             .await
     }
+    async fn replace_secret(&self, spec: &SecretSpec) -> Result<()> {
+        self.pass("replace_secret", &spec.name, self.cloud.replace_secret(spec))
+            .await
+    }
     async fn grant_secret(&self, name: &str, reader: &str) -> Result<()> {
         self.pass("grant_secret", name, self.cloud.grant_secret(name, reader))
             .await

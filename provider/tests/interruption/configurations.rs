@@ -3,9 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{CLUSTER, CONTROL_PLANE, DISK, of_a_cluster, operation, world::Snapshot};
-
-const ZONES: [&str; 4] = ["us-central1-a", "us-central1-b", "us-central1-c", "us-central1-f"];
+use crate::{CLUSTER, CONTROL_PLANE, DISK, ZONES, of_a_cluster, operation, world::Snapshot};
 
 /// Chooses, the same way every time.
 struct Chance(u64);

@@ -24,6 +24,9 @@ const CONTROL_PLANE: &str = "multizone_control_plane";
 const NODE_GROUP: &str = "multizone_node_group";
 const DISK: &str = "multizone_disk";
 
+/// The region's zones.
+const ZONES: [&str; 4] = ["us-central1-a", "us-central1-b", "us-central1-c", "us-central1-f"];
+
 fn cluster(zones: &[&str]) -> Value {
     let zones: serde_json::Map<String, Value> = zones
         .iter()
@@ -63,9 +66,10 @@ fn with(mut config: Value, name: &str, value: Value) -> Value {
     config
 }
 
+/// A cluster that spans every zone of the region.
 async fn of_a_cluster() -> Snapshot {
     let empty = Snapshot::of_an_empty_region().await;
-    empty.with(CLUSTER, &cluster(&["us-central1-a"])).await
+    empty.with(CLUSTER, &cluster(&ZONES)).await
 }
 
 async fn of_a_control_plane() -> Snapshot {
@@ -97,7 +101,8 @@ async fn creating_a_cluster() {
 
 #[tokio::test]
 async fn updating_a_cluster() {
-    let before = of_a_cluster().await;
+    let empty = Snapshot::of_an_empty_region().await;
+    let before = empty.with(CLUSTER, &cluster(&["us-central1-a"])).await;
     let zones = cluster(&["us-central1-a", "us-central1-b"]);
     let update = operation("add a zone to a cluster", CLUSTER, Some(zones));
     assert!(interrupt_everywhere(&before, &update).await > 10);

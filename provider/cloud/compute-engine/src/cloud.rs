@@ -217,6 +217,9 @@ impl Cloud for ComputeEngine {
         self.latest_secret(name).await
     }
 
+    async fn replace_secret(&self, spec: &SecretSpec) -> Result<()> {
+        self.replace_stored(spec).await
+    }
     async fn ensure_secret(&self, spec: &SecretSpec) -> Result<Vec<u8>> {
         self.ensure_stored(spec).await
     }

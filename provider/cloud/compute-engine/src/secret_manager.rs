@@ -115,19 +115,27 @@ impl ComputeEngine {
         if let Some(content) = self.latest_secret(&spec.name).await? {
             return Ok(content);
         }
-        // A lost reply may add the same content twice; the latest is the same then.
-        let body = json!({ "payload": { "data": STANDARD.encode(&spec.content) } });
-        self.secret_call(
-            Method::POST,
-            &format!("{path}:addVersion"),
-            Some(&body),
-            "secrets.addVersion",
-        )
-        .await
-        .about(&object)?;
+        self.add_version(spec).await?;
         self.latest_secret(&spec.name)
             .await?
             .ok_or(CloudError::NotFound { object })
+    }
+
+    pub(crate) async fn replace_stored(&self, spec: &SecretSpec) -> Result<()> {
+        if self.ensure_stored(spec).await? == spec.content {
+            return Ok(());
+        }
+        self.add_version(spec).await
+    }
+
+    /// Makes a content the latest one.  A lost reply may add the same content twice; the latest is the same then.
+    async fn add_version(&self, spec: &SecretSpec) -> Result<()> {
+        let path = format!("{}:addVersion", self.secret_path(&spec.name));
+        let body = json!({ "payload": { "data": STANDARD.encode(&spec.content) } });
+        self.secret_call(Method::POST, &path, Some(&body), "secrets.addVersion")
+            .await
+            .map(drop)
+            .about(&secret_object(&spec.name))
     }
 
     pub(crate) async fn grant_reader(&self, name: &str, reader: &str) -> Result<()> {

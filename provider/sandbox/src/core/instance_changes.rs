@@ -211,9 +211,10 @@ impl Transaction<'_> {
             address,
             reserved,
         };
-        let subject =
-            Self::zonal("instances.addAccessConfig", zone, path, instance.identity.id).about(address.to_string());
-        Ok(self.begin(subject, [(6.0, effect)]))
+        Ok(self.begin(
+            Self::zonal("instances.addAccessConfig", zone, path, instance.identity.id),
+            [(6.0, effect)],
+        ))
     }
 
     /// Takes a machine's external address away.
@@ -228,17 +229,23 @@ impl Transaction<'_> {
         check_interface(interface)?;
         self.require_zone_up(zone)?;
         self.require_ready(&path)?;
-        let Some(access) = instance.interface.access.filter(|it| it.name == access_name) else {
+        if instance
+            .interface
+            .access
+            .as_ref()
+            .is_none_or(|access| access.name != access_name)
+        {
             return Err(Refusal::invalid(
                 "accessConfig",
                 access_name,
                 "The interface has no access config of this name.",
             ));
-        };
+        }
         let effect = Effect::AccessRevoked(format!("{zone}/{name}"));
-        let address = access.address.map(|it| it.to_string()).unwrap_or_default();
-        let subject = Self::zonal("instances.deleteAccessConfig", zone, path, instance.identity.id).about(address);
-        Ok(self.begin(subject, [(6.0, effect)]))
+        Ok(self.begin(
+            Self::zonal("instances.deleteAccessConfig", zone, path, instance.identity.id),
+            [(6.0, effect)],
+        ))
     }
 
     /// Attaches a disk of the same zone.

@@ -28,15 +28,6 @@ pub(super) struct Subject {
     pub(super) scope: Scope,
     pub(super) path: String,
     pub(super) id: u64,
-    detail: Option<String>,
-}
-
-impl Subject {
-    /// Adds what else the event log says.
-    pub(super) fn about(mut self, detail: String) -> Self {
-        self.detail = Some(detail);
-        self
-    }
 }
 
 impl<'a> Transaction<'a> {
@@ -65,9 +56,7 @@ impl<'a> Transaction<'a> {
 
     /// Disks matter to the guests only when they go.
     fn touch<R: Record>(&mut self, gone: bool) {
-        if ["instance", "firewall", "outage", "forwardingRule", "target"].contains(&R::TABLE)
-            || (gone && R::TABLE == "disk")
-        {
+        if ["instance", "firewall", "outage"].contains(&R::TABLE) || (gone && R::TABLE == "disk") {
             self.state.layout += 1;
         }
     }
@@ -268,12 +257,7 @@ impl<'a> Transaction<'a> {
             token: self.token.clone(),
             steps: std::iter::once(first).chain(rest).collect(),
         };
-        self.note(
-            subject.verb,
-            &subject.path,
-            Some(operation.name.clone()),
-            subject.detail,
-        );
+        self.note(subject.verb, &subject.path, Some(operation.name.clone()), None);
         self.put_operation(operation.clone());
         operation
     }
@@ -364,7 +348,6 @@ impl<'a> Transaction<'a> {
             scope: Scope::Zone(zone.to_owned()),
             path,
             id,
-            detail: None,
         }
     }
 
@@ -374,7 +357,6 @@ impl<'a> Transaction<'a> {
             scope: Scope::Region(self.settings.region.name.to_owned()),
             path,
             id,
-            detail: None,
         }
     }
 
@@ -384,7 +366,6 @@ impl<'a> Transaction<'a> {
             scope: Scope::Global,
             path,
             id,
-            detail: None,
         }
     }
 

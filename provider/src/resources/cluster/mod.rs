@@ -8,10 +8,14 @@
 //! cluster may be left that is not this resource's own.  It marks the cluster, too (a secret named `…-deleting`), and
 //! takes that mark away last: Read shows what an interrupted delete has left, and the next apply finishes it.
 
+mod adoption;
+mod drift;
 mod objects;
+mod removal;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod zones;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -20,11 +24,12 @@ use multizone_cloud::{ClusterName, Inventory};
 use multizone_schema::{Diagnostic, Diagnostics, Model, Nested, Path, Planned, PlannedModel};
 
 pub use settings::{ClusterFacts, ClusterSettings};
+pub use zones::{check_planned_zone, check_zone};
 
 use super::{
     Created, Failed, PlanRequest, Planning, Resource, Updated, checks,
     identity::{API_ADDRESS, ClusterIdentity, ObjectId, SecretNames},
-    offers,
+    offers, protection,
     timeouts::{self, Timeouts},
     trouble::{ADOPTED, CONTINUED, STILL_THERE, Situation, within},
 };
@@ -46,11 +51,11 @@ pub struct Cluster {
     /// what is in it must go. A zone that still holds something of the cluster is shown until it is empty.
     #[attribute(required, nested, validate = checks::not_empty)]
     pub zones: BTreeMap<String, Zone>,
-    /// Addresses of the pods.
-    #[attribute(optional, default = "10.244.0.0/16", requires_replace, validate = checks::cidr)]
+    /// Addresses of the pods, a /8 to a /24: every node gets a /24 of them.
+    #[attribute(optional, default = "10.244.0.0/16", requires_replace, validate = checks::pod_cidr)]
     pub pod_cidr: String,
-    /// Addresses of the services.
-    #[attribute(optional, default = "10.96.0.0/12", requires_replace, validate = checks::cidr)]
+    /// Addresses of the services, a /12 to a /28.
+    #[attribute(optional, default = "10.96.0.0/12", requires_replace, validate = checks::service_cidr)]
     pub service_cidr: String,
     /// Addresses of the machines. Defaults to a range of the cloud's.
     #[attribute(optional, computed, keep_prior, requires_replace, validate = checks::cidr)]
@@ -58,7 +63,7 @@ pub struct Cluster {
     /// Refuse to destroy the cluster.
     #[attribute(optional, default = false)]
     pub deletion_protection: bool,
-    /// How long operations may take.
+    /// How long operations may take. An import cannot tell: it leaves them at their defaults.
     #[attribute(optional, nested)]
     pub timeouts: Option<Timeouts>,
     /// `REGION/NAME`; also what `terraform import` takes.
@@ -106,23 +111,15 @@ impl Resource for ClusterResource {
     }
 
     fn validate(&self, config: &ClusterPlanned) -> Diagnostics {
-        let with_default = |range: &Planned<String>, default: &str| match range {
-            Planned::Null => Planned::Known(default.to_owned()),
-            other => other.clone(),
-        };
-        let pods = with_default(&config.pod_cidr, "10.244.0.0/16");
-        let services = with_default(&config.service_cidr, "10.96.0.0/12");
-        let mut ranges: Vec<(Path, &Planned<String>)> = vec![
-            (Path::from("pod_cidr"), &pods),
-            (Path::from("service_cidr"), &services),
-            (Path::from("network_cidr"), &config.network_cidr),
+        let mut ranges = vec![
+            checks::Range::or_default("pod_cidr", &config.pod_cidr, "10.244.0.0/16"),
+            checks::Range::or_default("service_cidr", &config.service_cidr, "10.96.0.0/12"),
+            checks::Range::given("network_cidr", &config.network_cidr),
         ];
         for (name, zone) in config.zones.known().into_iter().flatten() {
             if let Some(zone) = zone.known() {
-                ranges.push((
-                    Path::from("zones").key(name).attribute("subnet_cidr"),
-                    &zone.subnet_cidr,
-                ));
+                let path = Path::from("zones").key(name).attribute("subnet_cidr");
+                ranges.push(checks::Range::given(path, &zone.subnet_cidr));
             }
         }
         checks::overlaps(&ranges)
@@ -132,6 +129,9 @@ impl Resource for ClusterResource {
         let prior = request.prior.cloned();
         let mut planning = Planning::of(request);
         if let Some(zones) = planning.planned.zones.known() {
+            if let Some(name) = planning.planned.name.known() {
+                provider.plan_zones(&ClusterName::new(name), zones.keys().cloned().collect());
+            }
             for zone in zones.keys() {
                 if prior.as_ref().is_none_or(|prior| !prior.zones.contains_key(zone)) {
                     let path = Path::from("zones").key(zone);
@@ -166,12 +166,17 @@ impl Resource for ClusterResource {
         planning.planned.drift = Planned::Known(Vec::new());
         if prior
             .as_ref()
-            .is_some_and(|prior| prior.drift.iter().any(|line| line == objects::HALF_DELETED))
+            .is_some_and(|prior| prior.drift.iter().any(|line| line == drift::HALF_DELETED))
         {
             planning.requires_replace.push(Path::from("drift"));
         }
-        if let Some(prior) =
-            prior.filter(|prior| prior.drift.iter().any(|line| line.starts_with(objects::ADDRESS_GONE)))
+        if let Some(prior) = prior.as_ref().filter(|prior| {
+            let keys_gone = drift::keys_gone(provider.cloud().region(), &ClusterName::new(&prior.name));
+            prior.drift.contains(&keys_gone)
+        }) {
+            planning.diagnostics.push(keys_gone(prior));
+        }
+        if let Some(prior) = prior.filter(|prior| prior.drift.iter().any(|line| line.starts_with(drift::ADDRESS_GONE)))
         {
             // No error: that would stand in the way of terraform destroy, too, which plans first.
             planning.planned.address = Planned::Unknown;
@@ -196,11 +201,7 @@ impl Resource for ClusterResource {
     }
 
     async fn plan_destroy(&self, _provider: &Configured, prior: &Cluster, _private: &[u8]) -> Diagnostics {
-        if prior.deletion_protection {
-            protected(prior).into()
-        } else {
-            Diagnostics::new()
-        }
+        protection::check(prior.deletion_protection, &what(prior), "")
     }
 
     async fn read(
@@ -223,8 +224,10 @@ impl Resource for ClusterResource {
         if inventory.is_empty() {
             return Ok(None);
         }
-        objects::confirm(provider, &cluster, &inventory).await;
-        state.drift = objects::drift(provider.cloud().region(), &cluster, &state.pod_cidr, &inventory);
+        adoption::confirm(provider, &cluster, &inventory).await;
+        let unlabelled = drift::unlabelled_secrets(provider, &cluster, &inventory).await;
+        let region = provider.cloud().region();
+        state.drift = drift::drift(region, &cluster, &state.pod_cidr, &inventory, &unlabelled);
         for zone in occupied(&inventory) {
             state.zones.entry(zone).or_default();
         }
@@ -245,14 +248,18 @@ impl Resource for ClusterResource {
             doing: &doing,
             left: ADOPTED,
         };
-        objects::finish_deletion(provider, &wanted.cluster, stop, &situation).await?;
-        objects::refuse_foreign(provider, &wanted, &situation).await?;
+        removal::finish(provider, &wanted.cluster, stop, &situation).await?;
+        adoption::refuse_foreign(provider, &wanted, &situation).await?;
         let made = within(
             deadline,
             &situation,
             objects::ensure(provider, &wanted, true, stop, &situation),
         )
-        .await?;
+        .await;
+        let made = match made {
+            Ok(made) => made,
+            Err(errors) => return Err(adoption::with_what_is_left(provider, &wanted.cluster, errors).await),
+        };
         Ok(Created::new(complete(provider, planned, made)?))
     }
 
@@ -295,9 +302,7 @@ impl Resource for ClusterResource {
         _private: Vec<u8>,
         stop: &Stop,
     ) -> Result<Diagnostics, Diagnostics> {
-        if prior.deletion_protection {
-            return Err(protected(&prior).into());
-        }
+        protection::check(prior.deletion_protection, &what(&prior), "").into_result(())?;
         let timeout = prior.timeouts.as_ref().and_then(|timeouts| timeouts.delete.clone());
         let deadline = timeouts::deadline(timeout.as_ref(), TIMEOUT);
         let cluster = ClusterName::new(&prior.name);
@@ -309,7 +314,7 @@ impl Resource for ClusterResource {
         within(
             deadline,
             &situation,
-            objects::delete(provider, &cluster, stop, &situation),
+            removal::delete(provider, &cluster, stop, &situation),
         )
         .await?;
         Ok(Diagnostics::new())
@@ -323,7 +328,7 @@ impl Resource for ClusterResource {
         let region = provider.cloud().region();
         if id.region != region {
             return Err(malformed(&format!(
-                "the provider works on region {region}, not on {}",
+                "The provider works on region {region}, not on {}: import it with a provider of that region",
                 id.region
             )));
         }
@@ -340,8 +345,12 @@ impl Resource for ClusterResource {
         let network = inventory.network.as_ref();
         Ok(Cluster {
             name: id.cluster.to_string(),
-            zones: occupied(&inventory)
+            zones: facts
+                .settings
+                .zones
                 .into_iter()
+                .flatten()
+                .chain(occupied(&inventory))
                 .map(|zone| (zone, Zone::default()))
                 .collect(),
             pod_cidr: facts.settings.pod_cidr.clone(),
@@ -350,7 +359,7 @@ impl Resource for ClusterResource {
                 .and_then(|network| network.subnets.first())
                 .map(|subnet| subnet.cidr.to_string())
                 .unwrap_or_default(),
-            deletion_protection: false,
+            deletion_protection: facts.settings.deletion_protection,
             timeouts: None,
             id: ObjectId::cluster(region, &id.cluster),
             region: region.to_owned(),
@@ -377,16 +386,23 @@ fn complete(provider: &Configured, mut planned: ClusterPlanned, made: objects::M
     planned.into_known()
 }
 
-fn protected(cluster: &Cluster) -> Diagnostic {
-    Diagnostic::error(
-        "The cluster is protected",
+fn what(cluster: &Cluster) -> String {
+    format!("cluster {} in {}", cluster.name, cluster.region)
+}
+
+/// No error: that would stand in the way of terraform destroy, too, which plans first.
+fn keys_gone(cluster: &Cluster) -> Diagnostic {
+    let name = ClusterName::new(&cluster.name);
+    Diagnostic::warning(
+        "The cluster's keys are gone",
         format!(
-            "deletion_protection of cluster {} in {} is true, so it is not destroyed; nothing was changed. To destroy it, \
-             set deletion_protection to false and apply that first.",
-            cluster.name, cluster.region
+            "The secret {} with the keys of cluster {name} no longer exists. Other keys would lock every node out, so it is \
+             not made anew: apply will refuse to change the cluster. Restore it in the secret store; the masters have the \
+             same files in /etc/kubernetes/pki.",
+            SecretNames::of(&cluster.region, &name).keys
         ),
     )
-    .at("deletion_protection")
+    .at("drift")
 }
 
 /// The zones in which something of the cluster is.

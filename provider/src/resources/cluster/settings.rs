@@ -1,6 +1,6 @@
 //! What others have to know about a cluster, found in its cloud: only `multizone_cluster` has it in its state.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use multizone_cloud::ClusterName;
 use multizone_kubernetes::{
@@ -30,6 +30,12 @@ pub struct ClusterSettings {
     pub service_cidr: String,
     /// Certificate of the cluster's authority, in PEM.
     pub ca_certificate: String,
+    /// The zones that it spans; `None` when they were not kept: an earlier release did not.
+    #[serde(default)]
+    pub zones: Option<BTreeSet<String>>,
+    /// Whether it must not be destroyed.
+    #[serde(default)]
+    pub deletion_protection: bool,
 }
 
 impl ClusterSettings {
@@ -40,7 +46,23 @@ impl ClusterSettings {
             pod_cidr,
             service_cidr,
             ca_certificate,
+            zones: None,
+            deletion_protection: false,
         }
+    }
+
+    /// The same for a cluster that spans these zones.
+    #[must_use]
+    pub fn spanning(mut self, zones: impl IntoIterator<Item = String>) -> Self {
+        self.zones = Some(zones.into_iter().collect());
+        self
+    }
+
+    /// The same for a cluster that must not be destroyed, or may be.
+    #[must_use]
+    pub fn protected(mut self, protected: bool) -> Self {
+        self.deletion_protection = protected;
+        self
     }
 
     /// As they are stored.
@@ -50,6 +72,8 @@ impl ClusterSettings {
             "pod_cidr": self.pod_cidr,
             "service_cidr": self.service_cidr,
             "ca_certificate": self.ca_certificate,
+            "zones": self.zones,
+            "deletion_protection": self.deletion_protection,
         })
         .to_string()
         .into_bytes()
@@ -64,6 +88,36 @@ impl ClusterSettings {
             Err(format!("format {} is not known", settings.format))
         }
     }
+}
+
+/// The settings of a cluster of this region.
+pub(super) async fn settings(
+    provider: &Configured,
+    cluster: &ClusterName,
+    situation: &Situation<'_>,
+) -> Result<ClusterSettings, Diagnostics> {
+    let name = SecretNames::of(provider.cloud().region(), cluster).settings;
+    let stored = provider
+        .cloud()
+        .secret(&name)
+        .await
+        .map_err(|error| situation.cloud(&error))?;
+    let none = "settings: it does not exist, or its create has not finished";
+    let stored = stored.ok_or_else(|| missing(provider, cluster, none, situation))?;
+    ClusterSettings::from_json(&stored).map_err(|error| {
+        situation.error(
+            &format!("The secret {name} with the settings of cluster {cluster} cannot be read: {error}."),
+            "Delete the secret and apply multizone_cluster: it is written anew.",
+        )
+    })
+}
+
+fn missing(provider: &Configured, cluster: &ClusterName, what: &str, situation: &Situation<'_>) -> Diagnostics {
+    situation.error(
+        &format!("Cluster {cluster} in region {} has no {what}.", provider.cloud().region()),
+        "Create it with multizone_cluster first; refer to it as multizone_cluster.NAME.name, so that Terraform knows the \
+         order.",
+    )
 }
 
 /// A cluster that exists.
@@ -87,34 +141,14 @@ impl ClusterFacts {
         situation: &Situation<'_>,
     ) -> Result<Self, Diagnostics> {
         let secrets = SecretNames::of(provider.cloud().region(), cluster);
-        let missing =
-            |what: &str| {
-                situation.error(
-                &format!("Cluster {cluster} in region {} has no {what}.", provider.cloud().region()),
-                "Create it with multizone_cluster first; refer to it as multizone_cluster.NAME.name, so that Terraform \
-                 knows the order.",
-            )
-            };
-        let settings = provider
-            .cloud()
-            .secret(&secrets.settings)
-            .await
-            .map_err(|error| situation.cloud(&error))?;
-        let settings =
-            settings.ok_or_else(|| missing("settings: it does not exist, or its create has not finished"))?;
-        let settings = ClusterSettings::from_json(&settings).map_err(|error| {
-            situation.error(
-                &format!("The secret {} cannot be read: {error}.", secrets.settings),
-                "Restore its earlier version in the secret store, then apply again.",
-            )
-        })?;
+        let settings = settings(provider, cluster, situation).await?;
         let inventory = provider
             .known_inventory(cluster)
             .await
             .map_err(|error| situation.cloud(&error))?;
         let address = inventory
             .address(API_ADDRESS)
-            .ok_or_else(|| missing("stable address"))?;
+            .ok_or_else(|| missing(provider, cluster, "stable address", situation))?;
         let endpoint = ControlPlaneEndpoint::new(address.address.to_string());
         Ok(Self {
             cluster: cluster.clone(),
@@ -169,10 +203,14 @@ mod tests {
 
     #[test]
     fn settings_are_read_as_they_are_written_and_later_formats_are_refused() {
-        let settings = ClusterSettings::new("10.244.0.0/16".into(), "10.96.0.0/12".into(), "PEM".into());
+        let settings = ClusterSettings::new("10.244.0.0/16".into(), "10.96.0.0/12".into(), "PEM".into())
+            .spanning(["us-central1-a".to_owned()])
+            .protected(true);
         assert_eq!(ClusterSettings::from_json(&settings.to_json()), Ok(settings.clone()));
         let later = ClusterSettings { format: 2, ..settings };
         assert!(ClusterSettings::from_json(&later.to_json()).is_err());
         assert!(ClusterSettings::from_json(b"{}").is_err());
+        let earlier = br#"{"format": 1, "pod_cidr": "", "service_cidr": "", "ca_certificate": ""}"#;
+        assert_eq!(ClusterSettings::from_json(earlier).unwrap().zones, None);
     }
 }

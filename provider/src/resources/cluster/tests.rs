@@ -307,3 +307,42 @@ async fn what_an_interrupted_destroy_has_left_is_read_until_it_is_gone() {
     let again = create(&provider).await.unwrap();
     assert_eq!(read(&provider, again.clone()).await, Some(again));
 }
+
+#[tokio::test]
+async fn what_an_import_cannot_see_is_in_the_settings() {
+    let (_, provider) = MemoryCloud::region();
+    let planned = ClusterPlanned {
+        deletion_protection: true.into(),
+        ..planned(&["us-central1-a", "us-central1-b"])
+    };
+    let stop = Stop::new();
+    let created = ClusterResource.create(&provider, planned, &stop).await.unwrap().state;
+    let imported = || ClusterResource.import(&provider, "us-central1/demo");
+    assert_eq!(imported().await.unwrap(), created);
+    let mut narrower = ClusterPlanned::from(created.clone());
+    narrower.zones = ClusterPlanned::from(Cluster {
+        zones: [("us-central1-b".to_owned(), Zone::default())].into(),
+        ..created.clone()
+    })
+    .zones;
+    narrower.deletion_protection = false.into();
+    let updated = ClusterResource
+        .update(&provider, created, narrower, Vec::new(), &stop)
+        .await
+        .unwrap()
+        .state;
+    assert_eq!(imported().await.unwrap(), updated);
+}
+
+#[tokio::test]
+async fn lost_keys_are_a_warning_of_the_plan() {
+    let (cloud, provider) = MemoryCloud::region();
+    let cluster = create(&provider).await.unwrap();
+    cloud.tamper_with_secret("multizone-us-central1-demo-keys", None);
+    let seen = read(&provider, cluster).await.unwrap();
+    let said = plan(&provider, seen.clone().into(), Some(&seen)).await.diagnostics;
+    assert!(
+        !said.has_errors() && said.to_string().contains("Restore it in the secret store"),
+        "{said}"
+    );
+}

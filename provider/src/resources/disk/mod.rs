@@ -6,6 +6,7 @@
 //! meanwhile); take the mark away.  As long as the old disk exists it is the one that counts: a move that was
 //! interrupted begins anew with a fresh snapshot.  Once it is gone, the new one counts, and Read finds it.
 
+mod kept;
 mod objects;
 #[cfg(test)]
 mod tests;
@@ -17,10 +18,12 @@ use multizone_cloud::{ClusterName, Labels, label};
 use multizone_kubernetes::persistent_volume::{self, PersistentVolumeSettings, VolumeSource};
 use multizone_schema::{Diagnostic, Diagnostics, Model, Path, Planned, PlannedModel};
 
+use self::kept::Kept;
 use super::{
     Created, Failed, PlanRequest, Planning, Resource, Updated, checks,
+    cluster::check_planned_zone,
     identity::{LONGEST_OBJECT_NAME, ObjectId, ObjectIdentity, disk_name, zonal_labels},
-    offers,
+    offers, protection,
     timeouts::{self, Timeouts},
     trouble::{ADOPTED, CONTINUED, STILL_THERE, Situation, within},
 };
@@ -45,19 +48,19 @@ pub struct Disk {
     #[attribute(required)]
     pub zone: String,
     /// Size in GiB. A disk grows in place; it never shrinks.
-    #[attribute(required, validate = checks::positive)]
+    #[attribute(required, validate = checks::disk_size)]
     pub size_gb: i64,
     /// Kind of disk, for example `pd-balanced` or `pd-ssd`.
-    #[attribute(optional, default = "pd-balanced")]
+    #[attribute(optional, default = "pd-balanced", validate = checks::disk_type)]
     pub disk_type: String,
     /// Further labels in the cloud.
     #[attribute(optional, validate = checks::cloud_labels)]
     pub labels: Option<BTreeMap<String, String>>,
-    /// Filesystem that the `PersistentVolume` names; it is made at the first mount.
-    #[attribute(optional, default = "ext4")]
+    /// Filesystem that the `PersistentVolume` names, `ext4`, `xfs` or `ext3`; it is made at the first mount.
+    #[attribute(optional, default = "ext4", validate = checks::filesystem)]
     pub filesystem: String,
     /// Storage class that the `PersistentVolume` names; empty for claims without a class.
-    #[attribute(optional, default = "")]
+    #[attribute(optional, default = "", validate = checks::storage_class)]
     pub storage_class: String,
     /// Also label the `PersistentVolume` with the failure-domain.beta.kubernetes.io pair.
     #[attribute(optional, default = false)]
@@ -65,7 +68,7 @@ pub struct Disk {
     /// Refuse to destroy the disk.
     #[attribute(optional, default = false)]
     pub deletion_protection: bool,
-    /// How long operations may take.
+    /// How long operations may take. An import cannot tell: it leaves them at their defaults.
     #[attribute(optional, nested)]
     pub timeouts: Option<Timeouts>,
     /// `REGION/CLUSTER/NAME`; also what `terraform import` takes.
@@ -135,7 +138,10 @@ impl Resource for DiskResource {
         if let Some(zone) = planned.zone.known()
             && prior.as_ref().is_none_or(|prior| prior.zone != *zone)
         {
-            let found = offers::check_zone(provider, Path::from("zone"), zone).await;
+            let mut found = offers::check_zone(provider, Path::from("zone"), zone).await;
+            if let Some(cluster) = planned.cluster.known().filter(|_| found.is_empty()) {
+                found = check_planned_zone(provider, &ClusterName::new(cluster), "zone", zone);
+            }
             planning.diagnostics.extend(found);
         }
         if let Some(prior) = prior {
@@ -145,11 +151,7 @@ impl Resource for DiskResource {
     }
 
     async fn plan_destroy(&self, _provider: &Configured, prior: &Disk, _private: &[u8]) -> Diagnostics {
-        if prior.deletion_protection {
-            protected(prior).into()
-        } else {
-            Diagnostics::new()
-        }
+        protection::check(prior.deletion_protection, &what(prior), " and its data")
     }
 
     async fn read(
@@ -187,7 +189,7 @@ impl Resource for DiskResource {
         }
         state.disk_type.clone_from(&found.disk_type);
         if objects::marked(found) {
-            objects::confirm(provider, &cluster, found).await;
+            objects::confirm(provider, found).await;
         }
         // Labels that somebody else added are theirs.
         let ours = |key: &String| state.labels_all.contains_key(key);
@@ -256,9 +258,7 @@ impl Resource for DiskResource {
         _private: Vec<u8>,
         _stop: &Stop,
     ) -> Result<Diagnostics, Diagnostics> {
-        if prior.deletion_protection {
-            return Err(protected(&prior).into());
-        }
+        protection::check(prior.deletion_protection, &what(&prior), " and its data").into_result(())?;
         let timeout = prior.timeouts.as_ref().and_then(|timeouts| timeouts.delete.clone());
         let deadline = timeouts::deadline(timeout.as_ref(), TIMEOUT);
         let doing = format!("delete disk {} of cluster {}", prior.name, prior.cluster);
@@ -276,18 +276,25 @@ impl Resource for DiskResource {
             ObjectId::parse_object(id).map_err(|error| refuse(format!("{error}.")))?;
         let here = provider.cloud().region();
         if region != here {
-            return Err(refuse(format!("The provider works on region {here}, not on {region}.")));
+            return Err(refuse(format!(
+                "The provider works on region {here}, not on {region}: import it with a provider of that region."
+            )));
         }
         let inventory = provider
             .inventory(&cluster)
             .await
-            .map_err(|error| refuse(format!("{error}.")))?;
+            .map_err(|error| refuse(format!("{error}.\n{}", error.advice())))?;
         let cloud_name = disk_name(&cluster, &name);
         let Some(found) = inventory.disks.iter().find(|disk| disk.name == cloud_name) else {
-            return Err(refuse(format!("Cluster {cluster} has no disk {name} in {here}.")));
+            return Err(refuse(format!(
+                "Cluster {cluster} has no disk {name} in {here}. The last part of the ID is the disk's name within the \
+                 cluster; in the cloud this one would be called {cloud_name} and have the label multizone-cluster."
+            )));
         };
         let own = zonal_labels(&cluster, here, &found.zone);
-        let further = |key: &str| !own.contains_key(key) && key != label::DISK && key != label::CREATING;
+        let further =
+            |key: &str| !own.contains_key(key) && key != label::DISK && key != label::CREATING && !Kept::is_label(key);
+        let kept = Kept::from_labels(&found.labels);
         let labels: BTreeMap<String, String> = found
             .labels
             .iter()
@@ -309,10 +316,10 @@ impl Resource for DiskResource {
                     .collect::<BTreeMap<_, _>>()
                     .into()
             },
-            filesystem: "ext4".into(),
-            storage_class: "".into(),
-            legacy_zone_labels: false.into(),
-            deletion_protection: false.into(),
+            filesystem: kept.filesystem.into(),
+            storage_class: kept.storage_class.into(),
+            legacy_zone_labels: kept.legacy_zone_labels.into(),
+            deletion_protection: kept.deletion_protection.into(),
             timeouts: Planned::Null,
             id: Planned::Unknown,
             region: Planned::Unknown,
@@ -349,16 +356,8 @@ fn refusals(prior: &Disk, planned: &DiskPlanned) -> Diagnostics {
     diagnostics
 }
 
-fn protected(disk: &Disk) -> Diagnostic {
-    Diagnostic::error(
-        "The disk is protected",
-        format!(
-            "deletion_protection of disk {} of cluster {} is true, so it is not destroyed; nothing was changed. To destroy \
-             it and its data, set deletion_protection to false and apply that first.",
-            disk.name, disk.cluster
-        ),
-    )
-    .at("deletion_protection")
+fn what(disk: &Disk) -> String {
+    format!("disk {} of cluster {}", disk.name, disk.cluster)
 }
 
 fn wanted_labels(provider: &Configured, disk: &DiskPlanned) -> Option<Labels> {
@@ -371,6 +370,7 @@ fn wanted_labels(provider: &Configured, disk: &DiskPlanned) -> Option<Labels> {
     for (key, value) in disk.labels.known().into_iter().flatten() {
         labels.insert(key.clone(), value.known()?.clone());
     }
+    labels.extend(Kept::of(disk)?.labels());
     Some(labels)
 }
 

@@ -8,6 +8,7 @@ use super::Disk;
 use crate::{
     configuration::Configured,
     resources::{
+        cluster::check_zone,
         identity::{cluster_labels, disk_name},
         marks,
         trouble::Situation,
@@ -40,12 +41,14 @@ fn fingerprint(disk: &Disk) -> String {
 }
 
 /// Takes the mark of an unfinished create or move away: Terraform has the disk in its state.
-pub(super) async fn confirm(provider: &Configured, cluster: &ClusterName, disk: &CloudDisk) {
+///
+/// What this process knows of the cluster's objects stays as it is: the refresh of a thousand disks does not look again
+/// after each, and nothing but this reads the mark before it looks again.
+pub(super) async fn confirm(provider: &Configured, disk: &CloudDisk) {
     let mut labels = disk.labels.clone();
     labels.remove(label::CREATING);
-    match provider.cloud().set_disk_labels(&disk.zone, &disk.name, &labels).await {
-        Ok(()) => provider.forget(cluster).await,
-        Err(error) => warn!(disk = %disk.name, %error, "the mark of the disk's create stays for now"),
+    if let Err(error) = provider.cloud().set_disk_labels(&disk.zone, &disk.name, &labels).await {
+        warn!(disk = %disk.name, %error, "the mark of the disk's create stays for now");
     }
 }
 
@@ -103,6 +106,7 @@ pub(super) async fn create(provider: &Configured, disk: &Disk, situation: &Situa
         .at("name")
         .into());
     }
+    check_zone(provider, &cluster, "zone", &disk.zone, situation).await?;
     info!(disk = %spec.name, zone = %spec.zone, "make the disk");
     let made = provider.cloud().ensure_disk(&spec).await.map_err(failed)?;
     if made.size_gb < disk.size_gb {
@@ -204,10 +208,17 @@ async fn relocate(
         .disk(to, &name)
         .is_some_and(|copy| !marks::finished_for(&copy.labels, MOVING))
     {
-        return Err(failed(CloudError::NotOurs {
-            object: format!("disk {name} in {to}"),
-        }));
+        return Err(Diagnostic::error(
+            "A disk of that name is there already",
+            format!(
+                "Disk {name} cannot move from {from} to {to}: a disk of that name is in {to} already, and no move of this one \
+                 made it. Nothing was changed. Delete that one if nobody needs it, or leave zone = \"{from}\".",
+            ),
+        )
+        .at("zone")
+        .into());
     }
+    check_zone(provider, &cluster, "zone", to, situation).await?;
     let begin = |number: u32, what: &str| -> Result<(), Diagnostics> {
         info!(disk = %name, from = %from, to = %to, "step {number} of 4: {what}");
         if stop.requested() {

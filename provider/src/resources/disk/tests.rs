@@ -59,7 +59,21 @@ mod in_a_region {
     use multizone_schema::Planned;
 
     use super::*;
-    use crate::resources::memory_cloud::{Fault, MemoryCloud};
+    use crate::resources::{
+        cluster::ClusterSettings,
+        identity::SecretNames,
+        memory_cloud::{Fault, MemoryCloud},
+    };
+
+    /// A region with a cluster that spans its zones.
+    fn region() -> (std::sync::Arc<MemoryCloud>, Configured) {
+        let (cloud, provider) = MemoryCloud::region();
+        let zones = ["us-central1-a", "us-central1-b"].map(str::to_owned);
+        let settings = ClusterSettings::new(String::new(), String::new(), String::new()).spanning(zones);
+        let name = SecretNames::of("us-central1", &ClusterName::new("demo")).settings;
+        cloud.tamper_with_secret(&name, Some(&settings.to_json()));
+        (cloud, provider)
+    }
 
     fn planned(zone: &str, size_gb: i64) -> DiskPlanned {
         let mut planned = DiskPlanned::from(Disk {
@@ -102,7 +116,7 @@ mod in_a_region {
 
     #[tokio::test]
     async fn a_disk_says_where_it_is() {
-        let (cloud, provider) = MemoryCloud::region();
+        let (cloud, provider) = region();
         let disk = create(&provider).await.unwrap();
         assert_eq!(disk.labels_all["topology-zone"], "us-central1-a");
         assert_eq!(disk.labels_all["topology-region"], "us-central1");
@@ -117,7 +131,7 @@ mod in_a_region {
 
     #[tokio::test]
     async fn a_disk_that_terraform_is_known_to_have_is_never_adopted() {
-        let (_, provider) = MemoryCloud::region();
+        let (_, provider) = region();
         let disk = create(&provider).await.unwrap();
         create(&provider).await.unwrap();
         read(&provider, disk).await.unwrap();
@@ -132,7 +146,7 @@ mod in_a_region {
 
     #[tokio::test]
     async fn labels_that_others_add_are_theirs() {
-        let (cloud, provider) = MemoryCloud::region();
+        let (cloud, provider) = region();
         let disk = create(&provider).await.unwrap();
         cloud.tamper(|inventory| {
             inventory.disks[0].labels.insert("backup".into(), "daily".into());
@@ -144,7 +158,7 @@ mod in_a_region {
 
     #[tokio::test]
     async fn an_attached_disk_does_not_move() {
-        let (cloud, provider) = MemoryCloud::region();
+        let (cloud, provider) = region();
         let disk = create(&provider).await.unwrap();
         cloud.tamper(|inventory| inventory.disks[0].attached_to.push("demo-pool-x".into()));
         let before = cloud.all();
@@ -158,7 +172,7 @@ mod in_a_region {
 
     #[tokio::test]
     async fn a_move_whose_every_call_is_lost_once_keeps_the_data_and_leaves_one_disk() {
-        let (cloud, provider) = MemoryCloud::region();
+        let (cloud, provider) = region();
         let disk = create(&provider).await.unwrap();
         let made = cloud.changes();
         update(&provider, &disk, planned("us-central1-b", 20)).await.unwrap();
@@ -166,7 +180,7 @@ mod in_a_region {
         assert_eq!(complete.disks.len(), 1);
         for number in 0..calls {
             for fault in [Fault::Before, Fault::After] {
-                let (cloud, provider) = MemoryCloud::region();
+                let (cloud, provider) = region();
                 let disk = create(&provider).await.unwrap();
                 cloud.fail(number, fault);
                 update(&provider, &disk, planned("us-central1-b", 20))
@@ -185,7 +199,7 @@ mod in_a_region {
 
     #[tokio::test]
     async fn a_destroy_takes_what_a_move_has_left() {
-        let (cloud, provider) = MemoryCloud::region();
+        let (cloud, provider) = region();
         let disk = create(&provider).await.unwrap();
         cloud.fail(4, Fault::Before);
         update(&provider, &disk, planned("us-central1-b", 20))
@@ -196,12 +210,85 @@ mod in_a_region {
             .delete(&provider, disk, Vec::new(), &Stop::new())
             .await
             .unwrap();
-        assert!(cloud.all().is_empty(), "{:?}", cloud.all());
+        assert_eq!(cloud.all().disks, []);
+        assert!(cloud.all().snapshots.is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_an_import_cannot_see_is_in_the_disks_labels() {
+        let (_, provider) = region();
+        let wanted = Disk {
+            filesystem: "xfs".into(),
+            storage_class: "fast.example".into(),
+            legacy_zone_labels: true,
+            deletion_protection: true,
+            labels: Some([("team".to_owned(), "web".to_owned())].into()),
+            ..disk()
+        };
+        let mut planned = DiskPlanned::from(wanted);
+        planned.labels_all = Planned::Unknown;
+        planned.persistent_volume = Planned::Unknown;
+        let created = DiskResource
+            .create(&provider, planned, &Stop::new())
+            .await
+            .unwrap()
+            .state;
+        let imported = DiskResource.import(&provider, "us-central1/demo/data").await.unwrap();
+        assert_eq!(imported, created);
+    }
+
+    #[tokio::test]
+    async fn a_disk_in_a_zone_that_the_cluster_does_not_span_is_refused() {
+        let (cloud, provider) = region();
+        let name = SecretNames::of("us-central1", &ClusterName::new("demo")).settings;
+        let settings = ClusterSettings::new(String::new(), String::new(), String::new());
+        let spanning = settings.clone().spanning(["us-central1-b".to_owned()]);
+        cloud.tamper_with_secret(&name, Some(&spanning.to_json()));
+        let refused = create(&provider).await.unwrap_err().to_string();
+        assert!(
+            refused.contains("at zone") && refused.contains("spans us-central1-b"),
+            "{refused}"
+        );
+        assert_eq!(cloud.all().disks, []);
+        // Settings of a release that did not keep the zones.
+        cloud.tamper_with_secret(&name, Some(&settings.to_json()));
+        create(&provider).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_plan_refuses_a_zone_that_the_planned_cluster_does_not_span() {
+        let (_, provider) = region();
+        let config = planned("us-central1-b", 20);
+        let plan = async || {
+            let request = PlanRequest {
+                config: &config,
+                prior: None,
+                planned: config.clone(),
+                prior_private: &[],
+            };
+            DiskResource.plan(&provider, request).await.diagnostics.to_string()
+        };
+        assert_eq!(plan().await, "", "the cluster is not planned yet, and may get the zone");
+        provider.plan_zones(&ClusterName::new("demo"), ["us-central1-a".to_owned()].into());
+        let said = plan().await;
+        assert!(said.contains("Zone that the cluster does not span (at zone)"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn confirming_disks_does_not_look_again() {
+        let (cloud, provider) = region();
+        let disk = create(&provider).await.unwrap();
+        let (looks, stop) = (cloud.looks(), Stop::new());
+        for _ in 0..10 {
+            let read = DiskResource.read(&provider, disk.clone(), Vec::new(), &stop);
+            assert!(read.await.unwrap().is_some());
+        }
+        assert_eq!(cloud.looks(), looks + 1);
     }
 
     #[tokio::test]
     async fn a_zone_of_another_region_is_refused_at_plan() {
-        let (_, provider) = MemoryCloud::region();
+        let (_, provider) = region();
         let config = planned("mars-1", 5);
         let request = PlanRequest {
             config: &config,

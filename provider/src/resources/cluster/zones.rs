@@ -1,0 +1,64 @@
+//! The zones that a cluster spans, for what is to be in one of them.
+//!
+//! Where is it checked?  Apply asks what is stored beside the cluster's keys: by then a zone that the same apply adds is
+//! there.  A plan cannot ask that, since Terraform plans everything before it applies anything.  It knows better when the
+//! cluster was planned before, in the same process, which is so for what refers to it: then what the cluster is going to
+//! span is certain, and another zone is refused.  Otherwise a plan says nothing: a warning would be wrong in the most
+//! usual case, a zone and what is in it added together.
+
+use multizone_cloud::ClusterName;
+use multizone_schema::{Diagnostic, Diagnostics, Path};
+
+use super::{Situation, settings};
+use crate::configuration::Configured;
+
+/// Refuses, in a plan, a zone that the cluster is planned not to span.  For what is to be made there, not for what is there.
+pub fn check_planned_zone(
+    provider: &Configured,
+    cluster: &ClusterName,
+    path: impl Into<Path>,
+    zone: &str,
+) -> Diagnostics {
+    match provider.planned_zones(cluster) {
+        Some(zones) if !zones.contains(zone) => refusal(cluster, path, zone, zones.iter()).into(),
+        _ => Diagnostics::new(),
+    }
+}
+
+/// Refuses, before anything is made in a zone, one that the cluster does not span.
+pub async fn check_zone(
+    provider: &Configured,
+    cluster: &ClusterName,
+    path: impl Into<Path> + Send,
+    zone: &str,
+    situation: &Situation<'_>,
+) -> Result<(), Diagnostics> {
+    let situation = Situation {
+        left: "Nothing was changed.",
+        ..*situation
+    };
+    let settings = settings::settings(provider, cluster, &situation).await?;
+    match settings.zones {
+        Some(zones) if !zones.contains(zone) => Err(refusal(cluster, path, zone, zones.iter()).into()),
+        _ => Ok(()),
+    }
+}
+
+fn refusal<'z>(
+    cluster: &ClusterName,
+    path: impl Into<Path>,
+    zone: &str,
+    spanned: impl Iterator<Item = &'z String>,
+) -> Diagnostic {
+    let path = path.into();
+    let spanned: Vec<&str> = spanned.map(String::as_str).collect();
+    Diagnostic::error(
+        "Zone that the cluster does not span",
+        format!(
+            "{path} is {zone}, but cluster {cluster} spans {}. Nothing was changed. Choose one of these, or add {zone} to \
+             zones of the multizone_cluster, in the same apply if this refers to it as multizone_cluster.NAME.",
+            spanned.join(", ")
+        ),
+    )
+    .at(path)
+}
