@@ -10,7 +10,7 @@
 //! time, and the Service `kubernetes` leads to those that live.
 //!
 //! Left out, because nothing in the region needs it: objects of custom kinds (their definitions are stored), logs,
-//! exec and port-forward, tokens of service accounts, admission webhooks, quotas and limit ranges (stored, without
+//! exec, port-forward over SPDY, tokens of service accounts, admission webhooks, quotas and limit ranges (stored, without
 //! effect), `StatefulSet`s (stored, nobody makes their pods), the finalizers that protect volumes in use, and the
 //! ownership of fields by writes other than server-side apply.  A page of a list shows the present, not the state
 //! of the first page.  Events of `v1` and of `events.k8s.io/v1` are kept apart.
@@ -23,6 +23,7 @@ mod http;
 mod object;
 mod objects;
 mod patch;
+mod port_forward;
 mod presence;
 mod protobuf;
 mod random;
@@ -35,5 +36,6 @@ mod table;
 mod time;
 mod validation;
 
+pub use port_forward::{Duplex, PortForward};
 pub use server::{ApiServer, ApiServerConfig, StartError, Storage};
 pub use status::ApiError;

@@ -145,6 +145,13 @@ const POD: &[Subresource] = &[
         version: "v1",
         verbs: &["create"],
     },
+    Subresource {
+        name: "portforward",
+        kind: "PodPortForwardOptions",
+        group: "",
+        version: "v1",
+        verbs: &["create", "get"],
+    },
 ];
 
 const NAMESPACE: &[Subresource] = &[Subresource {

@@ -25,6 +25,7 @@ use crate::controllers;
 use crate::election::Candidate;
 use crate::http::Face;
 use crate::objects::{Api, Settings};
+use crate::port_forward::PortForward;
 use crate::presence;
 use crate::status::ApiError;
 use crate::store::{self, Etcd, Store};
@@ -74,6 +75,8 @@ pub struct ApiServerConfig {
     pub advertise_address: SocketAddr,
     /// How many times faster than real time the cluster's own clocks run: 1.0 is real time.
     pub pace: f64,
+    /// The way to the ports of pods; none, and `pods/portforward` fails.
+    pub port_forward: Option<Arc<dyn PortForward>>,
 }
 
 /// Why an API server did not start.
@@ -162,6 +165,7 @@ impl ApiServer {
         let face = Face {
             api,
             stopping: stopping.clone(),
+            port_forward: config.port_forward,
         };
         Ok(Self {
             face,

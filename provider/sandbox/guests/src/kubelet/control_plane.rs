@@ -135,6 +135,7 @@ fn configuration(machine: &Machine) -> Result<(ApiServerConfig, u16), String> {
         cluster_name: flag(&controllers, "cluster-name")?,
         advertise_address: (machine.spec.address, port).into(),
         pace: machine.pace.speed,
+        port_forward: None,
     };
     Ok((configuration, port))
 }

@@ -4,11 +4,14 @@ mod body;
 mod discovery;
 mod health;
 mod openapi;
+mod port_forward;
 mod read;
 mod request;
 mod reviews;
 mod watch;
 mod write;
+
+use std::sync::Arc;
 
 use http::{Method, Request, Response, StatusCode, header};
 use jiff::Timestamp;
@@ -16,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::{Attributes, Identity, authenticate_token, authorize};
 use crate::objects::Api;
+use crate::port_forward::PortForward;
 use crate::resources::{self, REVIEWS, Resource};
 use crate::selectors::Selector;
 use crate::status::ApiError;
@@ -30,6 +34,8 @@ pub(crate) struct Face {
     pub(crate) api: Api,
     /// Ends watches when the server stops.
     pub(crate) stopping: CancellationToken,
+    /// The way to the ports of pods, if there is one.
+    pub(crate) port_forward: Option<Arc<dyn PortForward>>,
 }
 
 /// A request about a resource, authorized.
@@ -123,6 +129,9 @@ impl Face {
             resource,
         };
         match verb {
+            "get" | "create" if call.target.subresource == "portforward" && resource.is_core("pods") => {
+                self.port_forward(&call, parts)
+            }
             "get" => self.get(&call),
             "list" => self.list(&call),
             "watch" => self.watch(&call),

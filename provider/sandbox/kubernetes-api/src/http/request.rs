@@ -107,6 +107,14 @@ impl Query {
         self.0.iter().find(|(one, _)| one == key).map_or("", |(_, value)| value)
     }
 
+    /// Every value of a key that may come several times.
+    pub(super) fn all(&self, key: &str) -> impl Iterator<Item = &str> {
+        self.0
+            .iter()
+            .filter(move |(one, _)| one == key)
+            .map(|(_, value)| value.as_str())
+    }
+
     pub(super) fn has(&self, key: &str) -> bool {
         self.0.iter().any(|(one, _)| one == key)
     }

@@ -4,3 +4,5 @@ mod joining;
 mod kube_client;
 mod kubectl_basics;
 mod kubectl_workloads;
+mod port_forward;
+mod privileged_pods;
