@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use multizone_kubernetes::pki::ClusterPki;
-use multizone_kubernetes::user_data::{FETCH_PKI_COMMAND, MasterUserData, PkiLocation};
+use multizone_kubernetes::user_data::{FETCH_PKI_COMMAND, MasterStart, MasterUserData, PkiLocation};
 
 const SECRET_PATH: &str = "/v1/projects/project/secrets/demo-pki/versions/latest:access";
 const TOKEN_PATH: &str = "/computeMetadata/v1/instance/service-accounts/default/token";
@@ -73,6 +73,7 @@ fn answer(stream: &TcpStream, secret: &[u8], refusals: &mut usize, seen: &Mutex<
 fn script(secret_manager: &str) -> String {
     let user_data = MasterUserData {
         version: "1.34.1".parse().unwrap(),
+        start: MasterStart::Init,
         kubeadm_configuration: "kind: Example\n".into(),
         pki: PkiLocation {
             secret_manager: secret_manager.into(),

@@ -14,7 +14,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use multizone_kubernetes::bootstrap_token::BootstrapToken;
 use multizone_kubernetes::cluster_access::{
     AccessError, ApplyError, Cluster, ClusterAddress, DrainError, DrainOptions, Drained, NodeState, Obstacle,
-    OwnedMetadata,
+    OwnedMetadata, RolloutHolder,
 };
 use multizone_kubernetes::endpoint::ControlPlaneEndpoint;
 use multizone_kubernetes::kubeconfig;
@@ -433,4 +433,55 @@ async fn kubectl_takes_the_kubeconfig_and_the_persistent_volume() {
         described.contains("topology.kubernetes.io/zone in [us-central1-a]"),
         "{described}"
     );
+}
+
+fn holder(identity: &str, gone: &'static [&'static str]) -> RolloutHolder {
+    RolloutHolder {
+        identity: identity.to_owned(),
+        now: Arc::new(Timestamp::now),
+        is_gone: Arc::new(move |other| gone.contains(&other)),
+    }
+}
+
+#[tokio::test]
+async fn rule_one_membership_change_at_a_time_over_processes() {
+    let sandbox = Sandbox::start().await;
+    let operator = sandbox.operator();
+    let (first, second) = (holder("host/1", &[]), holder("host/2", &[]));
+    let turn = operator.take_rollout_turn(&first, soon(), pending()).await.unwrap();
+    assert!(turn.is_held());
+    let at_once = Instant::now() + Duration::from_secs(1);
+    let refused = operator
+        .take_rollout_turn(&second, at_once, pending())
+        .await
+        .unwrap_err();
+    assert!(refused.to_string().contains("host/1 has it"), "{refused}");
+    turn.end().await;
+    operator.take_rollout_turn(&second, soon(), pending()).await.unwrap();
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_holder_that_is_known_to_be_dead() {
+    let sandbox = Sandbox::start().await;
+    let operator = sandbox.operator();
+    drop(
+        operator
+            .take_rollout_turn(&holder("host/1", &[]), soon(), pending())
+            .await
+            .unwrap(),
+    );
+    let next = holder("host/2", &["host/1"]);
+    let at_once = Instant::now() + Duration::from_secs(5);
+    operator.take_rollout_turn(&next, at_once, pending()).await.unwrap();
+}
+
+#[tokio::test]
+async fn node_groups_take_turns_with_their_own_credential() {
+    let sandbox = Sandbox::start().await;
+    let team = sandbox.node_groups().await;
+    let turn = team
+        .take_rollout_turn(&holder("team/1", &[]), soon(), pending())
+        .await
+        .unwrap();
+    turn.end().await;
 }

@@ -3,6 +3,7 @@
 //! Every connection pins the cluster's own authority and shows a client certificate. Calls that wait take a deadline
 //! and a future that completes when the wait is to be given up; whatever they had begun is safe to begin again.
 
+mod api_servers;
 mod apply;
 mod drain;
 mod error;
@@ -11,6 +12,7 @@ mod nodes;
 mod ownership;
 mod patience;
 mod records;
+mod rollout_lock;
 mod tokens;
 
 use std::future::Future;
@@ -21,12 +23,14 @@ use base64::engine::general_purpose::STANDARD;
 use tokio::time::Instant;
 use x509_parser::pem::Pem;
 
+pub use api_servers::{API_SERVER_MANIFEST, HOLD_SCRIPT_NAME, RELEASE_FILE, SHELL_IMAGE};
 pub use apply::{AppliedObject, ApplyError, check_manifest};
 pub use drain::{DrainError, DrainOptions, Drained, Obstacle, PodInTheWay};
 pub use error::AccessError;
 pub use node_facts::{NodeAddress, NodeFacts};
 pub use nodes::NodeState;
 pub use ownership::OwnedMetadata;
+pub use rollout_lock::{RolloutHolder, RolloutTurn};
 pub use tokens::TokenError;
 
 use crate::endpoint::ControlPlaneEndpoint;

@@ -1,4 +1,4 @@
-//! kubeadm's configuration files, for the first control-plane machine and for workers that join.
+//! kubeadm's configuration files, for the first control-plane machine, and for masters and workers that join.
 //!
 //! `v1beta4` from Kubernetes 1.31 on, `v1beta3` below. The two differ where this module looks: `extraArgs` is a list of
 //! names and values in `v1beta4` and a map in `v1beta3`, and the time to wait for the control plane moved.
@@ -70,12 +70,12 @@ pub struct InitSettings {
     pub arguments: ComponentArguments,
 }
 
-/// What `kubeadm join` of a worker needs.
+/// What `kubeadm join` needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JoinSettings {
-    /// The worker's version, whose kubeadm reads the file.
+    /// The machine's version, whose kubeadm reads the file. A master's must be of the cluster's minor.
     pub version: KubernetesVersion,
-    /// The cluster's endpoint.
+    /// The cluster's endpoint: another master or the balancer answers there.
     pub endpoint: ControlPlaneEndpoint,
     /// The token made for this join.
     pub token: BootstrapToken,
@@ -83,6 +83,17 @@ pub struct JoinSettings {
     pub ca_certificate_hash: String,
     /// The machine as a node.
     pub node: NodeRegistration,
+    /// The machine becomes a further master; `None` makes it a worker.
+    pub control_plane: Option<ControlPlaneJoin>,
+}
+
+/// What makes a joining machine a master. There is no certificate key: the machine has the cluster's authorities from
+/// the secret store before kubeadm starts, and kubeadm issues its certificates from them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControlPlaneJoin {
+    /// The address at which this machine's API server and etcd member are reached by others; kubeadm takes the default
+    /// route's if unset.
+    pub advertise_address: Option<IpAddr>,
 }
 
 /// The labels that say where a node is; `legacy` adds the failure-domain.beta.kubernetes.io pair.
@@ -121,7 +132,7 @@ pub fn init_configuration(settings: &InitSettings) -> Result<String, RefusedArgu
     Ok(yaml::documents(&documents.map(|document| yaml::document(&document))))
 }
 
-/// The file for `kubeadm join --config` of a worker.
+/// The file for `kubeadm join --config`.
 pub fn join_configuration(settings: &JoinSettings) -> String {
     let api = settings.version.kubeadm_api();
     let mut discovery = json!({
@@ -133,9 +144,17 @@ pub fn join_configuration(settings: &JoinSettings) -> String {
     });
     let mut document = Map::new();
     if uses_lists(settings.version) {
-        document.insert("timeouts".to_owned(), json!({ "discovery": duration(PATIENCE) }));
+        let mut timeouts = json!({ "discovery": duration(PATIENCE) });
+        if settings.control_plane.is_some() {
+            timeouts["controlPlaneComponentHealthCheck"] = duration(PATIENCE);
+        }
+        document.insert("timeouts".to_owned(), timeouts);
     } else {
         discovery["timeout"] = duration(PATIENCE);
+    }
+    if let Some(control_plane) = &settings.control_plane {
+        let local = local_endpoint(control_plane.advertise_address);
+        document.insert("controlPlane".to_owned(), json!({ "localAPIEndpoint": local }));
     }
     document.insert("apiVersion".to_owned(), Value::from(api));
     document.insert("kind".to_owned(), Value::from("JoinConfiguration"));
@@ -148,10 +167,7 @@ pub fn join_configuration(settings: &JoinSettings) -> String {
 }
 
 fn init_document(settings: &InitSettings) -> Value {
-    let mut local = json!({ "bindPort": API_SERVER_PORT });
-    if let Some(address) = settings.advertise_address {
-        local["advertiseAddress"] = Value::from(address.to_string());
-    }
+    let local = local_endpoint(settings.advertise_address);
     let mut document = json!({
         "apiVersion": settings.version.kubeadm_api(),
         "kind": "InitConfiguration",
@@ -164,6 +180,14 @@ fn init_document(settings: &InitSettings) -> Value {
         document["timeouts"] = json!({ "controlPlaneComponentHealthCheck": duration(PATIENCE) });
     }
     document
+}
+
+fn local_endpoint(advertise_address: Option<IpAddr>) -> Value {
+    let mut local = json!({ "bindPort": API_SERVER_PORT });
+    if let Some(address) = advertise_address {
+        local["advertiseAddress"] = Value::from(address.to_string());
+    }
+    local
 }
 
 fn cluster_document(settings: &InitSettings) -> Value {

@@ -43,6 +43,20 @@ fn join(version: &str) -> JoinSettings {
             }]),
             ..node()
         },
+        control_plane: None,
+    }
+}
+
+fn master_join(version: &str) -> JoinSettings {
+    JoinSettings {
+        node: NodeRegistration {
+            name: "demo-master-b".into(),
+            ..node()
+        },
+        control_plane: Some(ControlPlaneJoin {
+            advertise_address: Some("10.0.0.3".parse().unwrap()),
+        }),
+        ..join(version)
     }
 }
 
@@ -68,6 +82,21 @@ fn worker_join_with_v1beta4() {
 #[test]
 fn worker_join_with_v1beta3() {
     insta::assert_snapshot!(join_configuration(&join("1.30.2")));
+}
+
+#[test]
+fn master_join_with_v1beta4() {
+    insta::assert_snapshot!(join_configuration(&master_join("1.34.1")));
+}
+
+#[test]
+fn master_join_with_v1beta3() {
+    insta::assert_snapshot!(join_configuration(&master_join("1.30.2")));
+}
+
+#[test]
+fn rule_certificate_keys_are_never_needed() {
+    assert!(!join_configuration(&master_join("1.34.1")).contains("certificateKey"));
 }
 
 #[test]

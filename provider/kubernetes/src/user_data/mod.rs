@@ -19,6 +19,13 @@ pub const KUBEADM_CONFIGURATION: &str = "/etc/kubernetes/kubeadm.yaml";
 /// The command that installs the container runtime and Kubernetes' node packages.
 pub const INSTALL_COMMAND: &str = "/usr/local/sbin/multizone-install-kubernetes";
 
+/// The command behind the service of the same name, which lets a master reach the API's address on itself while its own
+/// API server serves.
+pub const API_ROUTE_COMMAND: &str = "/usr/local/sbin/multizone-api-route";
+
+/// Where that service is described to systemd.
+pub const API_ROUTE_UNIT: &str = "/etc/systemd/system/multizone-api-route.service";
+
 /// The command that fetches the cluster's certificate authorities.
 pub const FETCH_PKI_COMMAND: &str = "/usr/local/sbin/multizone-fetch-pki";
 
@@ -46,17 +53,30 @@ pub struct PkiLocation {
 /// Google's Secret Manager.
 pub const SECRET_MANAGER: &str = "https://secretmanager.googleapis.com";
 
-/// The first master of a cluster.
+/// What kubeadm does on a master.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MasterStart {
+    /// `kubeadm init`: the first master of a cluster.
+    Init,
+    /// `kubeadm join`: a further master. The endpoint must lead to the others until this one serves.
+    Join,
+}
+
+/// A master.
 #[derive(Clone, Debug)]
 pub struct MasterUserData {
     /// What to install.
     pub version: KubernetesVersion,
-    /// See [`crate::kubeadm::init_configuration`].
+    /// Whether it makes the cluster or joins it.
+    pub start: MasterStart,
+    /// See [`crate::kubeadm::init_configuration`] and [`crate::kubeadm::join_configuration`].
     pub kubeadm_configuration: String,
     /// Where the authorities are.
     pub pki: PkiLocation,
-    /// The endpoint's address when this machine holds it from outside (an address translated by the cloud, which the
-    /// machine itself does not see): it is added to the loopback device so that the endpoint answers during init.
+    /// The endpoint's address, when it is one that the cloud leads to a master or to the balancer. A pass-through
+    /// balancer cannot lead a master to another one (domain-rules.md, Compute Engine), and an address that the cloud
+    /// translates is not seen by its own machine: so the master has the address itself, on its loopback device, from
+    /// before `kubeadm init` and then for as long as its own API server serves.
     pub endpoint_address: Option<IpAddr>,
 }
 
@@ -76,11 +96,26 @@ impl MasterUserData {
         config.file(FETCH_PKI_COMMAND, "0755", &self.fetch_script());
         config.file(KUBEADM_CONFIGURATION, "0600", &self.kubeadm_configuration);
         config.run(&[FETCH_PKI_COMMAND, &self.pki.secret]);
-        if let Some(address) = self.endpoint_address {
-            let prefix = if address.is_ipv4() { 32 } else { 128 };
-            config.run(&["ip", "address", "add", &format!("{address}/{prefix}"), "dev", "lo"]);
+        let endpoint = self
+            .endpoint_address
+            .map(|address| format!("{address}/{}", if address.is_ipv4() { 32 } else { 128 }));
+        let verb = match self.start {
+            MasterStart::Init => "init",
+            MasterStart::Join => "join",
+        };
+        if let (MasterStart::Init, Some(endpoint)) = (self.start, &endpoint) {
+            config.run(&["ip", "address", "add", endpoint, "dev", "lo"]);
         }
-        config.run(&["kubeadm", "init", "--config", KUBEADM_CONFIGURATION]);
+        config.run(&["kubeadm", verb, "--config", KUBEADM_CONFIGURATION]);
+        if let Some(endpoint) = &endpoint {
+            config.file(API_ROUTE_COMMAND, "0755", include_str!("api-route.sh"));
+            config.file(
+                API_ROUTE_UNIT,
+                "0644",
+                &include_str!("api-route.service").replace("@ENDPOINT@", endpoint),
+            );
+            config.run(&["systemctl", "enable", "--now", "multizone-api-route"]);
+        }
         config.finish()
     }
 

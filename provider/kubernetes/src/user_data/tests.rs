@@ -7,6 +7,7 @@ use super::*;
 fn master() -> MasterUserData {
     MasterUserData {
         version: "1.34.1".parse().unwrap(),
+        start: MasterStart::Init,
         kubeadm_configuration: "apiVersion: v1\nkind: Example\n".into(),
         pki: PkiLocation {
             secret_manager: SECRET_MANAGER.into(),
@@ -14,6 +15,13 @@ fn master() -> MasterUserData {
             secret: "demo-pki".into(),
         },
         endpoint_address: Some("203.0.113.10".parse().unwrap()),
+    }
+}
+
+fn joining_master() -> MasterUserData {
+    MasterUserData {
+        start: MasterStart::Join,
+        ..master()
     }
 }
 
@@ -45,6 +53,25 @@ fn available(command: &str) -> bool {
 #[test]
 fn user_data_of_a_master() {
     insta::assert_snapshot!(master().render().unwrap());
+}
+
+#[test]
+fn user_data_of_a_joining_master() {
+    insta::assert_snapshot!(joining_master().render().unwrap());
+}
+
+#[test]
+fn rule_a_joiner_reaches_the_endpoint_elsewhere_until_it_serves() {
+    let commands = commands(&joining_master().render().unwrap());
+    assert!(commands.iter().all(|command| command[0] != "ip"), "{commands:?}");
+    let position = |words: &str| {
+        let found = commands.iter().position(|command| command.join(" ").starts_with(words));
+        found.unwrap()
+    };
+    assert!(
+        position("kubeadm join") < position("systemctl enable --now multizone-api-route"),
+        "{commands:?}"
+    );
 }
 
 #[test]
@@ -115,6 +142,7 @@ fn cloud_init_accepts_the_user_data() {
     let directory = tempfile::tempdir().unwrap();
     for (name, text) in [
         ("master", master().render().unwrap()),
+        ("joining master", joining_master().render().unwrap()),
         ("worker", worker().render().unwrap()),
     ] {
         let path = directory.path().join(name);
@@ -137,6 +165,7 @@ fn shellcheck_accepts_the_scripts() {
     for (name, text) in [
         ("install", include_str!("install-kubernetes.sh").to_owned()),
         ("fetch", master().fetch_script()),
+        ("api-route", include_str!("api-route.sh").to_owned()),
     ] {
         let path = directory.path().join(name);
         std::fs::write(&path, text).unwrap();

@@ -219,7 +219,11 @@ async fn run(machine: Arc<Machine>) {
             system::boot(&machine);
             machine.remember();
         }
-        tokio::join!(cloud_init::run(&machine), kubelet::service(&machine));
+        tokio::join!(
+            cloud_init::run(&machine),
+            kubelet::service(&machine),
+            system::api_route::service(&machine),
+        );
     };
     tokio::select! {
         () = machine.power.cancelled() => {}

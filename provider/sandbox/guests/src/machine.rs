@@ -28,6 +28,10 @@ pub(crate) struct Machine {
     pub(crate) power: CancellationToken,
     /// The systemd unit of the kubelet.
     pub(crate) kubelet: Unit,
+    /// The systemd unit that leads a master to itself; see [`crate::system::api_route`].
+    pub(crate) api_route: Unit,
+    /// Whether this machine's own API server is ready.
+    pub(crate) api_ready: watch::Sender<bool>,
     /// Whether the kubelet has told the container runtime to run what /etc/kubernetes/manifests holds.
     pub(crate) static_pods: watch::Sender<bool>,
     /// Containers that run now, by the UID of their pod.
@@ -83,6 +87,8 @@ impl Machine {
             pace,
             power,
             kubelet: Unit::new(),
+            api_route: Unit::new(),
+            api_ready: watch::Sender::new(false),
             static_pods: watch::Sender::new(false),
             containers: Mutex::new(memory.containers),
             kernel: Mutex::new(memory.kernel),

@@ -10,7 +10,7 @@ use multizone_kubernetes::kubeadm::{
     topology_labels,
 };
 use multizone_kubernetes::labels::{Taint, TaintEffect};
-use multizone_kubernetes::user_data::{MasterUserData, PkiLocation, SECRET_MANAGER, WorkerUserData};
+use multizone_kubernetes::user_data::{MasterStart, MasterUserData, PkiLocation, SECRET_MANAGER, WorkerUserData};
 use multizone_kubernetes::version::KubernetesVersion;
 use support::{Region, SECRET, node_is, user_data};
 
@@ -44,6 +44,7 @@ async fn boots_and_joins(version: &str) {
     };
     let master = MasterUserData {
         version,
+        start: MasterStart::Init,
         kubeadm_configuration: init_configuration(&settings).unwrap(),
         pki: PkiLocation {
             secret_manager: SECRET_MANAGER.to_owned(),
@@ -79,6 +80,7 @@ async fn boots_and_joins(version: &str) {
         token: BootstrapToken::parse(&admin.token(true).await).unwrap(),
         ca_certificate_hash: region.ca.hash.clone(),
         node: registration,
+        control_plane: None,
     };
     let worker = WorkerUserData {
         version,

@@ -129,21 +129,6 @@ async fn a_kubelet_does_not_start_with_labels_it_may_not_set() {
 }
 
 #[tokio::test]
-async fn a_further_master_is_refused_for_now() {
-    let mut region = Region::new();
-    let registration = user_data::registration("us-central1-b", "worker", "");
-    let text = user_data::worker_with(&region, &registration, "abcdef.0123456789abcdef", "sha256:00");
-    let text = text.replace("{\\\"apiVersion\\\"", "{\\\"controlPlane\\\":{},\\\"apiVersion\\\"");
-    region.machine("us-central1-b", "worker", 3, text);
-    region.power(WORKER, true);
-    let failure = region.failure(WORKER).await;
-    assert!(
-        failure.contains("kubeadm join") && failure.contains("only workers join"),
-        "{failure}"
-    );
-}
-
-#[tokio::test]
 async fn kubeadm_reads_its_file_strictly() {
     let mut region = Region::new();
     master_off(&mut region);

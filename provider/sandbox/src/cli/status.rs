@@ -84,18 +84,20 @@ pub(super) fn table(status: &Value) -> String {
     if !boot_disks.is_empty() {
         let _ = writeln!(out, "\nboot disks: {}, one in each machine", boot_disks.len());
     }
-    let addresses = list(status, "addresses").iter().map(|it| {
-        vec![
-            text(it, "name").to_owned(),
-            text(it, "address").to_owned(),
-            or_dash(text(it, "machine")),
-        ]
-    });
+    let addresses = list(status, "addresses")
+        .iter()
+        .map(|it| vec![text(it, "name").to_owned(), text(it, "address").to_owned(), holder(it)]);
     section(
         &mut out,
         "addresses",
-        &["NAME", "ADDRESS", "MACHINE"],
+        &["NAME", "ADDRESS", "HELD BY"],
         &addresses.collect::<Vec<_>>(),
+    );
+    section(
+        &mut out,
+        "balancers",
+        &["NAME", "ADDRESS", "TARGET", "ZONE", "HEALTH"],
+        &list(status, "balancers").iter().flat_map(balancer).collect::<Vec<_>>(),
     );
     let networks = list(status, "networks").iter().map(|it| {
         let ranges: Vec<String> = list(it, "subnetworks")
@@ -129,6 +131,37 @@ pub(super) fn table(status: &Value) -> String {
         out.push_str("nothing here\n");
     }
     out
+}
+
+/// Who holds an address: names of machines carry their zone, those of balancers are marked as such.
+fn holder(it: &Value) -> String {
+    match (text(it, "machine"), text(it, "balancer")) {
+        ("", "") => "-".to_owned(),
+        ("", rule) => format!("balancer {}", rule.rsplit('/').next().unwrap_or(rule)),
+        (machine, _) => machine.to_owned(),
+    }
+}
+
+/// A line for each target.
+fn balancer(it: &Value) -> Vec<Vec<String>> {
+    let address = match (text(it, "address"), it.get("active").and_then(Value::as_bool)) {
+        ("", _) => "-".to_owned(),
+        (address, Some(true)) => address.to_owned(),
+        (address, _) => format!("{address} (not yet)"),
+    };
+    let line = |target: &Value| {
+        vec![
+            text(it, "name").to_owned(),
+            address.clone(),
+            or_dash(text(target, "machine")),
+            or_dash(text(target, "zone")),
+            or_dash(text(target, "health")),
+        ]
+    };
+    match list(it, "targets") {
+        [] => vec![line(&Value::Null)],
+        targets => targets.iter().map(line).collect(),
+    }
 }
 
 fn disk(it: &Value) -> Vec<String> {
@@ -199,6 +232,37 @@ mod tests {
             table(&status),
             "region us-central1 at http://127.9.0.1:1, 60x real time, state in /d\nzones: us-central1-a up\nnothing here\n"
         );
+    }
+
+    #[test]
+    fn balancers_show_their_targets_and_addresses_their_holders() {
+        let status = json!({
+            "zones": [],
+            "addresses": [
+                { "name": "api", "address": "127.9.240.2", "machine": null, "balancer": "r/lb" },
+                { "name": "old", "address": "127.9.240.3", "machine": "z/m", "balancer": null },
+                { "name": "new", "address": "127.9.240.4", "machine": null, "balancer": null },
+            ],
+            "balancers": [
+                { "name": "lb", "address": "127.9.240.2", "active": true, "targets": [
+                    { "zone": "z", "machine": "m", "health": "SERVING" },
+                    { "zone": "y", "machine": "n", "health": "DRAINING" },
+                ] },
+                { "name": "idle", "address": null, "active": false, "targets": [] },
+            ],
+        });
+        let shown = table(&status);
+        let lines: Vec<Vec<&str>> = shown.lines().map(|line| line.split_whitespace().collect()).collect();
+        for expected in [
+            vec!["api", "127.9.240.2", "balancer", "lb"],
+            vec!["old", "127.9.240.3", "z/m"],
+            vec!["new", "127.9.240.4", "-"],
+            vec!["lb", "127.9.240.2", "m", "z", "SERVING"],
+            vec!["lb", "127.9.240.2", "n", "y", "DRAINING"],
+            vec!["idle", "-", "-", "-", "-"],
+        ] {
+            assert!(lines.contains(&expected), "{expected:?} in\n{shown}");
+        }
     }
 
     #[test]

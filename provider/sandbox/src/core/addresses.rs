@@ -144,7 +144,7 @@ impl Transaction<'_> {
         let id = address.identity.id;
         self.require_ready(&path)?;
         if let Some(user) = &address.user {
-            return Err(Refusal::in_use("address", &path, &self.settings.instance_path(user)));
+            return Err(Refusal::in_use("address", &path, &self.settings.holder_path(user)));
         }
         Ok(self.begin(
             self.regional("addresses.delete", path, id),
@@ -165,8 +165,15 @@ impl Transaction<'_> {
                     .as_ref()
                     .is_some_and(|access| access.address == Some(address))
         };
-        let (key, _) = self.state.instances.iter().find(|(_, it)| holds(it))?;
-        Some(self.settings.instance_path(key))
+        if let Some((key, _)) = self.state.instances.iter().find(|(_, it)| holds(it)) {
+            return Some(self.settings.instance_path(key));
+        }
+        let (key, _) = self
+            .state
+            .forwarding_rules
+            .iter()
+            .find(|(_, it)| it.address == address)?;
+        Some(self.settings.regional_object("forwardingRules", key))
     }
 
     /// A free address of the range.  Addresses are unique in the whole region, whatever the network: the machines
@@ -188,7 +195,9 @@ impl Transaction<'_> {
                     _ => None,
                 })
             });
-        let taken: std::collections::BTreeSet<Ipv4Addr> = reserved.chain(machines).chain(promised).collect();
+        let rules = self.state.forwarding_rules.values().map(|it| it.address);
+        let taken: std::collections::BTreeSet<Ipv4Addr> =
+            reserved.chain(machines).chain(promised).chain(rules).collect();
         range
             .hosts()
             .find(|address| usable(range, *address) && !taken.contains(address))

@@ -1,5 +1,6 @@
 //! What the steps of operations do.
 
+use super::balancers::records::{BackendService, ForwardingRule, HealthCheck, InstanceGroup};
 use super::operations::{Effect, Operation, OperationError};
 use super::records::{
     AccessConfig, Address, AttachedDisk, Disk, DiskStatus, Firewall, Instance, InstanceStatus, Network, Snapshot,
@@ -42,6 +43,15 @@ impl Transaction<'_> {
             Effect::SubnetworkGone(key) => self.remove::<Subnetwork>(&key),
             Effect::FirewallGone(name) => self.remove::<Firewall>(&name),
             Effect::AddressGone(key) => self.remove::<Address>(&key),
+            Effect::HealthCheckGone(key) => self.remove::<HealthCheck>(&key),
+            Effect::InstanceGroupGone(key) => self.remove::<InstanceGroup>(&key),
+            Effect::BackendServiceGone(key) => {
+                self.remove::<BackendService>(&key);
+                self.settle_targets();
+            }
+            Effect::ForwardingBegins(key) => self.alter::<ForwardingRule>(&key, |it| it.active = true),
+            Effect::ForwardingEnds(key) => self.end_forwarding(&key),
+            Effect::DrainingEnds { service, instance } => self.end_draining(&service, &instance),
             Effect::AccessGranted {
                 instance,
                 name,
@@ -93,12 +103,13 @@ impl Transaction<'_> {
             .state
             .addresses
             .iter()
-            .filter(|(_, it)| it.user.as_deref() == Some(key))
+            .filter(|(_, it)| it.machine() == Some(key))
             .map(|(address, _)| address.clone())
             .collect();
         for address in held {
             self.release_address(&address);
         }
+        self.leave_groups(key);
         self.remove::<Instance>(key);
     }
 

@@ -211,10 +211,9 @@ impl Transaction<'_> {
             address,
             reserved,
         };
-        Ok(self.begin(
-            Self::zonal("instances.addAccessConfig", zone, path, instance.identity.id),
-            [(6.0, effect)],
-        ))
+        let subject =
+            Self::zonal("instances.addAccessConfig", zone, path, instance.identity.id).about(address.to_string());
+        Ok(self.begin(subject, [(6.0, effect)]))
     }
 
     /// Takes a machine's external address away.
@@ -229,23 +228,17 @@ impl Transaction<'_> {
         check_interface(interface)?;
         self.require_zone_up(zone)?;
         self.require_ready(&path)?;
-        if instance
-            .interface
-            .access
-            .as_ref()
-            .is_none_or(|access| access.name != access_name)
-        {
+        let Some(access) = instance.interface.access.filter(|it| it.name == access_name) else {
             return Err(Refusal::invalid(
                 "accessConfig",
                 access_name,
                 "The interface has no access config of this name.",
             ));
-        }
+        };
         let effect = Effect::AccessRevoked(format!("{zone}/{name}"));
-        Ok(self.begin(
-            Self::zonal("instances.deleteAccessConfig", zone, path, instance.identity.id),
-            [(6.0, effect)],
-        ))
+        let address = access.address.map(|it| it.to_string()).unwrap_or_default();
+        let subject = Self::zonal("instances.deleteAccessConfig", zone, path, instance.identity.id).about(address);
+        Ok(self.begin(subject, [(6.0, effect)]))
     }
 
     /// Attaches a disk of the same zone.

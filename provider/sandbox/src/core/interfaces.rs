@@ -3,7 +3,7 @@
 use super::addresses::usable;
 use super::error::Refusal;
 use super::instances::{DEFAULT_ACCESS_NAME, NewAccess, NewInstance};
-use super::records::{AccessConfig, Address, Interface, Subnetwork};
+use super::records::{AccessConfig, Address, Holder, Interface, Subnetwork};
 use super::transaction::Transaction;
 use std::net::Ipv4Addr;
 
@@ -131,7 +131,7 @@ impl Transaction<'_> {
             })
             .map(|(reserved, _)| reserved.clone());
         if let Some(reserved) = reservation {
-            self.alter::<Address>(&reserved, |it| it.user = Some(key.to_owned()));
+            self.alter::<Address>(&reserved, |it| it.user = Some(Holder::machine(key)));
             return Ok(address);
         }
         match self.holder_of(address) {
@@ -169,13 +169,13 @@ impl Transaction<'_> {
         if let Some(user) = &record.user {
             let why = format!(
                 "External IP address: {text} is already in-use by '{}'.",
-                self.settings.instance_path(user)
+                self.settings.holder_path(user)
             );
             return Err(Refusal::invalid(field, text, why));
         }
         let reserved = reserved.clone();
         self.require_existing(&self.settings.address_path(&reserved))?;
-        self.alter::<Address>(&reserved, |it| it.user = Some(key.to_owned()));
+        self.alter::<Address>(&reserved, |it| it.user = Some(Holder::machine(key)));
         Ok((address, Some(reserved)))
     }
 }

@@ -5,6 +5,7 @@
 //! takes time is an [`operations::Operation`] whose steps [`Core::advance`] carries out when their moment has come.
 
 pub mod addresses;
+pub mod balancers;
 pub mod catalogue;
 pub mod disks;
 mod effects;

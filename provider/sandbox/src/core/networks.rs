@@ -154,6 +154,15 @@ impl Transaction<'_> {
                 &self.settings.global_path("firewalls", key),
             ));
         }
+        let group = self
+            .state
+            .instance_groups
+            .iter()
+            .find(|(_, it)| it.network.as_deref() == Some(name));
+        if let Some((key, _)) = group {
+            let user = self.settings.zonal_object("instanceGroups", key);
+            return Err(Refusal::in_use("network", &path, &user));
+        }
         Ok(self.begin(
             Self::global("networks.delete", path, id),
             [(15.0, Effect::NetworkGone(name.to_owned()))],

@@ -89,6 +89,23 @@ pub enum Effect {
         /// Key of the reserved address.
         reserved: Option<String>,
     },
+    /// A health check is gone.
+    HealthCheckGone(String),
+    /// An instance group is gone.
+    InstanceGroupGone(String),
+    /// A backend service is gone.
+    BackendServiceGone(String),
+    /// A forwarding rule forwards from now on.
+    ForwardingBegins(String),
+    /// A forwarding rule is gone, and its address free.
+    ForwardingEnds(String),
+    /// The connections of a machine that has left a balancer are cut.
+    DrainingEnds {
+        /// Key of the backend service.
+        service: String,
+        /// Key of the machine.
+        instance: String,
+    },
     /// A machine gives its external address up.
     AccessRevoked(String),
 }

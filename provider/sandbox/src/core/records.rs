@@ -81,6 +81,33 @@ pub struct Firewall {
     pub disabled: bool,
 }
 
+/// Who has a reserved address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Holder {
+    /// The machine with this key.
+    Machine(String),
+    /// A balancer.
+    Rule {
+        /// Key of its forwarding rule.
+        forwarding_rule: String,
+    },
+}
+
+impl Holder {
+    /// The machine with this key.
+    pub fn machine(key: &str) -> Self {
+        Self::Machine(key.to_owned())
+    }
+
+    /// The forwarding rule with this key.
+    pub fn rule(key: &str) -> Self {
+        Self::Rule {
+            forwarding_rule: key.to_owned(),
+        }
+    }
+}
+
 /// A reserved address of the region.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Address {
@@ -94,8 +121,26 @@ pub struct Address {
     pub subnetwork: Option<String>,
     /// Labels.
     pub labels: Labels,
-    /// Key of the machine that holds it.
-    pub user: Option<String>,
+    /// Who holds it.
+    pub user: Option<Holder>,
+}
+
+impl Address {
+    /// Key of the machine that holds it, if one does.
+    pub fn machine(&self) -> Option<&str> {
+        match &self.user {
+            Some(Holder::Machine(key)) => Some(key),
+            _ => None,
+        }
+    }
+
+    /// Key of the forwarding rule that holds it, if one does.
+    pub fn forwarding_rule(&self) -> Option<&str> {
+        match &self.user {
+            Some(Holder::Rule { forwarding_rule }) => Some(forwarding_rule),
+            _ => None,
+        }
+    }
 }
 
 /// State of a disk.

@@ -2,6 +2,7 @@
 
 use super::catalogue::{self, Region};
 use super::error::Refusal;
+use super::records::Holder;
 use ipnet::Ipv4Net;
 use jiff::{SignedDuration, Timestamp};
 use std::net::Ipv4Addr;
@@ -147,6 +148,26 @@ impl Settings {
     pub fn disk_path(&self, key: &str) -> String {
         let (zone, name) = split(key);
         self.zonal_path(zone, "disks", name)
+    }
+
+    /// Path of the object of a regional collection with this key.
+    pub fn regional_object(&self, collection: &str, key: &str) -> String {
+        let (region, name) = split(key);
+        self.regional_path(region, collection, name)
+    }
+
+    /// Path of the object of a zonal collection with this key.
+    pub fn zonal_object(&self, collection: &str, key: &str) -> String {
+        let (zone, name) = split(key);
+        self.zonal_path(zone, collection, name)
+    }
+
+    /// Path of who holds an address.
+    pub fn holder_path(&self, holder: &Holder) -> String {
+        match holder {
+            Holder::Machine(key) => self.instance_path(key),
+            Holder::Rule { forwarding_rule } => self.regional_object("forwardingRules", forwarding_rule),
+        }
     }
 
     /// Path of the subnetwork with this key.

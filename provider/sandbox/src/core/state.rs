@@ -1,5 +1,7 @@
 //! All objects of the region in memory, in tables that know how they are stored.
 
+use super::balancers::records::{BackendService, ForwardingRule, HealthCheck, InstanceGroup, Target};
+use super::balancers::targets::target_key;
 use super::operations::Operation;
 use super::records::{
     Address, AnsweredRequest, Disk, Firewall, Instance, Network, Outage, Secret, ServiceAccount, Snapshot, Subnetwork,
@@ -27,6 +29,11 @@ pub struct State {
     pub(super) instances: BTreeMap<String, Instance>,
     pub(super) disks: BTreeMap<String, Disk>,
     pub(super) snapshots: BTreeMap<String, Snapshot>,
+    pub(super) health_checks: BTreeMap<String, HealthCheck>,
+    pub(super) instance_groups: BTreeMap<String, InstanceGroup>,
+    pub(super) backend_services: BTreeMap<String, BackendService>,
+    pub(super) forwarding_rules: BTreeMap<String, ForwardingRule>,
+    pub(super) targets: BTreeMap<String, Target>,
     pub(super) secrets: BTreeMap<String, Secret>,
     pub(super) service_accounts: BTreeMap<String, ServiceAccount>,
     pub(super) operations: BTreeMap<String, Operation>,
@@ -85,6 +92,23 @@ record!(Instance, "instance", instances, |it| format!(
 ));
 record!(Disk, "disk", disks, |it| format!("{}/{}", it.zone, it.identity.name));
 record!(Snapshot, "snapshot", snapshots, |it| it.identity.name.clone());
+record!(HealthCheck, "healthCheck", health_checks, |it| format!(
+    "{}/{}",
+    it.region, it.identity.name
+));
+record!(InstanceGroup, "instanceGroup", instance_groups, |it| format!(
+    "{}/{}",
+    it.zone, it.identity.name
+));
+record!(BackendService, "backendService", backend_services, |it| format!(
+    "{}/{}",
+    it.region, it.identity.name
+));
+record!(ForwardingRule, "forwardingRule", forwarding_rules, |it| format!(
+    "{}/{}",
+    it.region, it.identity.name
+));
+record!(Target, "target", targets, |it| target_key(&it.service, &it.instance));
 record!(Secret, "secret", secrets, |it| it.identity.name.clone());
 record!(ServiceAccount, "serviceAccount", service_accounts, |it| it
     .email
@@ -117,6 +141,16 @@ read_access! {
     disks: Disk,
     /// Snapshots by name.
     snapshots: Snapshot,
+    /// Health checks by `REGION/NAME`.
+    health_checks: HealthCheck,
+    /// Instance groups by `ZONE/NAME`.
+    instance_groups: InstanceGroup,
+    /// Backend services by `REGION/NAME`.
+    backend_services: BackendService,
+    /// Forwarding rules by `REGION/NAME`.
+    forwarding_rules: ForwardingRule,
+    /// Machines behind backend services, by both keys.
+    targets: Target,
     /// Secrets by name.
     secrets: Secret,
     /// Service accounts by e-mail address.

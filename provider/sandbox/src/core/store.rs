@@ -125,6 +125,11 @@ impl Store {
         self.load_table::<super::records::Instance>(&mut state)?;
         self.load_table::<super::records::Disk>(&mut state)?;
         self.load_table::<super::records::Snapshot>(&mut state)?;
+        self.load_table::<super::balancers::records::HealthCheck>(&mut state)?;
+        self.load_table::<super::balancers::records::InstanceGroup>(&mut state)?;
+        self.load_table::<super::balancers::records::BackendService>(&mut state)?;
+        self.load_table::<super::balancers::records::ForwardingRule>(&mut state)?;
+        self.load_table::<super::balancers::records::Target>(&mut state)?;
         self.load_table::<super::records::Secret>(&mut state)?;
         self.load_table::<super::records::ServiceAccount>(&mut state)?;
         self.load_table::<super::operations::Operation>(&mut state)?;

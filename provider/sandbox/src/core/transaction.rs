@@ -28,6 +28,15 @@ pub(super) struct Subject {
     pub(super) scope: Scope,
     pub(super) path: String,
     pub(super) id: u64,
+    detail: Option<String>,
+}
+
+impl Subject {
+    /// Adds what else the event log says.
+    pub(super) fn about(mut self, detail: String) -> Self {
+        self.detail = Some(detail);
+        self
+    }
 }
 
 impl<'a> Transaction<'a> {
@@ -56,7 +65,9 @@ impl<'a> Transaction<'a> {
 
     /// Disks matter to the guests only when they go.
     fn touch<R: Record>(&mut self, gone: bool) {
-        if ["instance", "firewall", "outage"].contains(&R::TABLE) || (gone && R::TABLE == "disk") {
+        if ["instance", "firewall", "outage", "forwardingRule", "target"].contains(&R::TABLE)
+            || (gone && R::TABLE == "disk")
+        {
             self.state.layout += 1;
         }
     }
@@ -257,7 +268,12 @@ impl<'a> Transaction<'a> {
             token: self.token.clone(),
             steps: std::iter::once(first).chain(rest).collect(),
         };
-        self.note(subject.verb, &subject.path, Some(operation.name.clone()), None);
+        self.note(
+            subject.verb,
+            &subject.path,
+            Some(operation.name.clone()),
+            subject.detail,
+        );
         self.put_operation(operation.clone());
         operation
     }
@@ -348,6 +364,7 @@ impl<'a> Transaction<'a> {
             scope: Scope::Zone(zone.to_owned()),
             path,
             id,
+            detail: None,
         }
     }
 
@@ -357,6 +374,7 @@ impl<'a> Transaction<'a> {
             scope: Scope::Region(self.settings.region.name.to_owned()),
             path,
             id,
+            detail: None,
         }
     }
 
@@ -366,6 +384,7 @@ impl<'a> Transaction<'a> {
             scope: Scope::Global,
             path,
             id,
+            detail: None,
         }
     }
 

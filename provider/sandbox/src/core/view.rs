@@ -1,9 +1,10 @@
 //! The region as its data plane sees it.
 
+use super::balancers::records::ForwardingRule;
 use super::firewalls::port_range;
 use super::records::{Firewall, Instance};
 use super::state::State;
-use multizone_sandbox_data_plane::{FirewallRule, Machine, Topology};
+use multizone_sandbox_data_plane::{Balancer, FirewallRule, Machine, TargetState, Topology};
 use std::net::Ipv4Addr;
 
 /// Everything that decides who reaches whom.
@@ -18,7 +19,12 @@ pub fn topology(state: &State) -> Topology {
             .map(|(key, instance)| (key.clone(), machine(instance)))
             .collect(),
         external_addresses: state.instances().iter().filter_map(external).collect(),
-        balancers: std::collections::BTreeMap::new(),
+        balancers: state
+            .forwarding_rules()
+            .values()
+            .filter(|rule| rule.active)
+            .map(|rule| (rule.address, balancer(state, rule)))
+            .collect(),
         firewall_rules: state
             .firewalls()
             .values()
@@ -26,6 +32,21 @@ pub fn topology(state: &State) -> Topology {
             .filter_map(tcp_rule)
             .collect(),
         outages: state.outages().keys().cloned().collect(),
+    }
+}
+
+fn balancer(state: &State, rule: &ForwardingRule) -> Balancer {
+    let targets = state.targets_of(&rule.backend_service).map(|target| {
+        let seen = match target.drains_until {
+            Some(_) => TargetState::Draining,
+            None if target.healthy => TargetState::Serving,
+            None => TargetState::Unhealthy,
+        };
+        (target.instance.clone(), seen)
+    });
+    Balancer {
+        ports: rule.ports.ranges(),
+        targets: targets.collect(),
     }
 }
 

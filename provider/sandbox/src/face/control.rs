@@ -1,6 +1,7 @@
 //! The operator's API: look at the region, take zones out, halt machines, stop.
 
 use super::{Answer, Call, Face};
+use crate::core::balancers::records::{BackendService, Target};
 use crate::core::networks::DEFAULT_NETWORK;
 use crate::core::records::{Disk, Instance};
 use crate::core::settings::split;
@@ -150,8 +151,9 @@ fn status(face: &Face) -> Value {
             })).collect::<Vec<_>>(),
             "snapshots": core.state().snapshots().keys().collect::<Vec<_>>(),
             "addresses": core.state().addresses().values().map(|it| json!({
-                "name": it.identity.name, "address": it.address, "machine": it.user,
+                "name": it.identity.name, "address": it.address, "machine": it.machine(), "balancer": it.forwarding_rule(),
             })).collect::<Vec<_>>(),
+            "balancers": core.state().backend_services().iter().map(|(key, it)| balancer(core, key, it)).collect::<Vec<_>>(),
             "networks": core.state().networks().keys().filter(|name| *name != DEFAULT_NETWORK).map(|name| json!({
                 "name": name,
                 "subnetworks": core.state().subnetworks().values().filter(|it| it.network == *name).map(|it| json!({
@@ -163,6 +165,33 @@ fn status(face: &Face) -> Value {
             "secrets": core.state().secrets().keys().collect::<Vec<_>>(),
             "service_accounts": core.state().service_accounts().keys().collect::<Vec<_>>(),
         })
+    })
+}
+
+/// A backend service with what is in front of it and behind it.
+fn balancer(core: &Core, key: &str, service: &BackendService) -> Value {
+    let rule = core
+        .state()
+        .forwarding_rules()
+        .values()
+        .find(|it| it.backend_service == key);
+    let target = |it: &Target| {
+        let (zone, name) = split(&it.instance);
+        let health = match it.drains_until {
+            Some(_) => "DRAINING",
+            None if it.healthy => "SERVING",
+            None => "UNHEALTHY",
+        };
+        json!({ "zone": zone, "machine": name, "health": health })
+    };
+    json!({
+        "name": service.identity.name,
+        "address": rule.map(|it| it.address),
+        "forwarding_rule": rule.map(|it| it.identity.name.clone()),
+        "active": rule.is_some_and(|it| it.active),
+        "health_check": split(&service.health_check).1,
+        "groups": service.backends.iter().map(|it| it.group.clone()).collect::<Vec<_>>(),
+        "targets": core.state().targets_of(key).map(target).collect::<Vec<_>>(),
     })
 }
 

@@ -119,6 +119,7 @@ pub async fn run(wanted: RunSettings) -> Result<(), RunError> {
     let region = Region::new(core, Arc::new(Timestamp::now), network.clone());
     region.populate(Machines::new(&region, network, speed, place.disks()));
     let time = tokio::spawn(Arc::clone(&region).drive());
+    let health = tokio::spawn(crate::health::run(Arc::clone(&region), speed));
 
     let control = Arc::new(Control {
         endpoint: format!("http://{endpoint}"),
@@ -157,6 +158,7 @@ pub async fn run(wanted: RunSettings) -> Result<(), RunError> {
     // Whoever asks now gets an answer; whoever waits for something gets none.
     let _ = tokio::time::timeout(LAST_ANSWERS, server).await;
     time.abort();
+    health.abort();
     if let Some(machines) = region.machines() {
         machines.stop().await;
     }

@@ -3,7 +3,7 @@
 use multizone_cloud::{ClusterName, Labels, MachineSpec, Role, label};
 use multizone_kubernetes::{
     kubeadm::{self, InitSettings, NodeRegistration},
-    user_data::{MasterUserData, PkiLocation},
+    user_data::{MasterStart, MasterUserData, PkiLocation},
     version::KubernetesVersion,
 };
 use multizone_planner::{Timing, control_plane::Desired, fingerprint};
@@ -188,6 +188,7 @@ impl Wanted {
         let source = cloud.secret_source(&facts.secrets.keys);
         MasterUserData {
             version: self.version,
+            start: MasterStart::Init,
             kubeadm_configuration: kubeadm::init_configuration(&settings).map_err(|error| unusable(&error))?,
             pki: pki_location(&source, &facts.secrets.keys).ok_or_else(|| unusable(&source))?,
             endpoint_address: facts.endpoint.address(),

@@ -255,6 +255,7 @@ impl Wanted {
                 labels: self.node_labels(cloud.region()),
                 taints: Some(self.taints.clone()),
             },
+            control_plane: None,
         };
         let user_data = WorkerUserData {
             version: self.version,

@@ -1,15 +1,17 @@
-//! What `kubeadm init` writes to the disk: certificates, kubeconfigs, static pods.
+//! What kubeadm writes to a master's disk: certificates, kubeconfigs, static pods.
+
+use serde_json::Value;
 
 use super::certificates::{self, Authority, Leaf};
-use super::manifests::{self, ControlPlane};
-use super::settings::Init;
+use super::manifests;
+use super::settings::Master;
 use super::{say, yaml};
 use crate::kubeconfig::Credentials;
 use crate::machine::Machine;
 
 /// The certs phase.
-pub(super) fn make_certificates(machine: &Machine, init: &Init) -> Result<(), certificates::CertificateError> {
-    let life = init.leaf_lifetime;
+pub(super) fn make_certificates(machine: &Machine, master: &Master) -> Result<(), certificates::CertificateError> {
+    let life = master.leaf_lifetime;
     let client = |common_name, organisation| Leaf {
         common_name,
         organisation,
@@ -19,12 +21,12 @@ pub(super) fn make_certificates(machine: &Machine, init: &Init) -> Result<(), ce
     };
     let ca = Authority::load_or_make(machine, "ca", "kubernetes")?;
     let names = certificates::api_server_names(
-        &init.node,
-        &init.domain,
-        init.service_address(1),
-        init.advertise,
-        &init.endpoint.0,
-        &init.documents.cluster.api_server.names,
+        &master.node,
+        &master.domain,
+        master.service_address(1),
+        master.advertise,
+        &master.endpoint.0,
+        &master.cluster.api_server.names,
     );
     let server = Leaf {
         common_name: "kube-apiserver",
@@ -39,20 +41,20 @@ pub(super) fn make_certificates(machine: &Machine, init: &Init) -> Result<(), ce
     let front_proxy = Authority::load_or_make(machine, "front-proxy-ca", "front-proxy-ca")?;
     front_proxy.sign_into(machine, "front-proxy-client", &client("front-proxy-client", None), life)?;
     let etcd = Authority::load_or_make(machine, "etcd/ca", "etcd-ca")?;
-    let local = init.documents.cluster.etcd.local.as_ref();
+    let local = master.cluster.etcd.local.as_ref();
     for (name, further) in [
         ("etcd/server", local.map(|local| local.server_names.as_slice())),
         ("etcd/peer", local.map(|local| local.peer_names.as_slice())),
     ] {
         let mut names = vec![
-            init.node.clone(),
+            master.node.clone(),
             "localhost".to_owned(),
-            init.advertise.to_string(),
+            master.advertise.to_string(),
             "127.0.0.1".to_owned(),
         ];
         names.extend_from_slice(further.unwrap_or_default());
         let leaf = Leaf {
-            common_name: &init.node,
+            common_name: &master.node,
             organisation: None,
             names: &names,
             client: true,
@@ -75,54 +77,55 @@ pub(super) fn make_certificates(machine: &Machine, init: &Init) -> Result<(), ce
     certificates::service_account_key(machine)
 }
 
-/// The kubeconfig phase.
-pub(super) fn write_kubeconfigs(machine: &Machine, init: &Init) -> Result<(), String> {
+/// The kubeconfigs that the first master has and a joining one has not: its kubelet asks for its own, and nobody needs
+/// an administrator beyond RBAC any more.
+pub(super) const OF_THE_FIRST: [&str; 2] = ["super-admin.conf", "kubelet.conf"];
+
+/// The kubeconfig phase; `without` are files that this machine does not get from here.
+pub(super) fn write_kubeconfigs(machine: &Machine, master: &Master, without: &[&str]) -> Result<(), String> {
     let ca = Authority::load_or_make(machine, "ca", "kubernetes").map_err(|error| error.to_string())?;
-    let kubelet_user = format!("system:node:{}", init.node);
-    // Since 1.33 a master's own components talk to its own API server.
-    let own = if (init.version.major, init.version.minor) >= (1, 33) {
-        init.local_url()
-    } else {
-        init.endpoint_url()
-    };
+    let kubelet_user = format!("system:node:{}", master.node);
     for (file, server, user, common_name, organisation) in [
         (
             "admin.conf",
-            init.endpoint_url(),
+            master.endpoint_url(),
             "kubernetes-admin",
             "kubernetes-admin",
             Some("kubeadm:cluster-admins"),
         ),
         (
             "super-admin.conf",
-            init.endpoint_url(),
+            master.endpoint_url(),
             "kubernetes-super-admin",
             "kubernetes-super-admin",
             Some("system:masters"),
         ),
         (
             "kubelet.conf",
-            own,
+            master.own_server(),
             kubelet_user.as_str(),
             kubelet_user.as_str(),
             Some("system:nodes"),
         ),
         (
             "controller-manager.conf",
-            init.local_url(),
+            master.local_url(),
             "system:kube-controller-manager",
             "system:kube-controller-manager",
             None,
         ),
         (
             "scheduler.conf",
-            init.local_url(),
+            master.local_url(),
             "system:kube-scheduler",
             "system:kube-scheduler",
             None,
         ),
     ] {
         let path = format!("/etc/kubernetes/{file}");
+        if without.contains(&file) {
+            continue;
+        }
         if machine.disk.exists(&path) {
             say(
                 machine,
@@ -138,7 +141,9 @@ pub(super) fn write_kubeconfigs(machine: &Machine, init: &Init) -> Result<(), St
             client: true,
             server: false,
         };
-        let client = ca.sign(&leaf, init.leaf_lifetime).map_err(|error| error.to_string())?;
+        let client = ca
+            .sign(&leaf, master.leaf_lifetime)
+            .map_err(|error| error.to_string())?;
         let credentials = Credentials {
             server,
             authority: Some(ca.certificate_pem.clone()),
@@ -146,7 +151,7 @@ pub(super) fn write_kubeconfigs(machine: &Machine, init: &Init) -> Result<(), St
             token: None,
         };
         let text = credentials
-            .to_kubeconfig(&init.cluster_name, user)
+            .to_kubeconfig(&master.cluster_name, user)
             .map_err(|error| error.to_string())?;
         machine
             .disk
@@ -156,18 +161,25 @@ pub(super) fn write_kubeconfigs(machine: &Machine, init: &Init) -> Result<(), St
     Ok(())
 }
 
-/// The etcd and control-plane phases.
-pub(super) fn write_manifests(machine: &Machine, init: &Init) -> Result<(), String> {
-    let control_plane = ControlPlane {
-        cluster: &init.documents.cluster,
-        version: init.version,
-        node: &init.node,
-        advertise: init.advertise,
-        port: init.port,
-        service_cidr: &init.service_cidr_text,
-        pod_cidr: init.pod_cidr.as_deref(),
-        etcd_directory: &init.etcd_directory,
-    };
+/// The control-plane phase: every static pod but etcd's.
+pub(super) fn write_manifests(machine: &Machine, master: &Master) -> Result<(), String> {
+    let control_plane = master.control_plane(None);
+    for (name, pod) in [
+        ("kube-apiserver", control_plane.api_server()),
+        ("kube-controller-manager", control_plane.controller_manager()),
+        ("kube-scheduler", control_plane.scheduler()),
+    ] {
+        say(
+            machine,
+            format!("[control-plane] Creating static Pod manifest for \"{name}\""),
+        );
+        write_manifest(machine, name, &pod)?;
+    }
+    Ok(())
+}
+
+/// etcd's static pod; `joins` are the members that it is told of when it is not the first.
+pub(super) fn write_etcd_manifest(machine: &Machine, master: &Master, joins: Option<&str>) -> Result<(), String> {
     say(
         machine,
         format!(
@@ -177,23 +189,15 @@ pub(super) fn write_manifests(machine: &Machine, init: &Init) -> Result<(), Stri
     );
     machine
         .disk
-        .make_directory(&init.etcd_directory)
+        .make_directory(&master.etcd_directory)
         .map_err(|error| error.to_string())?;
-    for (name, pod) in [
-        ("etcd", control_plane.etcd()),
-        ("kube-apiserver", control_plane.api_server()),
-        ("kube-controller-manager", control_plane.controller_manager()),
-        ("kube-scheduler", control_plane.scheduler()),
-    ] {
-        say(
-            machine,
-            format!("[control-plane] Creating static Pod manifest for \"{name}\""),
-        );
-        let path = format!("{}/{name}.yaml", manifests::DIRECTORY);
-        machine
-            .disk
-            .write(&path, yaml(&pod)?, 0o600)
-            .map_err(|error| error.to_string())?;
-    }
-    Ok(())
+    write_manifest(machine, "etcd", &master.control_plane(joins).etcd())
+}
+
+fn write_manifest(machine: &Machine, name: &str, pod: &Value) -> Result<(), String> {
+    let path = format!("{}/{name}.yaml", manifests::DIRECTORY);
+    machine
+        .disk
+        .write(&path, yaml(pod)?, 0o600)
+        .map_err(|error| error.to_string())
 }

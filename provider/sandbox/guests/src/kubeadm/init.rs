@@ -6,16 +6,14 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::certificates;
-use super::documents::Taint;
-use super::files::{make_certificates, write_kubeconfigs, write_manifests};
+use super::files::{make_certificates, write_etcd_manifest, write_kubeconfigs, write_manifests};
 use super::kubelet_files::write_kubelet_settings;
+use super::mark::mark_control_plane;
 use super::settings::{Init, load};
 use super::{LEAST_POLL, POLL, PhaseFailed, addons, go_duration, in_phase, objects, preflight, say, yaml};
-use crate::api::{Api, Patch};
+use crate::api::Api;
 use crate::kubeconfig::Credentials;
 use crate::machine::Machine;
-
-const CONTROL_PLANE_TAINT: &str = "node-role.kubernetes.io/control-plane";
 
 /// Times of the phases on a real machine; the control plane's own start is in [`kubelet::control_plane`].
 const PULL_IMAGES: Duration = Duration::from_secs(18);
@@ -26,8 +24,11 @@ const UPLOAD: Duration = Duration::from_secs(1);
 pub(super) async fn run(machine: &Machine, path: &str) -> Result<(), PhaseFailed> {
     machine.status.phase("kubeadm init: preflight");
     let init = load(machine, path).map_err(in_phase("preflight"))?;
-    say(machine, format!("[init] Using Kubernetes version: v{}", init.version));
-    let skipped = |phase: &str| init.documents.init.skip_phases.iter().any(|skipped| skipped == phase);
+    say(
+        machine,
+        format!("[init] Using Kubernetes version: v{}", init.master.version),
+    );
+    let skipped = |phase: &str| init.settings.skip_phases.iter().any(|skipped| skipped == phase);
     if !skipped("preflight") {
         check(machine, &init).map_err(in_phase("preflight"))?;
         say(
@@ -40,19 +41,20 @@ pub(super) async fn run(machine: &Machine, path: &str) -> Result<(), PhaseFailed
     machine.status.phase("kubeadm init: certificates");
     say(machine, "[certs] Using certificateDir folder \"/etc/kubernetes/pki\"");
     machine.takes(WRITE_FILES).await;
-    make_certificates(machine, &init).map_err(in_phase("certs"))?;
+    make_certificates(machine, &init.master).map_err(in_phase("certs"))?;
 
     machine.takes(WRITE_FILES).await;
     say(machine, "[kubeconfig] Using kubeconfig folder \"/etc/kubernetes\"");
-    write_kubeconfigs(machine, &init).map_err(in_phase("kubeconfig"))?;
+    write_kubeconfigs(machine, &init.master, &[]).map_err(in_phase("kubeconfig"))?;
 
     machine.takes(WRITE_FILES).await;
-    write_manifests(machine, &init).map_err(in_phase("control-plane"))?;
+    write_manifests(machine, &init.master).map_err(in_phase("control-plane"))?;
+    write_etcd_manifest(machine, &init.master, None).map_err(in_phase("etcd"))?;
 
     machine.status.phase("kubeadm init: starting the kubelet");
-    let registration = &init.documents.init.node_registration;
+    let registration = &init.settings.node_registration;
     yaml(&init.kubelet_configuration())
-        .and_then(|configuration| write_kubelet_settings(machine, registration, &configuration, false))
+        .and_then(|configuration| write_kubelet_settings(machine, registration, &configuration, &[]))
         .map_err(in_phase("kubelet-start"))?;
     say(machine, "[kubelet-start] Starting the kubelet");
     machine.kubelet.restart();
@@ -68,9 +70,14 @@ pub(super) async fn run(machine: &Machine, path: &str) -> Result<(), PhaseFailed
         .await
         .map_err(in_phase("upload-config"))?;
     if !skipped("mark-control-plane") {
-        mark_control_plane(machine, &init, &admin)
-            .await
-            .map_err(in_phase("mark-control-plane"))?;
+        mark_control_plane(
+            machine,
+            &init.master.node,
+            init.settings.node_registration.taints.as_deref(),
+            &admin,
+        )
+        .await
+        .map_err(in_phase("mark-control-plane"))?;
     }
     if !skipped("bootstrap-token") {
         machine.takes(UPLOAD).await;
@@ -93,20 +100,20 @@ pub(super) async fn run(machine: &Machine, path: &str) -> Result<(), PhaseFailed
 
 fn check(machine: &Machine, init: &Init) -> Result<(), String> {
     say(machine, "[preflight] Running pre-flight checks");
-    let mut findings = preflight::init_findings(machine, &init.etcd_directory);
-    findings.extend(preflight::machine_findings(machine, Some(init.version)));
+    let mut findings = preflight::master_findings(machine, &init.master.etcd_directory);
+    findings.extend(preflight::machine_findings(machine, Some(init.master.version)));
     preflight::judge(
         machine,
         findings,
-        &init.documents.init.node_registration.ignore_preflight_errors,
+        &init.settings.node_registration.ignore_preflight_errors,
     )
 }
 
 /// Waits until the API server answers, and gives the group of admin.conf its rights.
 async fn wait_for_control_plane(machine: &Machine, init: &Init) -> Result<Api, String> {
-    let timeouts = &init.documents.init.timeouts;
+    let timeouts = &init.settings.timeouts;
     let given = timeouts.control_plane_component_health_check.as_deref().or(init
-        .documents
+        .master
         .cluster
         .api_server
         .timeout_for_control_plane
@@ -119,7 +126,7 @@ async fn wait_for_control_plane(machine: &Machine, init: &Init) -> Result<Api, S
         machine,
         format!(
             "[control-plane-check] Checking kube-apiserver at {}/livez",
-            init.local_url()
+            init.master.local_url()
         ),
     );
     let load = |file: &str| {
@@ -137,7 +144,7 @@ async fn wait_for_control_plane(machine: &Machine, init: &Init) -> Result<Api, S
         if Instant::now() >= deadline {
             return Err(format!(
                 "failed while waiting for the control plane to start: kube-apiserver check failed at {}/livez",
-                init.endpoint_url()
+                init.master.endpoint_url()
             ));
         }
         tokio::time::sleep(poll).await;
@@ -154,21 +161,21 @@ async fn upload_configuration(machine: &Machine, init: &Init, api: &Api) -> Resu
         machine,
         "[upload-config] Storing the configuration used in ConfigMap \"kubeadm-config\" in the \"kube-system\" Namespace",
     );
-    let mut cluster = init.documents.cluster_document.clone();
-    let list = init.version.minor >= 31;
+    let mut cluster = init.cluster_document.clone();
+    let list = init.master.version.minor >= 31;
     let defaults = json!({
         "apiVersion": if list { "kubeadm.k8s.io/v1beta4" } else { "kubeadm.k8s.io/v1beta3" },
         "kind": "ClusterConfiguration",
         "certificatesDir": certificates::DIRECTORY,
-        "clusterName": init.cluster_name,
-        "imageRepository": init.repository(),
-        "kubernetesVersion": format!("v{}", init.version),
+        "clusterName": init.master.cluster_name,
+        "imageRepository": init.master.repository(),
+        "kubernetesVersion": format!("v{}", init.master.version),
     });
     if let (Some(cluster), Some(defaults)) = (cluster.as_object_mut(), defaults.as_object()) {
         cluster.extend(defaults.clone());
         let networking = cluster.entry("networking").or_insert_with(|| json!({}));
-        networking["serviceSubnet"] = init.service_cidr_text.clone().into();
-        networking["dnsDomain"] = init.domain.clone().into();
+        networking["serviceSubnet"] = init.master.service_cidr_text.clone().into();
+        networking["dnsDomain"] = init.master.domain.clone().into();
     }
     let text = yaml(&cluster)?;
     objects::upload(api, "kubeadm-config", "ClusterConfiguration", &text)
@@ -184,75 +191,18 @@ async fn upload_configuration(machine: &Machine, init: &Init, api: &Api) -> Resu
         .map_err(|error| error.to_string())
 }
 
-async fn mark_control_plane(machine: &Machine, init: &Init, api: &Api) -> Result<(), String> {
-    let default = [Taint {
-        key: CONTROL_PLANE_TAINT.to_owned(),
-        value: String::new(),
-        effect: "NoSchedule".to_owned(),
-    }];
-    let taints = init
-        .documents
-        .init
-        .node_registration
-        .taints
-        .as_deref()
-        .unwrap_or(&default);
-    say(
-        machine,
-        format!("[mark-control-plane] Marking the node {} as control-plane", init.node),
-    );
-    let path = format!("/api/v1/nodes/{}", init.node);
-    let deadline = Instant::now() + super::patience(machine, Duration::from_mins(2));
-    loop {
-        let marked = async {
-            let node = api.get(&path).await?;
-            let mut all = node["spec"]["taints"].as_array().cloned().unwrap_or_default();
-            for taint in taints {
-                let present = all
-                    .iter()
-                    .any(|one| one["key"] == taint.key.as_str() && one["effect"] == taint.effect.as_str());
-                if !present {
-                    let mut object = json!({"key": taint.key, "effect": taint.effect});
-                    if !taint.value.is_empty() {
-                        object["value"] = taint.value.clone().into();
-                    }
-                    all.push(object);
-                }
-            }
-            let change = json!({
-                "metadata": {
-                    "resourceVersion": node["metadata"]["resourceVersion"],
-                    "labels": {
-                        "node-role.kubernetes.io/control-plane": "",
-                        "node.kubernetes.io/exclude-from-external-load-balancers": "",
-                    },
-                    "annotations": {"kubeadm.alpha.kubernetes.io/cri-socket": "unix:///run/containerd/containerd.sock"},
-                },
-                "spec": {"taints": all},
-            });
-            api.patch(&path, Patch::Merge, &change).await
-        };
-        match marked.await {
-            Ok(_) => return Ok(()),
-            Err(error) if Instant::now() < deadline && (error.is_not_found() || error.is_transient()) => {}
-            Err(error) => return Err(error.to_string()),
-        }
-        tokio::time::sleep(machine.interval(POLL, LEAST_POLL)).await;
-    }
-}
-
 async fn bootstrap_token(machine: &Machine, init: &Init, api: &Api) -> Result<(), String> {
     say(
         machine,
         "[bootstrap-token] Configuring bootstrap tokens, cluster-info ConfigMap, RBAC Roles",
     );
-    objects::bootstrap_token(api, &init.documents.init.bootstrap_tokens).await?;
+    objects::bootstrap_token(api, &init.settings.bootstrap_tokens).await?;
     let ca = machine
         .disk
         .required_text(&format!("{}/ca.crt", certificates::DIRECTORY))
         .map_err(|error| error.to_string())?;
     let public = Credentials {
-        server: init.endpoint_url(),
+        server: init.master.endpoint_url(),
         authority: Some(ca),
         client: None,
         token: None,
@@ -269,12 +219,18 @@ async fn install_addons(
     api: &Api,
     skipped: &(impl Fn(&str) -> bool + Sync),
 ) -> Result<(), String> {
-    let cluster = &init.documents.cluster;
+    let cluster = &init.master.cluster;
     if !cluster.dns.disabled && !skipped("addon") && !skipped("addon/coredns") {
-        let dns = init.service_address(10);
-        addons::core_dns(api, init.repository(), init.version, dns, &init.domain)
-            .await
-            .map_err(|error| error.to_string())?;
+        let dns = init.master.service_address(10);
+        addons::core_dns(
+            api,
+            init.master.repository(),
+            init.master.version,
+            dns,
+            &init.master.domain,
+        )
+        .await
+        .map_err(|error| error.to_string())?;
         say(machine, "[addons] Applied essential addon: CoreDNS");
     }
     if !cluster.proxy.disabled && !skipped("addon") && !skipped("addon/kube-proxy") {
@@ -283,15 +239,15 @@ async fn install_addons(
             "kind": "KubeProxyConfiguration",
             "clientConnection": {"kubeconfig": "/var/lib/kube-proxy/kubeconfig.conf"},
         });
-        if let Some(pod_cidr) = &init.pod_cidr {
+        if let Some(pod_cidr) = &init.master.pod_cidr {
             configuration["clusterCIDR"] = pod_cidr.clone().into();
         }
-        let given = init.documents.kube_proxy.as_ref().and_then(Value::as_object);
+        let given = init.kube_proxy.as_ref().and_then(Value::as_object);
         if let (Some(given), Some(target)) = (given, configuration.as_object_mut()) {
             target.extend(given.clone());
         }
         let kubeconfig = Credentials {
-            server: init.endpoint_url(),
+            server: init.master.endpoint_url(),
             authority: None,
             client: None,
             token: None,
@@ -300,8 +256,8 @@ async fn install_addons(
         .map_err(|error| error.to_string())?;
         addons::kube_proxy(
             api,
-            init.repository(),
-            init.version,
+            init.master.repository(),
+            init.master.version,
             &yaml(&configuration)?,
             &kubeconfig,
         )

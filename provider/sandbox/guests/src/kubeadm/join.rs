@@ -1,4 +1,4 @@
-//! `kubeadm join` of a worker.
+//! `kubeadm join`: the phases of every join, with those of a master in [`join_master`] between them.
 
 use std::time::Duration;
 
@@ -10,7 +10,9 @@ use tokio::time::Instant;
 
 use super::certificates::DIRECTORY as PKI;
 use super::documents::{JoinConfiguration, TokenDiscovery, read_join};
+use super::join_master::JoiningMaster;
 use super::kubelet_files::{node_name, write_kubelet_settings};
+use super::mark::default_taint;
 use super::version::{Version, check_cluster};
 use super::{LEAST_POLL, POLL, PhaseFailed, go_duration, in_phase, objects, preflight, say};
 use crate::api::{Api, ApiError, Patch};
@@ -20,24 +22,17 @@ use crate::kubelet;
 use crate::machine::Machine;
 
 const CLUSTER_INFO: &str = "/api/v1/namespaces/kube-public/configmaps/cluster-info";
-/// Looking at the machine and pulling what a worker needs.
+/// Looking at the machine and pulling what it needs.
 const PREPARE: Duration = Duration::from_secs(8);
 const START_KUBELET: Duration = Duration::from_secs(3);
 
-/// Runs every phase of a worker's join.
+/// Runs every phase of a join.
 pub(super) async fn run(machine: &Machine, path: &str) -> Result<(), PhaseFailed> {
     machine.status.phase("kubeadm join: preflight");
     let failed = in_phase("preflight");
     let kubeadm = Version::installed(&machine.disk, "kubeadm").map_err(in_phase("preflight"))?;
     let text = machine.disk.required_text(path).map_err(in_phase("preflight"))?;
     let join = read_join(&text, kubeadm).map_err(|error| failed(format!("{path}: {error}")))?;
-    if join.control_plane.is_some() {
-        return Err(failed(
-            "this machine is to become a further master (controlPlane is set), which the sandbox's machines cannot \
-             do yet: only workers join"
-                .to_owned(),
-        ));
-    }
     let (Some(token), None) = (&join.discovery.bootstrap_token, &join.discovery.file) else {
         return Err(failed(
             "the sandbox's kubeadm needs discovery.bootstrapToken, and nothing else".to_owned(),
@@ -46,7 +41,7 @@ pub(super) async fn run(machine: &Machine, path: &str) -> Result<(), PhaseFailed
     if !join.skip_phases.iter().any(|phase| phase == "preflight") {
         say(machine, "[preflight] Running pre-flight checks");
         machine.takes(PREPARE).await;
-        let mut findings = preflight::join_findings(machine);
+        let mut findings = preflight::join_findings(machine, join.control_plane.is_none());
         findings.extend(preflight::machine_findings(machine, None));
         preflight::judge(machine, findings, &join.node_registration.ignore_preflight_errors)
             .map_err(in_phase("preflight"))?;
@@ -67,17 +62,39 @@ pub(super) async fn run(machine: &Machine, path: &str) -> Result<(), PhaseFailed
     machine
         .status
         .phase("kubeadm join: reading the cluster's configuration");
-    check_version(machine, &api, kubeadm)
+    let configuration = cluster_configuration(machine, &api)
         .await
         .map_err(in_phase("preflight"))?;
+    check_version(machine, &configuration, kubeadm).map_err(in_phase("preflight"))?;
+    let master = match &join.control_plane {
+        None => None,
+        Some(control_plane) => {
+            let joining = JoiningMaster::new(machine, kubeadm, &configuration, control_plane, &join.node_registration)
+                .map_err(in_phase("preflight"))?;
+            joining.check(machine, &join).await.map_err(in_phase("preflight"))?;
+            joining
+                .prepare(machine)
+                .await
+                .map_err(in_phase("control-plane-prepare"))?;
+            joining.check_etcd(machine).await.map_err(in_phase("check-etcd"))?;
+            Some(joining)
+        }
+    };
 
     machine.status.phase("kubeadm join: starting the kubelet");
     let failed = in_phase("kubelet-start");
     let configuration = config_map(&api, "kubelet-config", "kubelet").await.map_err(&failed)?;
+    let bootstrap = Credentials {
+        server: master.as_ref().map_or(bootstrap.server, JoiningMaster::kubelet_server),
+        ..bootstrap
+    };
     prepare_kubelet(machine, &join, &bootstrap, &configuration).map_err(&failed)?;
     machine.takes(START_KUBELET).await;
     say(machine, "[kubelet-start] Starting the kubelet");
     machine.kubelet.restart();
+    if let Some(master) = &master {
+        master.join_etcd(machine).await.map_err(in_phase("etcd-join"))?;
+    }
 
     machine.status.phase("kubeadm join: TLS bootstrap");
     say(
@@ -90,6 +107,12 @@ pub(super) async fn run(machine: &Machine, path: &str) -> Result<(), PhaseFailed
         .disk
         .remove(kubelet::BOOTSTRAP_KUBECONFIG)
         .map_err(in_phase("kubelet-start"))?;
+    if let Some(master) = &master {
+        master
+            .finish(machine, &join)
+            .await
+            .map_err(in_phase("control-plane-join"))?;
+    }
     say(machine, "This node has joined the cluster:");
     say(
         machine,
@@ -202,13 +225,16 @@ fn verify_pin(authority: &str, hashes: &[String]) -> Result<(), String> {
     ))
 }
 
-async fn check_version(machine: &Machine, api: &Api, kubeadm: Version) -> Result<(), String> {
+async fn cluster_configuration(machine: &Machine, api: &Api) -> Result<String, String> {
     say(
         machine,
         "[preflight] Reading configuration from the \"kubeadm-config\" ConfigMap in namespace \"kube-system\"...",
     );
-    let text = config_map(api, "kubeadm-config", "ClusterConfiguration").await?;
-    let cluster: Value = serde_saphyr::from_str(&text).map_err(|error| format!("kubeadm-config: {error}"))?;
+    config_map(api, "kubeadm-config", "ClusterConfiguration").await
+}
+
+fn check_version(machine: &Machine, configuration: &str, kubeadm: Version) -> Result<(), String> {
+    let cluster: Value = serde_saphyr::from_str(configuration).map_err(|error| format!("kubeadm-config: {error}"))?;
     let version: Version = cluster["kubernetesVersion"].as_str().unwrap_or_default().parse()?;
     check_cluster(kubeadm, version)?;
     let findings = preflight::machine_findings(machine, Some(version));
@@ -243,7 +269,12 @@ fn prepare_kubelet(
     let path = join.ca_certificate_path.as_ref().unwrap_or(&default);
     disk.write(path, bootstrap.authority.as_deref().unwrap_or_default(), 0o644)
         .map_err(|error| error.to_string())?;
-    write_kubelet_settings(machine, &join.node_registration, configuration, true)
+    let default = [default_taint()];
+    let taints = match &join.node_registration.taints {
+        None if join.control_plane.is_some() => &default,
+        given => given.as_deref().unwrap_or_default(),
+    };
+    write_kubelet_settings(machine, &join.node_registration, configuration, taints)
 }
 
 /// Waits until the kubelet has its certificate and its Node exists, and notes the container runtime on it.

@@ -1,6 +1,6 @@
 //! What kubeadm writes for the kubelet, for `init` and `join`.
 
-use super::documents::NodeRegistration;
+use super::documents::{NodeRegistration, Taint};
 use super::say;
 use crate::kubelet;
 use crate::machine::Machine;
@@ -14,12 +14,12 @@ pub(super) fn node_name(machine: &Machine, registration: &NodeRegistration) -> S
         .to_lowercase()
 }
 
-/// Writes /var/lib/kubelet/kubeadm-flags.env and config.yaml.
+/// Writes /var/lib/kubelet/kubeadm-flags.env and config.yaml. `taints` are those that the kubelet registers with.
 pub(super) fn write_kubelet_settings(
     machine: &Machine,
     registration: &NodeRegistration,
     configuration: &str,
-    register_taints: bool,
+    taints: &[Taint],
 ) -> Result<(), String> {
     let mut flags = registration.kubelet_extra_args.pairs();
     if let Some(socket) = &registration.cri_socket {
@@ -30,8 +30,7 @@ pub(super) fn write_kubelet_settings(
     {
         flags.push(("hostname-override".to_owned(), name.clone()));
     }
-    let taints = registration.taints.as_deref().unwrap_or_default();
-    if register_taints && !taints.is_empty() {
+    if !taints.is_empty() {
         let list: Vec<String> = taints
             .iter()
             .map(|taint| format!("{}={}:{}", taint.key, taint.value, taint.effect))

@@ -11,6 +11,10 @@ use super::version::Version;
 /// Where the kubelet looks for static pods.
 pub(super) const DIRECTORY: &str = "/etc/kubernetes/manifests";
 
+/// kubeadm's annotations on the static pods.
+pub(super) const ETCD_CLIENT_URLS: &str = "kubeadm.kubernetes.io/etcd.advertise-client-urls";
+const API_SERVER_ENDPOINT: &str = "kubeadm.kubernetes.io/kube-apiserver.advertise-address.endpoint";
+
 /// What the manifests of one machine depend on.
 pub(super) struct ControlPlane<'a> {
     pub(super) cluster: &'a ClusterConfiguration,
@@ -21,13 +25,19 @@ pub(super) struct ControlPlane<'a> {
     pub(super) service_cidr: &'a str,
     pub(super) pod_cidr: Option<&'a str>,
     pub(super) etcd_directory: &'a str,
+    /// The members that etcd's new member is told of; `None` when it is the first.
+    pub(super) joins: Option<&'a str>,
 }
 
 impl ControlPlane<'_> {
-    /// etcd's pod, with this machine as its first member.
+    /// etcd's pod, with this machine as its first member or as one that joins.
     pub(super) fn etcd(&self) -> Value {
         let address = self.advertise;
         let local = self.cluster.etcd.local.as_ref();
+        let (members, state) = match self.joins {
+            None => (format!("{}=https://{address}:2380", self.node), "new"),
+            Some(members) => (members.to_owned(), "existing"),
+        };
         let arguments = self.arguments(
             &[
                 ("advertise-client-urls", format!("https://{address}:2379")),
@@ -35,7 +45,8 @@ impl ControlPlane<'_> {
                 ("client-cert-auth", "true".to_owned()),
                 ("data-dir", self.etcd_directory.to_owned()),
                 ("initial-advertise-peer-urls", format!("https://{address}:2380")),
-                ("initial-cluster", format!("{}=https://{address}:2380", self.node)),
+                ("initial-cluster", members),
+                ("initial-cluster-state", state.to_owned()),
                 ("key-file", format!("{PKI}/etcd/server.key")),
                 (
                     "listen-client-urls",
@@ -55,13 +66,16 @@ impl ControlPlane<'_> {
         } else {
             "3.5.24-0"
         };
-        self.pod(
+        let mut pod = self.pod(
             "etcd",
             "etcd",
             tag,
             arguments,
             &[(PKI, "etcd-certs"), (self.etcd_directory, "etcd-data")],
-        )
+        );
+        // Where kubeadm finds the members when another master joins.
+        pod["metadata"]["annotations"] = json!({ ETCD_CLIENT_URLS: format!("https://{address}:2379") });
+        pod
     }
 
     pub(super) fn api_server(&self) -> Value {
@@ -91,7 +105,9 @@ impl ControlPlane<'_> {
             ],
             &self.cluster.api_server.extra_args.pairs(),
         );
-        self.component("kube-apiserver", arguments, &[(PKI, "k8s-certs")])
+        let mut pod = self.component("kube-apiserver", arguments, &[(PKI, "k8s-certs")]);
+        pod["metadata"]["annotations"] = json!({ API_SERVER_ENDPOINT: format!("{}:{}", self.advertise, self.port) });
+        pod
     }
 
     pub(super) fn controller_manager(&self) -> Value {

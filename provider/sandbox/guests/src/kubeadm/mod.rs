@@ -4,11 +4,14 @@
 mod addons;
 mod certificates;
 mod documents;
+mod etcd;
 mod files;
 mod init;
 mod join;
+mod join_master;
 mod kubelet_files;
 mod manifests;
+mod mark;
 mod objects;
 mod preflight;
 mod settings;

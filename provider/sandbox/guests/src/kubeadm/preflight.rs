@@ -81,8 +81,8 @@ fn kubelet_finding(kubelet: Version, cluster: Version) -> Option<Finding> {
     None
 }
 
-/// What a machine must have to become the first master.
-pub(super) fn init_findings(machine: &Machine, etcd_directory: &str) -> Vec<Finding> {
+/// What a machine must have to become a master, by init or by join.
+pub(super) fn master_findings(machine: &Machine, etcd_directory: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
     let spec = &machine.spec;
     if spec.cpus < LEAST_CPUS {
@@ -116,10 +116,11 @@ pub(super) fn init_findings(machine: &Machine, etcd_directory: &str) -> Vec<Find
     findings
 }
 
-/// What a machine must not have when it joins.
-pub(super) fn join_findings(machine: &Machine) -> Vec<Finding> {
+/// What a machine must not have when it joins. A worker has no authority yet; a master has them all.
+pub(super) fn join_findings(machine: &Machine, worker: bool) -> Vec<Finding> {
     ["/etc/kubernetes/kubelet.conf", "/etc/kubernetes/pki/ca.crt"]
         .iter()
+        .take(if worker { 2 } else { 1 })
         .filter_map(|path| existing_file(machine, path))
         .collect()
 }

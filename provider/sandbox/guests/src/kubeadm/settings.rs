@@ -1,4 +1,4 @@
-//! What `kubeadm init` is told, with everything that follows from it.
+//! What kubeadm is told about a master, with everything that follows from it.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -7,10 +7,11 @@ use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use super::certificates::{self, LEAF_LIFETIME};
-use super::documents::{InitDocuments, read_init};
+use super::documents::{ClusterConfiguration, InitConfiguration, LocalApiEndpoint, read_init};
+use super::go_duration;
 use super::kubelet_files::node_name;
+use super::manifests::{self, ControlPlane};
 use super::version::{Version, check_cluster};
-use super::{go_duration, manifests};
 use crate::machine::Machine;
 
 /// The API server's port when nothing else is said.
@@ -20,9 +21,9 @@ const DEFAULT_DOMAIN: &str = "cluster.local";
 const DEFAULT_ETCD_DIRECTORY: &str = "/var/lib/etcd";
 const DEFAULT_REPOSITORY: &str = "registry.k8s.io";
 
-/// The settings with everything that follows from them.
-pub(super) struct Init {
-    pub(super) documents: InitDocuments,
+/// A machine that becomes a master: what its certificates, kubeconfigs and static pods follow from.
+pub(super) struct Master {
+    pub(super) cluster: ClusterConfiguration,
     pub(super) node: String,
     pub(super) cluster_name: String,
     pub(super) version: Version,
@@ -38,93 +39,129 @@ pub(super) struct Init {
     pub(super) leaf_lifetime: Duration,
 }
 
+/// The settings of `kubeadm init`, with everything that follows from them.
+pub(super) struct Init {
+    pub(super) master: Master,
+    pub(super) settings: InitConfiguration,
+    /// The `ClusterConfiguration` as written.
+    pub(super) cluster_document: Value,
+    pub(super) kubelet: Option<Value>,
+    pub(super) kube_proxy: Option<Value>,
+}
+
 /// Reads and completes the configuration file at `path`.
 pub(super) fn load(machine: &Machine, path: &str) -> Result<Init, String> {
     let kubeadm = Version::installed(&machine.disk, "kubeadm").map_err(|error| error.to_string())?;
     let text = machine.disk.required_text(path).map_err(|error| error.to_string())?;
     let documents = read_init(&text, kubeadm).map_err(|error| format!("{path}: {error}"))?;
-    let cluster = &documents.cluster;
-    if cluster.etcd.external.is_some() {
-        return Err("the sandbox has no external etcd".to_owned());
-    }
-    if cluster
-        .certificates_directory
-        .as_deref()
-        .is_some_and(|directory| directory != certificates::DIRECTORY)
-    {
-        return Err(format!(
-            "the sandbox keeps certificates in {} only",
-            certificates::DIRECTORY
-        ));
-    }
-    let version = match &cluster.kubernetes_version {
-        Some(version) => version.parse()?,
-        None => kubeadm,
-    };
-    check_cluster(kubeadm, version)?;
+    let node = node_name(machine, &documents.init.node_registration);
     let local = &documents.init.local_api_endpoint;
-    let advertise = match &local.advertise_address {
-        None => machine.spec.address,
-        Some(text) => text
-            .parse()
-            .map_err(|_| format!("couldn't use \"{text}\" as \"apiserver-advertise-address\""))?,
-    };
-    let port = local.bind_port.unwrap_or(API_PORT);
-    let service_cidr_text = cluster
-        .networking
-        .service_subnet
-        .clone()
-        .unwrap_or_else(|| DEFAULT_SERVICE_CIDR.to_owned());
-    let lifetime = match &cluster.certificate_validity_period {
-        None => LEAF_LIFETIME,
-        Some(text) => {
-            go_duration(text).ok_or_else(|| format!("certificateValidityPeriod {text:?} is not a duration"))?
-        }
-    };
     Ok(Init {
-        node: node_name(machine, &documents.init.node_registration),
-        cluster_name: cluster.cluster_name.clone().unwrap_or_else(|| "kubernetes".to_owned()),
-        version,
-        advertise,
-        port,
-        endpoint: split_endpoint(&cluster.control_plane_endpoint, port)?,
-        service_cidr: service_cidr_text
-            .parse()
-            .map_err(|_| format!("couldn't parse subnet {service_cidr_text}"))?,
-        service_cidr_text,
-        pod_cidr: cluster.networking.pod_subnet.clone(),
-        domain: cluster
-            .networking
-            .dns_domain
-            .clone()
-            .unwrap_or_else(|| DEFAULT_DOMAIN.to_owned()),
-        etcd_directory: cluster
-            .etcd
-            .local
-            .as_ref()
-            .and_then(|local| local.data_dir.clone())
-            .unwrap_or_else(|| DEFAULT_ETCD_DIRECTORY.to_owned()),
-        leaf_lifetime: lifetime,
-        documents,
+        master: Master::new(machine, kubeadm, documents.cluster, local, node)?,
+        settings: documents.init,
+        cluster_document: documents.cluster_document,
+        kubelet: documents.kubelet,
+        kube_proxy: documents.kube_proxy,
     })
 }
 
-fn split_endpoint(endpoint: &str, port: u16) -> Result<(String, u16), String> {
-    match endpoint.rsplit_once(':') {
-        None => Ok((endpoint.to_owned(), port)),
-        Some((host, port)) => match port.parse() {
-            Ok(port) => Ok((host.to_owned(), port)),
-            Err(_) => Err(format!(
-                "invalid value {endpoint:?} given for controlPlaneEndpoint: the port is no number"
-            )),
-        },
+impl Master {
+    /// Completes the cluster's configuration for this machine.
+    pub(super) fn new(
+        machine: &Machine,
+        kubeadm: Version,
+        cluster: ClusterConfiguration,
+        local: &LocalApiEndpoint,
+        node: String,
+    ) -> Result<Self, String> {
+        if cluster.etcd.external.is_some() {
+            return Err("the sandbox has no external etcd".to_owned());
+        }
+        if cluster
+            .certificates_directory
+            .as_deref()
+            .is_some_and(|directory| directory != certificates::DIRECTORY)
+        {
+            return Err(format!(
+                "the sandbox keeps certificates in {} only",
+                certificates::DIRECTORY
+            ));
+        }
+        let version = match &cluster.kubernetes_version {
+            Some(version) => version.parse()?,
+            None => kubeadm,
+        };
+        check_cluster(kubeadm, version)?;
+        let advertise = match &local.advertise_address {
+            None => machine.spec.address,
+            Some(text) => text
+                .parse()
+                .map_err(|_| format!("couldn't use \"{text}\" as \"apiserver-advertise-address\""))?,
+        };
+        let port = local.bind_port.unwrap_or(API_PORT);
+        let networking = &cluster.networking;
+        let service_cidr_text = networking
+            .service_subnet
+            .clone()
+            .unwrap_or_else(|| DEFAULT_SERVICE_CIDR.to_owned());
+        let leaf_lifetime = match &cluster.certificate_validity_period {
+            None => LEAF_LIFETIME,
+            Some(text) => {
+                go_duration(text).ok_or_else(|| format!("certificateValidityPeriod {text:?} is not a duration"))?
+            }
+        };
+        let etcd = cluster.etcd.local.as_ref();
+        Ok(Self {
+            node,
+            cluster_name: cluster.cluster_name.clone().unwrap_or_else(|| "kubernetes".to_owned()),
+            version,
+            advertise,
+            port,
+            endpoint: split_endpoint(&cluster.control_plane_endpoint, port)?,
+            service_cidr: service_cidr_text
+                .parse()
+                .map_err(|_| format!("couldn't parse subnet {service_cidr_text}"))?,
+            service_cidr_text,
+            pod_cidr: networking.pod_subnet.clone(),
+            domain: networking
+                .dns_domain
+                .clone()
+                .unwrap_or_else(|| DEFAULT_DOMAIN.to_owned()),
+            etcd_directory: etcd
+                .and_then(|local| local.data_dir.clone())
+                .unwrap_or_else(|| DEFAULT_ETCD_DIRECTORY.to_owned()),
+            leaf_lifetime,
+            cluster,
+        })
     }
-}
 
-impl Init {
+    /// The static pods; see [`ControlPlane::joins`].
+    pub(super) fn control_plane<'a>(&'a self, joins: Option<&'a str>) -> ControlPlane<'a> {
+        ControlPlane {
+            cluster: &self.cluster,
+            version: self.version,
+            node: &self.node,
+            advertise: self.advertise,
+            port: self.port,
+            service_cidr: &self.service_cidr_text,
+            pod_cidr: self.pod_cidr.as_deref(),
+            etcd_directory: &self.etcd_directory,
+            joins,
+        }
+    }
+
     /// The shared endpoint's URL.
     pub(super) fn endpoint_url(&self) -> String {
         format!("https://{}:{}", self.endpoint.0, self.endpoint.1)
+    }
+
+    /// Where this machine's own components find the API: since 1.33 they talk to their own API server.
+    pub(super) fn own_server(&self) -> String {
+        if (self.version.major, self.version.minor) >= (1, 33) {
+            self.local_url()
+        } else {
+            self.endpoint_url()
+        }
     }
 
     /// This machine's own API server's URL.
@@ -145,13 +182,11 @@ impl Init {
 
     /// Where images come from.
     pub(super) fn repository(&self) -> &str {
-        self.documents
-            .cluster
-            .image_repository
-            .as_deref()
-            .unwrap_or(DEFAULT_REPOSITORY)
+        self.cluster.image_repository.as_deref().unwrap_or(DEFAULT_REPOSITORY)
     }
+}
 
+impl Init {
     /// The cluster's kubelet configuration: the user's over kubeadm's defaults.
     pub(super) fn kubelet_configuration(&self) -> Value {
         let mut configuration = json!({
@@ -164,15 +199,27 @@ impl Init {
             },
             "authorization": {"mode": "Webhook"},
             "cgroupDriver": "systemd",
-            "clusterDNS": [self.service_address(10).to_string()],
-            "clusterDomain": self.domain,
+            "clusterDNS": [self.master.service_address(10).to_string()],
+            "clusterDomain": self.master.domain,
             "rotateCertificates": true,
             "staticPodPath": manifests::DIRECTORY,
         });
-        let given = self.documents.kubelet.as_ref().and_then(Value::as_object);
+        let given = self.kubelet.as_ref().and_then(Value::as_object);
         if let (Some(given), Some(target)) = (given, configuration.as_object_mut()) {
             target.extend(given.clone());
         }
         configuration
+    }
+}
+
+fn split_endpoint(endpoint: &str, port: u16) -> Result<(String, u16), String> {
+    match endpoint.rsplit_once(':') {
+        None => Ok((endpoint.to_owned(), port)),
+        Some((host, port)) => match port.parse() {
+            Ok(port) => Ok((host.to_owned(), port)),
+            Err(_) => Err(format!(
+                "invalid value {endpoint:?} given for controlPlaneEndpoint: the port is no number"
+            )),
+        },
     }
 }

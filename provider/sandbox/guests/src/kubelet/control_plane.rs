@@ -72,6 +72,7 @@ async fn serve(machine: &Machine) -> Result<(), String> {
         "kube-apiserver",
         format!("Serving securely on {}:{port}", machine.spec.address),
     );
+    machine.api_ready.send_replace(true);
     loop {
         tokio::select! {
             () = machine.power.cancelled() => break,
@@ -84,6 +85,7 @@ async fn serve(machine: &Machine) -> Result<(), String> {
             },
         }
     }
+    machine.api_ready.send_replace(false);
     drop(listener);
     server.stop().await;
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{CONTAINERD_ENABLED, KUBELET_ENABLED};
+use super::{API_ROUTE_ENABLED, CONTAINERD_ENABLED, KUBELET_ENABLED};
 use crate::machine::Machine;
 
 const FSTAB: &str = "/etc/fstab";
@@ -21,6 +21,9 @@ pub(crate) fn resume(machine: &Machine) {
                 .console
                 .say("multizone-sandbox", format!("address {address} is lost: {error}"));
         }
+    }
+    if machine.disk.exists(API_ROUTE_ENABLED) {
+        machine.api_route.start();
     }
 }
 
@@ -72,6 +75,9 @@ fn bring_up(machine: &Machine) -> io::Result<()> {
     }
     if disk.exists(KUBELET_ENABLED) {
         machine.kubelet.start();
+    }
+    if disk.exists(API_ROUTE_ENABLED) {
+        machine.api_route.start();
     }
     Ok(())
 }

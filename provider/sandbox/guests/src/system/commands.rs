@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::boot::{is_swap_entry, load_sysctls};
-use super::{CONTAINERD_ENABLED, KUBELET_ENABLED};
+use super::{API_ROUTE_ENABLED, CONTAINERD_ENABLED, KUBELET_ENABLED, api_route};
 use crate::kubeadm;
 use crate::machine::Machine;
 
@@ -182,9 +182,10 @@ fn systemctl(machine: &Machine, arguments: &[&str]) -> Result<(), Failure> {
         let (program, enabled) = match unit {
             "kubelet" => ("/usr/bin/kubelet", KUBELET_ENABLED),
             "containerd" => ("/usr/bin/containerd", CONTAINERD_ENABLED),
+            "multizone-api-route" => (api_route::PROGRAM, API_ROUTE_ENABLED),
             _ => return Err(failure(format!("Unit {unit}.service not found."))),
         };
-        if !machine.disk.exists(program) {
+        if !machine.disk.exists(program) || unit == "multizone-api-route" && !machine.disk.exists(api_route::UNIT) {
             return Err(failure(format!("Unit {unit}.service not found.")));
         }
         match *verb {
@@ -200,6 +201,8 @@ fn systemctl(machine: &Machine, arguments: &[&str]) -> Result<(), Failure> {
             ("kubelet", "stop") => machine.kubelet.stop(),
             ("kubelet", verb) if verb == "start" || now && verb == "enable" => machine.kubelet.start(),
             ("kubelet", "disable") if now => machine.kubelet.stop(),
+            ("multizone-api-route", "stop") => machine.api_route.stop(),
+            ("multizone-api-route", verb) if verb == "start" || now && verb == "enable" => machine.api_route.start(),
             ("containerd", "stop") => machine.kernel().containerd = false,
             ("containerd", "disable") if now => machine.kernel().containerd = false,
             ("containerd", verb) if matches!(verb, "start" | "restart") || now && verb == "enable" => {

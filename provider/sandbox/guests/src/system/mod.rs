@@ -1,5 +1,6 @@
 //! The image that machines boot: kernel state and systemd, as far as Kubernetes depends on them.
 
+pub(crate) mod api_route;
 mod boot;
 mod commands;
 
@@ -15,6 +16,9 @@ pub(crate) use commands::{Failure, execute, failure};
 pub(crate) const KUBELET_ENABLED: &str = "/etc/systemd/system/multi-user.target.wants/kubelet.service";
 /// Likewise for the container runtime.
 pub(crate) const CONTAINERD_ENABLED: &str = "/etc/systemd/system/multi-user.target.wants/containerd.service";
+
+/// Likewise for the service that leads a master to itself; see [`api_route`].
+pub(crate) const API_ROUTE_ENABLED: &str = "/etc/systemd/system/multi-user.target.wants/multizone-api-route.service";
 
 /// What the running kernel holds and a halt forgets.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]

@@ -1,6 +1,7 @@
 //! The core by itself, on a clock of the test's own.
 #![allow(clippy::unwrap_used)]
 
+mod balancers;
 mod disks;
 mod machines;
 mod networks;
@@ -84,6 +85,13 @@ impl Bench {
                 state.addresses(),
             ),
             (state.instances(), state.disks(), state.snapshots(), state.operations()),
+            (
+                state.health_checks(),
+                state.instance_groups(),
+                state.backend_services(),
+                state.forwarding_rules(),
+                state.targets(),
+            ),
             (state.event_count(), state.next_due()),
         ))
         .unwrap()

@@ -17,7 +17,7 @@ fn an_address_has_one_holder() {
     };
     bench.done(|it| it.insert_instance(holding(A, "m")));
     assert_eq!(
-        bench.core.state().addresses()["us-central1/api"].user.as_deref(),
+        bench.core.state().addresses()["us-central1/api"].machine(),
         Some("us-central1-a/m")
     );
     assert!(

@@ -46,7 +46,7 @@ fn show(core: &Core, it: &Address) -> Value {
         fields["purpose"] = "GCE_ENDPOINT".into();
     }
     if let Some(user) = &it.user {
-        fields["users"] = json!([link(&settings.instance_path(user))]);
+        fields["users"] = json!([link(&settings.holder_path(user))]);
     }
     show_labels(&mut fields, &it.labels);
     object("compute#address", &it.identity, &path, fields)
@@ -77,7 +77,6 @@ pub(super) fn addresses(region: &Region, call: &Call, place: &str, rest: &[&str]
             found.ok_or_else(|| Refusal::not_found(&core.settings().regional_path(place, "addresses", name)))
         }),
         ("POST", []) => {
-            super::unknown_fields::refuse(&call.body, super::unknown_fields::ADDRESS)?;
             let body: AddressBody = call.body_as()?;
             let internal = match body.address_type.as_deref() {
                 None | Some("EXTERNAL") => false,

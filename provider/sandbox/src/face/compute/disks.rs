@@ -145,7 +145,6 @@ pub(super) fn disks(region: &Region, call: &Call, zone: &str, rest: &[&str]) -> 
             found.ok_or_else(|| Refusal::not_found(&core.settings().zonal_path(zone, "disks", name)))
         }),
         ("POST", []) => {
-            super::unknown_fields::refuse(&call.body, super::unknown_fields::DISK)?;
             let body: DiskBody = call.body_as()?;
             let image = body.source_image.as_deref().or(call.parameter("sourceImage"));
             let new = NewDisk {

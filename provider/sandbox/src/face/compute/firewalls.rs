@@ -126,7 +126,6 @@ pub(super) fn firewalls(region: &Region, call: &Call, rest: &[&str]) -> Answer {
             found.ok_or_else(|| Refusal::not_found(&core.settings().global_path("firewalls", name)))
         }),
         ("POST", []) => {
-            super::unknown_fields::refuse(&call.body, super::unknown_fields::FIREWALL)?;
             let body: FirewallBody = call.body_as()?;
             let name = body.name.clone();
             let settings = body.settings(region)?;

@@ -155,7 +155,6 @@ pub(super) fn instances(region: &Region, call: &Call, zone: &str, rest: &[&str])
         }),
         ("GET", [name, "serialPort"]) => serial_port(region, call, zone, name),
         ("POST", []) => {
-            super::unknown_fields::refuse(&call.body, super::unknown_fields::INSTANCE)?;
             let body: InstanceBody = call.body_as()?;
             if body.name.is_empty() {
                 return Err(Refusal::required("resource.name"));

@@ -1,15 +1,19 @@
 //! The Compute Engine API: which handler answers which method and path.
 
 mod addresses;
+mod backend_services;
 mod disks;
 mod firewalls;
+mod forwarding_rules;
+mod health_checks;
+mod instance_groups;
 mod instance_requests;
 mod instances;
 mod networks;
 mod numbers;
 mod operations;
 mod places;
-mod unknown_fields;
+mod schema;
 
 use super::references::{Reference, link};
 use super::{Answer, Call};
@@ -20,6 +24,7 @@ use serde_json::Value;
 
 /// Answers a call below `projects/PROJECT`.
 pub(super) async fn answer(region: &Region, call: &Call, project: &str, path: &[&str]) -> Answer {
+    schema::check(call, path)?;
     if let ["global", "images", rest @ ..] = path {
         return places::images(region, call, project, rest);
     }
@@ -43,6 +48,21 @@ pub(super) async fn answer(region: &Region, call: &Call, project: &str, path: &[
             region.read(|core| super::lists::empty(call, "compute#addressList", &scope(core, "global/addresses")))
         }
         ["aggregated", "addresses"] => addresses::all_addresses(region, call),
+        ["regions", place, "healthChecks", rest @ ..] => health_checks::health_checks(region, call, place, rest),
+        ["global", "healthChecks"] if call.method == "GET" => health_checks::global(region, call),
+        ["aggregated", "healthChecks"] => health_checks::all_health_checks(region, call),
+        ["zones", zone, "instanceGroups", rest @ ..] => instance_groups::instance_groups(region, call, zone, rest),
+        ["aggregated", "instanceGroups"] => instance_groups::all_instance_groups(region, call),
+        ["regions", place, "backendServices", rest @ ..] => {
+            backend_services::backend_services(region, call, place, rest)
+        }
+        ["global", "backendServices"] if call.method == "GET" => backend_services::global(region, call),
+        ["aggregated", "backendServices"] => backend_services::all_backend_services(region, call),
+        ["regions", place, "forwardingRules", rest @ ..] => {
+            forwarding_rules::forwarding_rules(region, call, place, rest)
+        }
+        ["global", "forwardingRules"] if call.method == "GET" => forwarding_rules::global(region, call),
+        ["aggregated", "forwardingRules"] => forwarding_rules::all_forwarding_rules(region, call),
         ["zones", zone, "disks", rest @ ..] => disks::disks(region, call, zone, rest),
         ["regions", place, "disks"] if call.method == "GET" => {
             let path = format!("regions/{place}/disks");

@@ -66,7 +66,6 @@ pub(super) fn networks(region: &Region, call: &Call, rest: &[&str]) -> Answer {
             found.ok_or_else(|| Refusal::not_found(&core.settings().global_path("networks", name)))
         }),
         ("POST", []) => {
-            super::unknown_fields::refuse(&call.body, super::unknown_fields::NETWORK)?;
             let body: NetworkBody = call.body_as()?;
             operate(region, call, |transaction| {
                 transaction.insert_network(NewNetwork {
@@ -133,7 +132,6 @@ pub(super) fn subnetworks(region: &Region, call: &Call, place: &str, rest: &[&st
             found.ok_or_else(|| Refusal::not_found(&core.settings().regional_path(place, "subnetworks", name)))
         }),
         ("POST", []) => {
-            super::unknown_fields::refuse(&call.body, super::unknown_fields::SUBNETWORK)?;
             let body: SubnetworkBody = call.body_as()?;
             if body.network.is_empty() {
                 return Err(Refusal::required("resource.network"));

@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use super::version::Version;
 pub(super) use types::{
-    BootstrapToken, ClusterConfiguration, InitConfiguration, JoinConfiguration, NodeRegistration, Taint, TokenDiscovery,
+    BootstrapToken, ClusterConfiguration, InitConfiguration, JoinConfiguration, JoinControlPlane, LocalApiEndpoint,
+    NodeRegistration, Taint, TokenDiscovery,
 };
 
 /// A version of kubeadm's configuration API.
@@ -77,6 +78,16 @@ pub(super) fn read_init(text: &str, kubeadm: Version) -> Result<InitDocuments, D
         kubelet,
         kube_proxy,
     })
+}
+
+/// Reads the `ClusterConfiguration` that the cluster keeps in the `ConfigMap` kubeadm-config.
+pub(super) fn read_cluster(text: &str, kubeadm: Version) -> Result<ClusterConfiguration, DocumentError> {
+    let mut documents = Documents::read(text, kubeadm)?;
+    let cluster = documents.take("ClusterConfiguration")?.ok_or(DocumentError::Missing {
+        kind: "ClusterConfiguration",
+    })?;
+    documents.nothing_left()?;
+    Ok(cluster)
 }
 
 /// Reads the file of `kubeadm join`.

@@ -182,12 +182,20 @@ pub(in crate::kubeadm) struct JoinConfiguration {
     #[serde(rename = "caCertPath")]
     pub(in crate::kubeadm) ca_certificate_path: Option<String>,
     pub(in crate::kubeadm) discovery: Discovery,
-    pub(in crate::kubeadm) control_plane: Option<Value>,
+    pub(in crate::kubeadm) control_plane: Option<JoinControlPlane>,
     #[serde(rename = "skipPhases")]
     pub(in crate::kubeadm) skip_phases: Vec<String>,
     #[serde(rename = "patches")]
     _patches: Option<Value>,
     pub(in crate::kubeadm) timeouts: Timeouts,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(in crate::kubeadm) struct JoinControlPlane {
+    #[serde(rename = "localAPIEndpoint")]
+    pub(in crate::kubeadm) local_api_endpoint: LocalApiEndpoint,
+    pub(in crate::kubeadm) certificate_key: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
