@@ -99,17 +99,17 @@ pub(super) async fn add_learner(
     loop {
         match try_add(machine, api, client, &peer).await {
             Ok(members) => {
-                let own = members.iter().find(|member| member.peer_ur_ls.contains(&peer));
+                let own = members.iter().find(|member| member.peer_urls.contains(&peer));
                 let own = own.ok_or("etcd's answer does not name the member that was added")?;
                 let list: Vec<_> = members
                     .iter()
                     .flat_map(|member| {
-                        let name = if member.peer_ur_ls.contains(&peer) {
+                        let name = if member.peer_urls.contains(&peer) {
                             &master.node
                         } else {
                             &member.name
                         };
-                        member.peer_ur_ls.iter().map(move |url| format!("{name}={url}"))
+                        member.peer_urls.iter().map(move |url| format!("{name}={url}"))
                     })
                     .collect();
                 return Ok((own.id, list.join(",")));
@@ -141,14 +141,14 @@ async fn try_add(machine: &Machine, api: &Api, client: &Credentials, peer: &str)
         };
         if members
             .iter()
-            .any(|member| member.peer_ur_ls.iter().any(|url| url == peer))
+            .any(|member| member.peer_urls.iter().any(|url| url == peer))
         {
             say(machine, "[etcd] The etcd member already exists in the cluster");
             return Ok(members);
         }
         say(machine, "[etcd] Adding etcd member as learner");
         let request = MemberAddRequest {
-            peer_ur_ls: vec![peer.to_owned()],
+            peer_urls: vec![peer.to_owned()],
             is_learner: true,
         };
         match within(machine, cluster.member_add(request)).await {

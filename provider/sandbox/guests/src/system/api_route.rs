@@ -24,7 +24,7 @@ pub(crate) async fn service(machine: &Machine) {
                 Ok(address) => lead(machine, address).await,
                 Err(problem) => {
                     machine.console.say("multizone-api-route", problem);
-                    std::future::pending().await;
+                    std::future::pending::<()>().await;
                 }
             }
         };
