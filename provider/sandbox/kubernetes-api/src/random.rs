@@ -25,6 +25,11 @@ pub(crate) fn suffix() -> String {
         .collect()
 }
 
+/// A number below `end`.
+pub(crate) fn below(end: usize) -> usize {
+    rand::random_range(0..end)
+}
+
 /// A port of the range that Kubernetes gives to Services on nodes.
 pub(crate) fn node_port() -> u16 {
     rand::random_range(30_000..=32_767)

@@ -263,7 +263,7 @@ fn start_controllers(api: &Api, tasks: &TaskTracker, stopping: &CancellationToke
     spawn(Box::pin(manager.run(stopping.clone())));
     let (etcd, stopping) = (etcd.clone(), stopping.clone());
     spawn(Box::pin(async move {
-        stopping.run_until_cancelled(store::compact(&etcd)).await;
+        stopping.run_until_cancelled(store::compact(&etcd, store::KEPT)).await;
     }));
 }
 

@@ -2,6 +2,7 @@
 
 use http::{Response, StatusCode};
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::body::{ResponseBody, respond};
 use super::request::Query;
@@ -25,7 +26,12 @@ const READINESS: &[&str] = &["etcd-readiness", "shutdown"];
 /// The checks that fail while etcd does not answer.
 const ASK_ETCD: &[&str] = &["etcd", "etcd-readiness"];
 
-pub(super) async fn document(path: &str, query: &Query, api: &Api) -> Option<Response<ResponseBody>> {
+pub(super) async fn document(
+    path: &str,
+    query: &Query,
+    api: &Api,
+    stopping: &CancellationToken,
+) -> Option<Response<ResponseBody>> {
     let path = path.trim_end_matches('/');
     if path == "/version" {
         return Some(super::json(StatusCode::OK, &version(&api.settings.kubernetes_version)));
@@ -40,7 +46,12 @@ pub(super) async fn document(path: &str, query: &Query, api: &Api) -> Option<Res
         Some(etcd) if asks_etcd => etcd.check().await.is_ok(),
         _ => true,
     };
-    let is_well = |check: &str| etcd_answers || !ASK_ETCD.contains(&check);
+    // A server that goes asks to be left alone, as long as it still answers.
+    let stays = probe != "readyz" || !stopping.is_cancelled();
+    let is_well = |check: &str| match check {
+        "shutdown" => stays,
+        _ => etcd_answers || !ASK_ETCD.contains(&check),
+    };
     if !check.is_empty() {
         if !checks(probe).any(|one| one == check) {
             return None;
@@ -52,7 +63,8 @@ pub(super) async fn document(path: &str, query: &Query, api: &Api) -> Option<Res
             text(StatusCode::INTERNAL_SERVER_ERROR, why)
         };
     }
-    if etcd_answers && !query.has("verbose") {
+    let all_well = etcd_answers && stays;
+    if all_well && !query.has("verbose") {
         return text(StatusCode::OK, "ok".to_owned());
     }
     let lines = checks(probe).map(|check| {
@@ -63,7 +75,7 @@ pub(super) async fn document(path: &str, query: &Query, api: &Api) -> Option<Res
         }
     });
     let lines: String = lines.collect();
-    if etcd_answers {
+    if all_well {
         text(StatusCode::OK, format!("{lines}{probe} check passed\n"))
     } else {
         text(

@@ -174,7 +174,7 @@ impl Face {
     }
 
     async fn document(&self, path: &str, query: &Query, accept: &str) -> Answer {
-        if let Some(response) = health::document(path, query, &self.api).await {
+        if let Some(response) = health::document(path, query, &self.api, &self.stopping).await {
             return Ok(response);
         }
         if let Some(response) = openapi::document(path, accept) {

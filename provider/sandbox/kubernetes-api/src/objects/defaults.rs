@@ -12,6 +12,9 @@ use crate::resources::Resource;
 use crate::status::{ApiError, Cause};
 use crate::time;
 
+/// Over how many addresses several servers spread what they give to Services.
+const SPREAD: usize = 1 << 16;
+
 /// Whether `metadata.generation` counts the spec's changes.
 pub(crate) fn counts_generations(resource: &Resource) -> bool {
     matches!(
@@ -103,10 +106,15 @@ impl Api {
         }
         // The first addresses are left to those who ask for one by number (the API itself, DNS).
         let reserved = (1usize << (32 - range.prefix_len()).min(16)) / 16;
-        let free = range
-            .hosts()
-            .skip(reserved.clamp(16, 255))
-            .find(|ip| !is_used(&ip.to_string()));
+        let free_from = |first: usize| range.hosts().skip(first).find(|ip| !is_used(&ip.to_string()));
+        let reserved = reserved.clamp(16, 255);
+        // Other servers that share the storage look for free addresses at the same time.
+        let anywhere = self
+            .store
+            .etcd()
+            .map(|_| random::below(SPREAD))
+            .and_then(|away| free_from(reserved + away));
+        let free = anywhere.or_else(|| free_from(reserved));
         let free = free.ok_or_else(|| ApiError::internal(format!("no address is free in {range}")))?;
         service.put(&["spec", "clusterIP"], json!(free.to_string()));
         service.put(&["spec", "clusterIPs"], json!([free.to_string()]));

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use cache::{Cache, Change};
 pub(crate) use cache::{Event, EventKind, Expired, Watcher};
-pub(crate) use etcd::{Etcd, EtcdError, LeaseId, compact};
+pub(crate) use etcd::{Etcd, EtcdError, KEPT, LeaseId, compact};
 pub(crate) use sqlite::FileError;
 use sqlite::SqliteFile;
 

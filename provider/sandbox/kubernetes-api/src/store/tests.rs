@@ -80,3 +80,17 @@ async fn lists_one_namespace_or_all() {
     assert_eq!(names(store.list("pods", Some("a")).0), ["1", "3"]);
     assert_eq!(names(store.all("pods")), ["1", "3", "2"]);
 }
+
+#[tokio::test]
+async fn a_replaced_past_ends_every_watch_whatever_the_revision_is() {
+    for revision in [3, 7, 20] {
+        let cache = Arc::new(Cache::new(7, std::collections::BTreeMap::new()));
+        let mut watcher = Cache::watch(&cache, 7).unwrap();
+        let waiting = tokio::spawn(async move { watcher.next().await });
+        tokio::task::yield_now().await;
+        cache.replace(revision, std::collections::BTreeMap::new());
+        assert!(waiting.await.unwrap().is_err(), "{revision}");
+        assert!(Cache::watch(&cache, revision).is_ok());
+        assert_eq!(cache.revision(), revision);
+    }
+}

@@ -8,16 +8,16 @@ use multizone_etcd_api::{compare, request_op, response_op};
 use super::{Etcd, EtcdError, header_revision};
 
 /// How long a revision can be asked for, as with kube-apiserver.
-const KEPT: Duration = Duration::from_mins(5);
+pub(crate) const KEPT: Duration = Duration::from_mins(5);
 
 /// How often it was done is this key's version: of several servers only one does it each time.
 const KEY: &[u8] = b"compact_rev_key";
 
-/// Compacts every five minutes what is older than that, together with the other servers.
-pub(crate) async fn compact(etcd: &Etcd) {
+/// Compacts once in a while what is older than that, in turns with the other servers.
+pub(crate) async fn compact(etcd: &Etcd, kept: Duration) {
     let (mut turn, mut revision) = (0, 0);
     loop {
-        tokio::time::sleep(KEPT).await;
+        tokio::time::sleep(kept).await;
         match take_turn(etcd, turn, revision).await {
             Ok(next) => (turn, revision) = next,
             Err(error) => tracing::debug!(%error, "etcd was not compacted"),

@@ -174,10 +174,10 @@ fn object_of(pair: &KeyValue) -> Option<(Key, Arc<Value>)> {
     }
 }
 
-type Objects = BTreeMap<Key, Arc<Value>>;
+pub(super) type Objects = BTreeMap<Key, Arc<Value>>;
 
 /// Everything as it was at a revision.
-async fn load(etcd: &Etcd, revision: u64) -> Result<(u64, Objects), EtcdError> {
+pub(super) async fn load(etcd: &Etcd, revision: u64) -> Result<(u64, Objects), EtcdError> {
     let mut objects = Objects::new();
     let mut from = keys::ROOT.to_vec();
     loop {

@@ -21,7 +21,7 @@ use multizone_etcd_api::{
 use serde_json::Value;
 use tonic::transport::Channel;
 
-pub(crate) use compaction::compact;
+pub(crate) use compaction::{KEPT, compact};
 pub(crate) use errors::EtcdError;
 pub(super) use feed::follow;
 
@@ -223,3 +223,6 @@ fn header_revision(header: Option<&multizone_etcd_api::ResponseHeader>) -> u64 {
 fn unsigned(revision: i64) -> u64 {
     u64::try_from(revision).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests;
