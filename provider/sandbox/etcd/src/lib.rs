@@ -9,9 +9,11 @@
 //! address, and it never outlives the process that started it.
 
 mod config;
+mod disk;
 mod kind;
 mod member;
 mod process;
+mod stand_in;
 
 pub use config::{ClusterState, MemberConfig, Tls};
 pub use kind::Kind;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::process::EtcdProcess;
+use crate::stand_in::StandIn;
 use crate::{Kind, MemberConfig};
 
 /// Why a member was not started. That it ends right after its start, for example because it has been removed from its
@@ -37,12 +38,6 @@ pub enum StartError {
         /// What it said.
         said: String,
     },
-    /// No etcd is installed.
-    #[error("etcd member {name}: no etcd is installed")]
-    NotInstalled {
-        /// The member.
-        name: String,
-    },
     /// A process of an earlier run is still there and does not end.
     #[error("etcd member {name}: process {pid} of an earlier run still has its data and does not end")]
     LeftBehind {
@@ -69,6 +64,7 @@ pub struct EtcdMember(Inner);
 #[derive(Debug)]
 enum Inner {
     Process(EtcdProcess),
+    StandIn(StandIn),
 }
 
 impl EtcdMember {
@@ -77,7 +73,7 @@ impl EtcdMember {
     pub async fn start(kind: &Kind, config: MemberConfig) -> Result<Self, StartError> {
         match kind {
             Kind::Process(program) => Ok(Self(Inner::Process(EtcdProcess::start(program, config).await?))),
-            Kind::StandIn => Err(StartError::NotInstalled { name: config.name }),
+            Kind::StandIn => Ok(Self(Inner::StandIn(StandIn::start(config).await?))),
         }
     }
 
@@ -85,6 +81,7 @@ impl EtcdMember {
     pub fn is_running(&self) -> bool {
         match &self.0 {
             Inner::Process(process) => process.is_running(),
+            Inner::StandIn(member) => member.is_running(),
         }
     }
 
@@ -92,6 +89,7 @@ impl EtcdMember {
     pub async fn exited(&self) -> Exit {
         match &self.0 {
             Inner::Process(process) => process.exited().await,
+            Inner::StandIn(member) => member.exited().await,
         }
     }
 
@@ -99,6 +97,7 @@ impl EtcdMember {
     pub async fn pause(&self) {
         match &self.0 {
             Inner::Process(process) => process.pause().await,
+            Inner::StandIn(member) => member.pause(),
         }
     }
 
@@ -106,6 +105,7 @@ impl EtcdMember {
     pub async fn resume(&self) {
         match &self.0 {
             Inner::Process(process) => process.resume().await,
+            Inner::StandIn(member) => member.resume(),
         }
     }
 
@@ -114,6 +114,7 @@ impl EtcdMember {
     pub async fn stop(&self) -> Exit {
         match &self.0 {
             Inner::Process(process) => process.stop().await,
+            Inner::StandIn(member) => member.stop().await,
         }
     }
 
@@ -121,6 +122,7 @@ impl EtcdMember {
     pub async fn kill(&self) -> Exit {
         match &self.0 {
             Inner::Process(process) => process.kill().await,
+            Inner::StandIn(member) => member.kill().await,
         }
     }
 }

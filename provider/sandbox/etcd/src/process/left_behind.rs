@@ -27,6 +27,23 @@ pub(super) fn write(record: &Path, pid: u32) -> io::Result<()> {
     std::fs::write(record, pid.to_string())
 }
 
+/// Removes the record of a process that has ended, unless it is already that of the next one. A record that stays says
+/// nothing: the process is gone.
+pub(super) fn forget(record: &Path, pid: u32) {
+    let own = std::fs::read_to_string(record).is_ok_and(|text| text == pid.to_string());
+    if own && let Err(error) = remove(record) {
+        tracing::debug!(record = %record.display(), %error, "a record of a process stays");
+    }
+}
+
+/// Removes a record, which may be gone already.
+fn remove(record: &Path) -> io::Result<()> {
+    match std::fs::remove_file(record) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Ends the recorded process if it still runs and is this member's etcd: the record may be old and its number by now
 /// another program's, so the process must have this member's data directory on its command line.
 pub(super) async fn end(config: &MemberConfig, record: &Path) -> Result<(), StartError> {
@@ -41,7 +58,7 @@ pub(super) async fn end(config: &MemberConfig, record: &Path) -> Result<(), Star
         Err(error) => return Err(failed(error)),
     };
     let Some(pid) = text.trim().parse().ok().and_then(Pid::from_raw) else {
-        return std::fs::remove_file(record).map_err(failed);
+        return remove(record).map_err(failed);
     };
     let deadline = tokio::time::Instant::now() + PATIENCE;
     while is_member(pid, config) {
@@ -55,7 +72,7 @@ pub(super) async fn end(config: &MemberConfig, record: &Path) -> Result<(), Star
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    std::fs::remove_file(record).map_err(failed)
+    remove(record).map_err(failed)
 }
 
 fn is_member(pid: Pid, config: &MemberConfig) -> bool {

@@ -8,8 +8,6 @@ mod flags;
 mod left_behind;
 mod spawn;
 
-use std::io::{Read as _, Seek as _, SeekFrom};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -19,14 +17,11 @@ use tokio::process::Child;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::MemberConfig;
+use crate::disk::{last_words, make_private, open_log};
 use crate::member::{Exit, StartError};
 
 /// How long a process may take to stop before it is killed; the kubelet gives static pods as long.
 const GRACE: Duration = Duration::from_secs(30);
-/// A log that is longer than this when a member starts is begun anew.
-const LOG_LIMIT: u64 = 8 * 1024 * 1024;
-/// How much of the end of a log is shown.
-const LAST_WORDS: u64 = 2_000;
 
 /// A running etcd process.
 #[derive(Debug)]
@@ -134,6 +129,7 @@ async fn look_after(
     log: PathBuf,
     record: PathBuf,
 ) {
+    let pid = child.id();
     let status = loop {
         tokio::select! {
             status = child.wait() => break status,
@@ -153,8 +149,9 @@ async fn look_after(
         Ok(status) => status.to_string(),
         Err(error) => format!("unknown: {error}"),
     };
-    // Of no use any more; if it cannot be removed, the next start finds that the process is gone.
-    let _ = std::fs::remove_file(&record);
+    if let Some(pid) = pid {
+        left_behind::forget(&record, pid);
+    }
     let said = last_words(&log);
     exit.send_replace(Some(Exit { status, said }));
 }
@@ -166,43 +163,4 @@ fn signal(child: &Child, signal: Signal) {
     {
         tracing::warn!(pid = pid.as_raw_nonzero(), ?signal, %error, "etcd did not get a signal");
     }
-}
-
-/// Makes the directory, or makes it its owner's alone: etcd refuses one that others can read.
-fn make_private(directory: &Path) -> std::io::Result<()> {
-    if !directory.is_dir() {
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)?;
-    }
-    std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o700))
-}
-
-fn open_log(log: &Path) -> std::io::Result<std::fs::File> {
-    if let Some(parent) = log.parent() {
-        std::fs::create_dir_all(parent)?;
-    }
-    let file = std::fs::OpenOptions::new().create(true).append(true).open(log)?;
-    if file.metadata()?.len() > LOG_LIMIT {
-        file.set_len(0)?;
-    }
-    Ok(file)
-}
-
-/// The end of a log, from the beginning of a line; empty when there is none.
-fn last_words(log: &Path) -> String {
-    let read = || -> std::io::Result<String> {
-        let mut file = std::fs::File::open(log)?;
-        let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(LAST_WORDS)))?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        Ok(match text.split_once('\n') {
-            Some((_, whole_lines)) if length > LAST_WORDS => whole_lines.to_owned(),
-            _ => text,
-        })
-    };
-    read().unwrap_or_default()
 }

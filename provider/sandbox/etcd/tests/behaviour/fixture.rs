@@ -9,7 +9,9 @@ use std::time::Duration;
 use hyper_util::rt::TokioIo;
 use multizone_etcd_api::cluster_client::ClusterClient;
 use multizone_etcd_api::kv_client::KvClient;
+use multizone_etcd_api::lease_client::LeaseClient;
 use multizone_etcd_api::maintenance_client::MaintenanceClient;
+use multizone_etcd_api::watch_client::WatchClient;
 use multizone_etcd_api::{
     Member, MemberAddRequest, MemberListRequest, MemberPromoteRequest, MemberRemoveRequest, PutRequest, PutResponse,
     RangeRequest, RangeResponse, Refusal, StatusRequest, StatusResponse,
@@ -247,6 +249,14 @@ impl Client {
 
     pub(crate) fn kv(&self) -> KvClient<Channel> {
         KvClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn watch(&self) -> WatchClient<Channel> {
+        WatchClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn lease(&self) -> LeaseClient<Channel> {
+        LeaseClient::new(self.channel.clone())
     }
 
     pub(crate) fn cluster(&self) -> ClusterClient<Channel> {

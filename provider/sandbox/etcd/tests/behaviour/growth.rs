@@ -178,6 +178,8 @@ pub(crate) async fn a_removed_member_ends_and_stays_out(kind: Kind) {
         "{exit:?}"
     );
 
+    // A change that is proposed while nobody leads is waited for in vain.
+    until("a leader", async || a.client.put("c", "is gone").await.ok()).await;
     // Added anew, it has to begin with an empty directory.
     let added = until("another ID", async || a.client.add(&c, true).await.ok()).await;
     c.join(&[&a, &b]);

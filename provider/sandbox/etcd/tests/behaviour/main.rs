@@ -3,10 +3,12 @@
 //! Each scenario is a function of the kind of member; the macro makes a test for each kind. Without etcd on this machine
 //! the tests against it say that they were skipped.
 
+mod data;
 mod fixture;
 mod growth;
 mod processes;
 mod quorum;
+mod watching;
 
 /// `scenarios!(module::scenario as name, ..)` makes a test `name` of each `module::scenario(Kind)` for each kind.
 macro_rules! scenarios {
@@ -18,6 +20,15 @@ macro_rules! scenarios {
                     if let Some(kind) = super::fixture::real_etcd() {
                         super::$module::$scenario(kind).await;
                     }
+                }
+            )*
+        }
+
+        mod stand_in {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    super::$module::$scenario(multizone_sandbox_etcd::Kind::StandIn).await;
                 }
             )*
         }
@@ -34,5 +45,15 @@ scenarios! {
     quorum::two_of_three_paused as paused_members_do_not_count_and_resumed_ones_do,
     quorum::leadership_moves as leadership_moves_where_it_is_told,
     quorum::restart_keeps_everything as a_restart_keeps_everything,
+    data::keys_have_revisions as keys_have_revisions,
+    data::keys_are_deleted_and_kept as keys_are_deleted_and_kept,
+    data::transactions_are_whole_or_refused as transactions_are_whole_or_refused,
+    data::transactions_compare_and_write as transactions_compare_and_write_as_a_whole,
+    data::compaction_forgets as compaction_forgets_and_stays,
+    data::snapshots_carry_their_digest as snapshots_carry_their_digest,
+    watching::watches_begin_where_they_are_told as watches_begin_where_they_are_told,
+    watching::watches_of_the_past_and_of_the_future as watches_of_the_past_and_of_the_future,
+    watching::every_member_has_watches as every_member_has_watches,
+    watching::leases_end as leases_end,
     quorum::strangers_are_refused as clients_without_a_certificate_are_refused,
 }

@@ -1,7 +1,8 @@
 //! What is ended and what is left alone.
 
-use super::{end, record_of, write};
+use super::{end, is_member, record_of, write};
 use crate::{ClusterState, MemberConfig, Tls};
+use rustix::process::Pid;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -47,6 +48,11 @@ async fn a_process_of_an_earlier_run_is_ended_and_anothers_is_left_alone() {
 
     let mut ours = waiting(&format!("--data-dir={}", data.display()));
     write(&record, ours.id()).expect("written");
+    // A process has no arguments for a moment after it was started.
+    let pid = Pid::from_raw(i32::try_from(ours.id()).expect("a number")).expect("an id");
+    while !is_member(pid, &config) {
+        tokio::task::yield_now().await;
+    }
     // Waiting for it would close its input, at whose end it ends.
     let input = ours.stdin.take();
     // Reaps it, as whoever inherits a process left behind does.
