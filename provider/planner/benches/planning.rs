@@ -9,7 +9,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use multizone_planner::{
     Version,
     cluster::{self, Balancer, Cloud, ControlPlane, Endpoint, Operation, Replica, World},
-    node_group::{self, Api, Member, Names, Node, Power},
+    node_group::{self, Api, Member, Names, Node, Power, Taint},
 };
 
 fn control_plane(specification: &str) -> Operation {
@@ -49,7 +49,17 @@ fn seven() -> World {
         .fold(world, |world, step| cluster::effect(world, step, &operation))
 }
 
-fn group(number: usize, specification: &str) -> (node_group::Observed, node_group::Desired) {
+/// A group of 25 workers, with labels and a taint as groups have them.
+fn group(number: usize, specification: &str, max_surge: usize) -> (node_group::Observed, node_group::Desired) {
+    let labels: BTreeMap<String, String> = ["environment", "example.com/pool", "example.com/team", "workload"]
+        .map(|key| (key.to_owned(), format!("value-of-{key}")))
+        .into();
+    let taints: BTreeSet<Taint> = [Taint {
+        key: "dedicated".to_owned(),
+        value: "batch".to_owned(),
+        effect: "NoSchedule".to_owned(),
+    }]
+    .into();
     let member = |index: usize| {
         let member = Member {
             machine: Some(node_group::Machine {
@@ -61,6 +71,8 @@ fn group(number: usize, specification: &str) -> (node_group::Observed, node_grou
             }),
             node: Some(Node {
                 joined: true,
+                labels: labels.clone(),
+                taints: taints.clone(),
                 ..Node::default()
             }),
             drained: false,
@@ -81,12 +93,12 @@ fn group(number: usize, specification: &str) -> (node_group::Observed, node_grou
         size: 25,
         version: Version::new(1, 34, 1),
         specification: specification.to_owned(),
-        labels: BTreeMap::new(),
+        labels: labels.clone(),
         absent_labels: BTreeSet::new(),
         record: None,
-        taints: BTreeSet::new(),
+        taints: taints.clone(),
         absent_taints: BTreeSet::new(),
-        max_surge: 5,
+        max_surge,
         max_unavailable: 0,
         force: false,
     };
@@ -96,25 +108,29 @@ fn group(number: usize, specification: &str) -> (node_group::Observed, node_grou
 fn planning(criterion: &mut Criterion) {
     let world = seven();
     let replaced = control_plane("s2");
-    let groups: Vec<_> = (0..20).map(|number| group(number, "s2")).collect();
+    let groups = |max_surge| -> Vec<_> { (0..20).map(|number| group(number, "s2", max_surge)).collect() };
+    let (one_by_one, waves) = (groups(1), groups(5));
     criterion.bench_function("next, 7 masters", |bencher| {
         bencher.iter(|| cluster::next(black_box(&world), &replaced));
     });
     criterion.bench_function("next, 25 workers", |bencher| {
-        bencher.iter(|| node_group::next(black_box(&groups[0].0), &groups[0].1));
+        bencher.iter(|| node_group::next(black_box(&waves[0].0), &waves[0].1));
     });
     criterion.bench_function("preview, 7 masters replaced", |bencher| {
         bencher.iter(|| cluster::preview(black_box(&world), &replaced));
     });
-    criterion.bench_function("preview, 7 masters and 500 workers replaced", |bencher| {
-        bencher.iter(|| {
-            let masters = cluster::preview(black_box(&world), &replaced).steps.len();
-            let workers = groups
-                .iter()
-                .map(|(observed, desired)| node_group::preview(observed, desired).steps.len());
-            masters + workers.sum::<usize>()
+    for (name, groups) in [("five at a time", &waves), ("one at a time", &one_by_one)] {
+        let name = format!("preview, 7 masters and 500 workers of 20 groups replaced, {name}");
+        criterion.bench_function(&name, |bencher| {
+            bencher.iter(|| {
+                let masters = cluster::preview(black_box(&world), &replaced).steps.len();
+                let workers = groups
+                    .iter()
+                    .map(|(observed, desired)| node_group::preview(observed, desired).steps.len());
+                masters + workers.sum::<usize>()
+            });
         });
-    });
+    }
 }
 
 criterion_group!(benches, planning);

@@ -22,9 +22,13 @@
 //! - Never more than `size + max_surge` machines are created, and no joined worker is taken away while fewer than
 //!   `size - max_unavailable` would be left.
 //! - The same facts give the same step; every sequence ends.
+//!
+//! `next.rs` has the order, `gates.rs` what must be true before each step, `group.rs` what is known of each worker and
+//! who goes first.  `rules.md` in this crate lists the rules with their tests.
 
 mod effect;
 mod gates;
+mod group;
 #[cfg(test)]
 pub(crate) mod invariants;
 mod name;

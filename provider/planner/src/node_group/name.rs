@@ -36,11 +36,6 @@ impl Names {
         }
         name
     }
-
-    /// All names of a specification's machines, from number 0 on.
-    pub(super) fn all(&self, specification: &str) -> impl Iterator<Item = String> {
-        (0..).map(|index| self.name(specification, index))
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{Desired, Next, Observed, Step, effect, next};
+use super::{Desired, Next, Observed, Step, effect, gates::Gates, group::Group, next, next::without_group};
 use crate::{
     PreviewedStep, Timing,
     timing::API_CALL,
@@ -32,12 +32,25 @@ impl Preview {
 
 /// Iterates [`next`] over the steps' own effects.
 pub fn preview(observed: &Observed, desired: &Desired) -> Preview {
-    let mut world = observed.clone();
     let mut steps = Vec::new();
+    if without_group(observed, desired, Gates::default()).is_some() {
+        // A teardown of a step or two.
+        let mut world = observed.clone();
+        loop {
+            match next(&world, desired) {
+                Next::Step(step) => {
+                    world = effect(world, &step, desired);
+                    steps.push(step);
+                }
+                end => return Preview { steps, end },
+            }
+        }
+    }
+    let mut group = Group::new(observed, desired, Gates::default());
     loop {
-        match next(&world, desired) {
+        match group.next() {
             Next::Step(step) => {
-                world = effect(world, &step, desired);
+                group.apply(&step);
                 steps.push(step);
             }
             end => return Preview { steps, end },

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::*;
-use crate::cluster::proof::situations::disagreeing;
+use crate::cluster::proof::disagreement::disagreeing;
 
 /// Of master c everything or nothing may be there; each combination has its steps, towards three masters and towards two.
 ///
