@@ -297,6 +297,210 @@ fn nodes_and_their_machines() {
     assert_eq!(names(&workspace).len(), 2);
 }
 
+const CONTROL_PLANE: &str = r#"
+resource "multizone_control_plane" "demo" {
+  cluster              = multizone_cluster.demo.name
+  kubernetes_version   = "1.34.1"
+  machine_type         = "n1-standard-2"
+  replicas             = { a = { zone = "us-central1-a" } }
+  pod_network_manifest = file("pod-network.yaml")
+}
+"#;
+
+#[test]
+fn a_master_its_labels_and_its_cordon() {
+    if !installed("terraform") || !installed("kubectl") {
+        return;
+    }
+    let workspace = workspace(&[CONFIGURATION, CONTROL_PLANE]);
+    let region = Region::of(&workspace);
+    let control_plane = ("multizone_control_plane.demo", "update");
+    let master = "demo-master-a";
+    let kubectl = |arguments: &[&str]| {
+        let _ = workspace.kubectl("demo", arguments).succeeded();
+    };
+    kubectl(&["cordon", master]);
+    shown_and_healed(
+        &workspace,
+        control_plane,
+        &["state = \"cordoned\"", "let master a take pods again"],
+    );
+    let taint = "node-role.kubernetes.io/control-plane:NoSchedule";
+    kubectl(&["taint", "node", master, &format!("{taint}-")]);
+    shown_and_healed(&workspace, control_plane, &["set labels and taints of master a"]);
+    // Whoever wants it so says so.
+    kubectl(&["label", "node", master, "multizone.dev/hold=single"]);
+    kubectl(&["cordon", master]);
+    kubectl(&["taint", "node", master, &format!("{taint}-")]);
+    workspace.assert_empty_plan(&[]);
+    kubectl(&["label", "node", master, "multizone.dev/hold-"]);
+    shown_and_healed(
+        &workspace,
+        control_plane,
+        &["let master a take pods again", "set labels and taints of master a"],
+    );
+    for label in [
+        "topology.kubernetes.io/zone-",
+        "topology.kubernetes.io/region=mars",
+        "node-role.kubernetes.io/control-plane-",
+        "node.kubernetes.io/exclude-from-external-load-balancers-",
+    ] {
+        kubectl(&["label", "node", master, label, "--overwrite"]);
+        shown_and_healed(&workspace, control_plane, &["set labels and taints of master a"]);
+    }
+    // What others add is theirs.
+    kubectl(&["label", "node", master, "their=label"]);
+    kubectl(&["taint", "node", master, "their=taint:PreferNoSchedule"]);
+    kubectl(&["annotate", "node", master, "their=annotation"]);
+    workspace.assert_empty_plan(&[]);
+
+    let machine = format!("{A}/instances/{master}");
+    let labels = region.get(&machine)["labels"].clone();
+    region.label(
+        &machine,
+        &[("multizone-role", Some("nobody")), ("multizone-specification", None)],
+    );
+    shown_and_healed(
+        &workspace,
+        control_plane,
+        &[
+            "state = \"relabelled\"",
+            "give the machine of master a its labels again",
+        ],
+    );
+    assert_eq!(region.get(&machine)["labels"], labels);
+    region.label(
+        &machine,
+        &[
+            ("multizone-role", None),
+            ("multizone-replica", None),
+            ("topology-zone", None),
+        ],
+    );
+    shown_and_healed(
+        &workspace,
+        control_plane,
+        &["give the machine of master a its labels again"],
+    );
+    assert_eq!(region.get(&machine)["labels"], labels);
+    region.label(&machine, &[("cost-centre", Some("7"))]);
+    workspace.assert_empty_plan(&[]);
+    // What does not carry the cluster's label is touched by nobody, and is not taken for gone.
+    region.label(&machine, &[("multizone-cluster", None)]);
+    let text = workspace.terraform(&["plan", "-detailed-exitcode"]).exited(0).text();
+    assert!(text.contains("The master of cluster demo has lost its label"), "{text}");
+    region.label(&machine, &[("multizone-cluster", Some("demo"))]);
+    workspace.assert_empty_plan(&[]);
+
+    let _ = workspace.sandbox(&["halt", master]).succeeded();
+    shown_and_healed(
+        &workspace,
+        control_plane,
+        &["state = \"halted\"", "start master a in us-central1-a"],
+    );
+}
+
+#[test]
+fn what_the_control_plane_keeps_in_the_cluster() {
+    if !installed("terraform") || !installed("kubectl") {
+        return;
+    }
+    let workspace = workspace(&[CONFIGURATION, CONTROL_PLANE]);
+    let control_plane = ("multizone_control_plane.demo", "update");
+    let kubectl = |arguments: &[&str]| {
+        let _ = workspace.kubectl("demo", arguments).succeeded();
+    };
+    let patch = |object: &[&str], change: &str| {
+        kubectl(&[&["patch", "--type=merge", "-p", change], object].concat());
+    };
+    kubectl(&["delete", "daemonset", "flannel", "-n", "kube-flannel"]);
+    let again = "apply the pod network's manifest again: ";
+    shown_and_healed(
+        &workspace,
+        control_plane,
+        &[&format!("{again}DaemonSet kube-flannel/flannel is gone")],
+    );
+    let template = r#"{"spec":{"template":{"spec":{"hostNetwork":false}}}}"#;
+    patch(&["daemonset", "flannel", "-n", "kube-flannel"], template);
+    shown_and_healed(
+        &workspace,
+        control_plane,
+        &[&format!("{again}DaemonSet kube-flannel/flannel was changed")],
+    );
+    let settings = r#"{"data":{"net-conf.json":"{}"}}"#;
+    for _ in 0..2 {
+        patch(&["configmap", "flannel", "-n", "kube-flannel"], settings);
+        shown_and_healed(
+            &workspace,
+            control_plane,
+            &[&format!("{again}ConfigMap kube-flannel/flannel was changed")],
+        );
+    }
+    kubectl(&["delete", "clusterrolebinding", "flannel"]);
+    kubectl(&["delete", "serviceaccount", "flannel", "-n", "kube-flannel"]);
+    shown_and_healed(
+        &workspace,
+        control_plane,
+        &[
+            "ServiceAccount kube-flannel/flannel is gone",
+            "ClusterRoleBinding flannel is gone",
+        ],
+    );
+    // What others add, and what controllers report, is theirs.
+    patch(
+        &["configmap", "flannel", "-n", "kube-flannel"],
+        r#"{"data":{"theirs":"x"}}"#,
+    );
+    kubectl(&[
+        "annotate",
+        "daemonset",
+        "flannel",
+        "-n",
+        "kube-flannel",
+        "their=annotation",
+    ]);
+    kubectl(&["rollout", "restart", "daemonset", "flannel", "-n", "kube-flannel"]);
+    workspace.assert_empty_plan(&[]);
+
+    let rights = "let node groups join, label and drain nodes again: ";
+    kubectl(&["delete", "clusterrole", "multizone:node-groups"]);
+    shown_and_healed(
+        &workspace,
+        control_plane,
+        &[&format!("{rights}ClusterRole multizone:node-groups is gone")],
+    );
+    patch(
+        &["role", "multizone:node-groups", "-n", "kube-system"],
+        r#"{"rules":[]}"#,
+    );
+    shown_and_healed(
+        &workspace,
+        control_plane,
+        &[&format!("{rights}Role kube-system/multizone:node-groups was changed")],
+    );
+
+    let record = ["configmap", "multizone-control-plane", "-n", "kube-system"];
+    let kept = "keep the control plane's settings in the cluster again";
+    patch(&record, r#"{"data":{"settings":"{}"}}"#);
+    shown_and_healed(&workspace, control_plane, &[kept]);
+    patch(&record, r#"{"data":{"pod-network-manifest":"changed"}}"#);
+    shown_and_healed(&workspace, control_plane, &[kept]);
+    kubectl(&[&["delete"], &record[..]].concat());
+    shown_and_healed(&workspace, control_plane, &[kept]);
+
+    // An API that does not answer is no drift, and says so.
+    let _ = workspace.sandbox(&["outage", "us-central1-a"]).succeeded();
+    let text = workspace.terraform(&["plan", "-detailed-exitcode"]).exited(0).text();
+    for said in [
+        "The Kubernetes API of cluster demo does not answer",
+        "Machine demo-master-a in us-central1-a runs",
+        "an apply does nothing about it",
+    ] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+    let _ = workspace.sandbox(&["restore", "us-central1-a"]).succeeded();
+}
+
 #[test]
 fn a_zones_outage_is_a_warning_that_names_the_nodes() {
     if !installed("terraform") || !installed("kubectl") {

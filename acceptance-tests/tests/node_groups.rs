@@ -211,3 +211,63 @@ fn a_terminated_machine_is_shown_by_the_next_plan_and_replaced_by_apply() {
     assert_eq!(workers(&workspace).len(), 2);
     workspace.assert_empty_plan(&[]);
 }
+
+#[test]
+fn workers_newer_than_the_control_plane_are_refused_at_plan() {
+    if !installed("terraform") {
+        return;
+    }
+    let workspace = workspace(GROUP);
+    let newer = GROUP.replace("1.34.1", "1.35.0");
+    workspace.write("main.tf", &configuration(&newer));
+    let text = workspace.terraform(&["plan"]).exited(1).text();
+    for said in [
+        "Workers that do not fit the control plane",
+        "Node group pool is to run Kubernetes 1.35.0, and the control plane of cluster demo runs 1.34.1",
+        "multizone_control_plane.NAME.kubernetes_version",
+    ] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+    // Older ones fit, and join with a kubeadm of the control plane's version.
+    let older = GROUP.replace("1.34.1", "1.33.5");
+    workspace.write("main.tf", &configuration(&older));
+    let _ = workspace.apply(&[]);
+    let kubelets: Vec<_> = workers(&workspace)
+        .iter()
+        .map(|node| {
+            node["status"]["nodeInfo"]["kubeletVersion"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned()
+        })
+        .collect();
+    assert_eq!(kubelets, ["v1.33.5", "v1.33.5"]);
+    workspace.assert_empty_plan(&[]);
+}
+
+#[test]
+fn workers_with_a_taint_that_evicts_become_ready() {
+    if !installed("terraform") || !installed("kubectl") {
+        return;
+    }
+    let tainted = format!("{GROUP}\n  taints = [{{ key = \"dedicated\", value = \"db\", effect = \"NoExecute\" }}]");
+    let workspace = workspace(&tainted);
+    assert_eq!(workers(&workspace).len(), 2);
+    workspace.assert_empty_plan(&[]);
+
+    // A pod network that tolerates less never gets there, and the error says what to do.
+    let network = std::fs::read_to_string(workspace.path().join("pod-network.yaml")).unwrap();
+    let network = network.replace("- operator: Exists", "- { operator: Exists, effect: NoSchedule }");
+    workspace.write("pod-network.yaml", &network);
+    let larger = tainted.replace("size         = 2", "size = 3\n  timeouts = { update = \"20s\" }");
+    workspace.write("main.tf", &configuration(&larger));
+    let text = workspace.terraform(&["apply", "-auto-approve"]).exited(1).text();
+    for said in [
+        "Not every worker has joined after",
+        "the group's taints dedicated=db:NoExecute keep every pod away that does not tolerate them",
+        "tolerations: [{ operator: Exists }]",
+        "timeouts",
+    ] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+}

@@ -108,6 +108,7 @@ struct Inner {
     destroy: Destroy,
     zones: Mutex<Option<Vec<Zone>>>,
     machine_types: Mutex<BTreeMap<(String, String), Option<MachineType>>>,
+    planned_versions: std::sync::Mutex<BTreeMap<ClusterName, String>>,
     inventories: Inventories,
     planned_zones: RwLock<BTreeMap<ClusterName, BTreeSet<String>>>,
 }
@@ -131,6 +132,7 @@ impl Configured {
             zones: Mutex::default(),
             machine_types: Mutex::default(),
             planned_zones: RwLock::default(),
+            planned_versions: std::sync::Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -170,6 +172,27 @@ impl Configured {
         let machine_type = self.inner.cloud.machine_type(zone, name).await?;
         known.insert(key, machine_type.clone());
         Ok(machine_type)
+    }
+
+    /// Remembers which Kubernetes version a cluster's control plane will have: what is planned after it, in this process,
+    /// must fit.
+    pub fn plan_version(&self, cluster: &ClusterName, version: &str) {
+        let mut planned = self
+            .inner
+            .planned_versions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        planned.insert(cluster.clone(), version.to_owned());
+    }
+
+    /// The Kubernetes version that a cluster's control plane will have, if it was planned in this process.
+    pub fn planned_version(&self, cluster: &ClusterName) -> Option<String> {
+        let planned = self
+            .inner
+            .planned_versions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        planned.get(cluster).cloned()
     }
 
     /// A cluster's inventory as it was when this process first looked, for refreshing state: never older than this

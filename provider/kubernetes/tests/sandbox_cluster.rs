@@ -395,6 +395,57 @@ async fn a_manifest_is_applied_in_an_order_that_works_and_twice() {
 }
 
 #[tokio::test]
+async fn what_somebody_changed_of_a_manifest_is_named_and_what_others_add_is_not() {
+    let sandbox = Sandbox::start().await;
+    let cluster = sandbox.operator();
+    let manifest = "apiVersion: v1\nkind: Namespace\nmetadata: {name: network}\n---\n\
+                    apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings, namespace: network}\ndata: {a: b}\n---\n\
+                    apiVersion: apps/v1\nkind: DaemonSet\nmetadata: {name: agent, namespace: network}\nspec:\n  \
+                    selector: {matchLabels: {app: agent}}\n  template:\n    metadata: {labels: {app: agent}}\n    \
+                    spec:\n      containers:\n      - {name: agent, image: \"example.com/agent:1\", resources: {requests: {cpu: 0.1}}}\n";
+    let altered = async || {
+        let found = cluster.alterations(manifest).await.unwrap();
+        found.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(altered().await[0], "Namespace network is gone");
+    cluster.apply(manifest, soon(), pending()).await.unwrap();
+    assert_eq!(
+        altered().await,
+        [""; 0],
+        "what was applied is there, in the server's own spelling"
+    );
+
+    let maps: Api<ConfigMap> = Api::namespaced(sandbox.admin.clone(), "network");
+    let patch = |change| Patch::Merge(change);
+    let parameters = PatchParams::default();
+    let added = json!({ "data": { "theirs": "x" }, "metadata": { "labels": { "their": "label" } } });
+    maps.patch("settings", &parameters, &patch(added)).await.unwrap();
+    assert_eq!(
+        altered().await,
+        [""; 0],
+        "fields that the manifest does not set are others'"
+    );
+    let version = maps.get("settings").await.unwrap().metadata.resource_version;
+    maps.patch("settings", &parameters, &patch(json!({ "data": { "a": "c" } })))
+        .await
+        .unwrap();
+    assert_eq!(altered().await, ["ConfigMap network/settings was changed"]);
+    let map = maps.get("settings").await.unwrap();
+    assert_eq!(map.data.unwrap()["a"], "c", "a look changes nothing");
+    assert_ne!(map.metadata.resource_version, version);
+
+    maps.delete("settings", &DeleteParams::default()).await.unwrap();
+    assert_eq!(altered().await, ["ConfigMap network/settings is gone"]);
+    cluster.apply(manifest, soon(), pending()).await.unwrap();
+    assert_eq!(altered().await, [""; 0]);
+    let unknown = "{apiVersion: example.com/v1, kind: Pool, metadata: {name: x}}";
+    assert_eq!(
+        cluster.alterations(unknown).await.unwrap()[0].to_string(),
+        "Pool x is gone"
+    );
+}
+
+#[tokio::test]
 async fn kubectl_takes_the_kubeconfig_and_the_persistent_volume() {
     if Command::new("kubectl")
         .arg("version")

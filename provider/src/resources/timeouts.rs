@@ -30,6 +30,17 @@ pub fn left(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now())
 }
 
+/// A duration for people: `45 s`, `12 min`, `1 h 30 min`.
+pub fn words(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match (seconds / 3600, seconds % 3600 / 60) {
+        (0, 0) => format!("{seconds} s"),
+        (0, minutes) => format!("{minutes} min"),
+        (hours, 0) => format!("{hours} h"),
+        (hours, minutes) => format!("{hours} h {minutes} min"),
+    }
+}
+
 /// One of the planned timeouts.
 pub fn planned(
     timeouts: &Planned<TimeoutsPlanned>,
@@ -104,6 +115,20 @@ pub fn written(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn durations_in_words_leave_out_what_does_not_matter() {
+        let cases = [
+            (45, "45 s"),
+            (60, "1 min"),
+            (750, "12 min"),
+            (3600, "1 h"),
+            (5400, "1 h 30 min"),
+        ];
+        for (seconds, text) in cases {
+            assert_eq!(words(Duration::from_secs(seconds)), text);
+        }
+    }
 
     #[test]
     fn durations_are_numbers_with_units() {

@@ -1,1 +1,228 @@
 //! Errors of control planes.
+
+use multizone_cloud::{AddressHolder, CloudError, Labels, Role, label};
+use serde_json::{Value, json};
+
+use crate::{
+    cluster::{CLUSTER, cluster},
+    memory_cloud::{Fault, machine},
+    node_group::applied,
+    read,
+    run::{Run, check},
+    world::Snapshot,
+};
+
+pub(crate) const CONTROL_PLANE: &str = "multizone_control_plane";
+
+pub(crate) fn control_plane() -> Value {
+    json!({
+        "cluster": "demo",
+        "kubernetes_version": "1.34.1",
+        "machine_type": "n1-standard-2",
+        "replicas": { "a": { "zone": "us-central1-a" } },
+    })
+}
+
+fn with(name: &str, value: impl Into<Value>) -> Value {
+    let mut config = control_plane();
+    config[name] = value.into();
+    config
+}
+
+/// A region with a cluster at whose address nobody answers.
+async fn region() -> Run {
+    let run = Run::with(&[(CLUSTER, &cluster())]).await;
+    run.cloud
+        .tamper(|inventory| inventory.addresses[0].address = [127, 255, 255, 254].into());
+    run
+}
+
+fn master(run: &Run, mark: Option<&str>) {
+    let mut labels = Labels::from([(label::ROLE.to_owned(), Role::Master.as_str().to_owned())]);
+    labels.extend(mark.map(|mark| (label::CREATING.to_owned(), mark.to_owned())));
+    run.cloud.tamper(|inventory| {
+        inventory
+            .machines
+            .push(machine("us-central1-a", "demo-master-b", labels))
+    });
+}
+
+/// The control plane in Terraform's state, with what was last seen of it.
+fn state(run: &mut Run, seen: &[(&str, Value)]) {
+    let mut saved = control_plane();
+    saved["id"] = "us-central1/demo".into();
+    saved["endpoint"] = "https://127.255.255.254:6443".into();
+    saved["boot_disk_gb"] = 30.into();
+    saved["legacy_zone_labels"] = false.into();
+    saved["deletion_protection"] = false.into();
+    let node = json!({
+        "replica": "a", "zone": "us-central1-a", "address": "10.0.0.2", "provider_id": "x", "state": "ready",
+    });
+    saved["nodes"] = json!({ "demo-master-a": node });
+    saved["rollout"] = json!([]);
+    let mut private = json!({
+        "machine": null, "serving": true, "access": true, "pod_network": null, "joined": true,
+    });
+    for (name, value) in seen {
+        private[*name] = value.clone();
+    }
+    run.put(CONTROL_PLANE, &saved, &private);
+}
+
+#[test]
+fn configurations_that_are_refused() {
+    read!("no_master", check(CONTROL_PLANE, &with("replicas", json!({}))));
+    let two = json!({ "a": { "zone": "us-central1-a" }, "b": { "zone": "us-central1-b" } });
+    read!("two_masters", check(CONTROL_PLANE, &with("replicas", two)));
+    let key = json!({ "A b": { "zone": "us-central1-a" } });
+    read!("replica_key", check(CONTROL_PLANE, &with("replicas", key)));
+    read!("version", check(CONTROL_PLANE, &with("kubernetes_version", "v1.34")));
+    read!(
+        "version_from_the_future",
+        check(CONTROL_PLANE, &with("kubernetes_version", "1.99.0"))
+    );
+    read!("boot_disk", check(CONTROL_PLANE, &with("boot_disk_gb", 1)));
+    let manifest = |text: &str| check(CONTROL_PLANE, &with("pod_network_manifest", text));
+    read!("manifest_no_object", manifest("just text"));
+    read!("manifest_no_kind", manifest("apiVersion: v1\nmetadata: { name: x }\n"));
+    read!("manifest_no_yaml", manifest("a: ["));
+}
+
+#[tokio::test]
+async fn plans_that_are_refused() {
+    let mut run = Run::new();
+    let mut plan = async |config: Value| run.plan(CONTROL_PLANE, Some(&config)).await;
+    read!("too_few_cpus", plan(with("machine_type", "n1-standard-1")).await);
+    read!("too_little_memory", plan(with("machine_type", "e2-micro")).await);
+    read!("machine_type", plan(with("machine_type", "q9-huge")).await);
+    let elsewhere = json!({ "a": { "zone": "europe-west1-b" } });
+    read!("zone", plan(with("replicas", elsewhere)).await);
+}
+
+#[tokio::test]
+async fn changes_that_are_refused() {
+    let mut run = region().await;
+    state(&mut run, &[]);
+    let mut plan = async |config: Value| run.plan(CONTROL_PLANE, Some(&config)).await;
+    read!("changes_version", plan(with("kubernetes_version", "1.35.0")).await);
+    read!("changes_image", plan(with("image", "other")).await);
+    read!("changes_disk", plan(with("boot_disk_gb", 40)).await);
+    let renamed = json!({ "b": { "zone": "us-central1-a" } });
+    read!("changes_replica", plan(with("replicas", renamed)).await);
+    let moved = json!({ "a": { "zone": "us-central1-b" } });
+    read!("changes_zone", plan(with("replicas", moved)).await);
+}
+
+#[tokio::test]
+async fn what_plans_warn_of() {
+    let mut run = region().await;
+    let config = with("pod_network_manifest", Value::Null);
+    let reason = "the Kubernetes API at https://127.255.255.254:6443 does not answer (to read node demo-master-a)";
+    for (name, seen) in [
+        ("silence", json!(reason)),
+        (
+            "not_ready",
+            json!("since 2026-01-02T03:04:05Z: KubeletNotReady: PLEG is not healthy"),
+        ),
+        ("other_machine_type", json!("n1-standard-8")),
+        ("unlabelled", json!("demo-master-a")),
+    ] {
+        state(&mut run, &[(name, seen)]);
+        let said = run.plan(CONTROL_PLANE, Some(&config)).await;
+        match name {
+            "silence" => read!("silent", said),
+            "not_ready" => read!("not_ready", said),
+            "other_machine_type" => read!("retyped", said),
+            _ => read!("unlabelled", said),
+        }
+    }
+    state(&mut run, &[]);
+    read!("destroy_loses_etcd", run.plan(CONTROL_PLANE, None).await);
+    run.amend(CONTROL_PLANE, "deletion_protection", &json!(true));
+    read!("protected", run.plan(CONTROL_PLANE, None).await);
+}
+
+#[tokio::test]
+async fn creates_that_fail() {
+    let impatient = with("timeouts", json!({ "create": "0s", "update": null, "delete": null }));
+    let mut run = Run::new();
+    read!("no_cluster", run.apply(CONTROL_PLANE, Some(&control_plane())).await);
+    let mut run = region().await;
+    master(&run, None);
+    read!("exists", run.apply(CONTROL_PLANE, Some(&control_plane())).await);
+    let mut run = region().await;
+    master(&run, Some("true"));
+    read!("unfinished", run.apply(CONTROL_PLANE, Some(&control_plane())).await);
+    let mut run = region().await;
+    run.cloud.fail(0, Fault::Before);
+    read!("create_lost", run.apply(CONTROL_PLANE, Some(&control_plane())).await);
+    let mut run = region().await;
+    run.stop.request();
+    read!("stopped", run.apply(CONTROL_PLANE, Some(&control_plane())).await);
+    let mut run = region().await;
+    let patient = with("timeouts", json!({ "create": "900ms", "update": null, "delete": null }));
+    read!("never_serves", run.apply(CONTROL_PLANE, Some(&patient)).await);
+    let mut run = region().await;
+    read!("no_time", run.apply(CONTROL_PLANE, Some(&impatient)).await);
+}
+
+#[tokio::test]
+async fn updates_and_destroys_that_fail() {
+    let mut run = region().await;
+    state(&mut run, &[]);
+    let legacy = with("legacy_zone_labels", true);
+    read!("machine_gone", run.apply(CONTROL_PLANE, Some(&legacy)).await);
+    run.cloud.tamper(|inventory| {
+        inventory.addresses[0].holder = Some(AddressHolder::Machine {
+            zone: "us-central1-a".into(),
+            name: "demo-master-a".into(),
+        })
+    });
+    read!("destroy_unlabelled", run.apply(CONTROL_PLANE, None).await);
+}
+
+#[tokio::test]
+async fn reads_that_fail() {
+    let mut run = region().await;
+    state(&mut run, &[]);
+    run.cloud.hide(Some(CloudError::Forbidden {
+        object: "the machines".into(),
+        reason: "compute.instances.list is missing".into(),
+    }));
+    read!("read_forbidden", run.read(CONTROL_PLANE).await);
+    run.cloud.hide(None);
+    run.amend(CONTROL_PLANE, "kubernetes_version", &json!("old"));
+    read!("state_that_is_none", run.read(CONTROL_PLANE).await);
+}
+
+#[tokio::test]
+async fn imports_that_fail() {
+    let run = region().await;
+    read!("import_malformed", run.import(CONTROL_PLANE, "demo").await);
+    read!(
+        "import_other_region",
+        run.import(CONTROL_PLANE, "asia-east1/demo").await
+    );
+    read!("import_nothing", run.import(CONTROL_PLANE, "us-central1/demo").await);
+}
+
+#[tokio::test]
+async fn what_a_cluster_does_not_take() {
+    let unknown = "apiVersion: example.com/v1\nkind: Pool\nmetadata: { name: x }\n";
+    let nothing = Snapshot::of_an_empty_region().await.with(CLUSTER, &cluster()).await;
+    let config = with("pod_network_manifest", unknown);
+    read!(
+        "manifest_of_unknown_kind",
+        applied(&nothing, CONTROL_PLANE, config).await
+    );
+    let wrong = "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: X_1, namespace: default }\n";
+    let config = with("pod_network_manifest", wrong);
+    read!("manifest_refused", applied(&nothing, CONTROL_PLANE, config).await);
+    // A pod network that is none: the master never becomes Ready.
+    let mut config = with(
+        "pod_network_manifest",
+        "apiVersion: v1\nkind: Namespace\nmetadata: { name: x }\n",
+    );
+    config["timeouts"] = json!({ "create": "5s", "update": null, "delete": null });
+    read!("never_ready", applied(&nothing, CONTROL_PLANE, config).await);
+}

@@ -109,6 +109,30 @@ impl Run {
         imported.map_or_else(|said| said, |found| panic!("{id} is {found:?}"))
     }
 
+    /// Puts an object into the state, with private data, as an earlier run would have.
+    pub(crate) fn put(&mut self, type_name: &str, written: &Json, private: &Json) {
+        let (_, schema) = served(type_name);
+        let saved = Saved {
+            value: value(&schema, written),
+            private: private.to_string().into_bytes(),
+        };
+        self.state.insert(type_name.to_owned(), saved);
+    }
+
+    /// Changes one attribute of what is in the state.
+    pub(crate) fn amend(&mut self, type_name: &str, name: &str, written: &Json) {
+        let (_, schema) = served(type_name);
+        let amended = value(&schema, &serde_json::json!({ name: written }));
+        let saved = self.state.get_mut(type_name).unwrap();
+        saved.value = Value::object(schema.attributes.iter().map(|attribute| {
+            let from = if attribute.name == name { &amended } else { &saved.value };
+            (
+                attribute.name.clone(),
+                from.attribute(&attribute.name).cloned().unwrap(),
+            )
+        }));
+    }
+
     async fn plan_change(&self, type_name: &str, config: Option<&Json>) -> (Change, Diagnostics) {
         let (resource, schema): (Box<dyn AnyResource>, Schema) = served(type_name);
         let prior = self.state.get(type_name).cloned().unwrap_or_else(nothing);

@@ -4,8 +4,6 @@
 pub(crate) const NO_DIAGNOSTICS: &[(&str, &str)] = &[
     ("src/cli/", "for people at a terminal, without Terraform"),
     ("src/main.rs", "before Terraform is there"),
-    ("src/resources/node_group/", "to be read"),
-    ("src/resources/control_plane/", "to be read"),
     ("src/configuration.rs", "to be read"),
     ("src/protocol/", "to be read"),
     ("cloud/compute-engine/src/", "to be read"),
@@ -45,9 +43,52 @@ pub(crate) const NOT_PROVOKED: &[(&str, &str, &str)] = &[
     ("functions/spread.rs", "The zone of each", DOCUMENTATION),
     ("functions/spread.rs", "Number of replicas", DOCUMENTATION),
     ("functions/spread.rs", "Names of zones", DOCUMENTATION),
+    ("control_plane/drift.rs", "give the machine of master", STEP),
+    ("control_plane/drift.rs", "somebody changed them", STEP),
+    ("control_plane/drift.rs", "let master", STEP),
+    ("control_plane/drift.rs", "set labels and taints of master", STEP),
+    ("control_plane/drift.rs", "keep the control plane's settings", STEP),
+    ("control_plane/executor.rs", "Change the configuration back", REFUSED),
+    ("control_plane/executor.rs", "the rights of node groups", FAILS),
+    (
+        "control_plane/executor.rs",
+        "The machine's serial console shows how far",
+        FAILS,
+    ),
+    ("control_plane/executor.rs", "Node {} could not be put right", FAILS),
+    ("control_plane/executor.rs", "Apply again once the API serves", FAILS),
+    ("control_plane/facts.rs", "no answer within", FAILS),
+    ("control_plane/machine.rs", "Value not known", CORE),
+    ("control_plane/machine.rs", "{name} has no value", CORE),
+    ("control_plane/machine.rs", "The master's user data", BUG),
+    ("control_plane/machine.rs", "This is an error in the provider", BUG),
+    ("control_plane/record.rs", "the record of its settings", FAILS),
+    ("resources/timeouts.rs", "{hours} h {minutes}", PART),
+    ("node_group/facts.rs", "no answer within", FAILS),
+    ("node_group/facts.rs", "{specification}, now", PART),
+    ("node_group/facts.rs", "no reason given", PART),
+    ("node_group/steps.rs", "The cluster has no stable address", FAILS),
+    ("node_group/steps.rs", "Apply the cluster again", FAILS),
+    ("node_group/steps.rs", "there is no connection", FAILS),
+    ("node_group/steps.rs", "The cluster's certificate cannot be read", FAILS),
+    ("node_group/steps.rs", "No bootstrap token could be made", FAILS),
+    ("node_group/steps.rs", "Apply again once the API serves", FAILS),
+    ("node_group/steps.rs", "Not every worker has joined: {error}", FAILS),
+    ("node_group/steps.rs", "Then apply again: the drain continues", DRAIN),
+    ("node_group/worker.rs", "Value not known", CORE),
+    ("node_group/worker.rs", "{name} has no value", CORE),
+    ("node_group/worker.rs", "Machine {name} cannot be made", BUG),
+    ("node_group/worker.rs", "Then apply again.", BUG),
 ];
 
 const INTERNAL: &str = "only an error in the provider's own use of a library gives it";
 const PLANNED: &str = "Terraform applies nothing of which something is unknown";
 const LOGGED: &str = "the name of a step, for the log";
 const DOCUMENTATION: &str = "documentation";
+const STEP: &str = "a step of the rollout, read in acceptance-tests/tests/drift.rs";
+const REFUSED: &str = "a create that goes on with a machine made from something else is refused before, by adopt";
+const FAILS: &str = "the API server or the machine fails between two calls";
+const CORE: &str = "Terraform applies nothing that is not known";
+const BUG: &str = "no configuration that passes its checks leads there";
+const PART: &str = "a part of another text, or of no diagnostic";
+const DRAIN: &str = "read in acceptance-tests/tests/node_groups.rs, with pods";

@@ -149,7 +149,13 @@ impl Request {
         let path = self.url.split('?').next().unwrap_or_default();
         let path = path.splitn(4, '/').nth(3).unwrap_or_default();
         let path = path.split("bootstrap-token-").next().unwrap_or_default();
-        format!("{} /{path}", self.method)
+        // A dry run is a look.
+        let method = if self.url.contains("dryRun=All") {
+            "GET"
+        } else {
+            &self.method
+        };
+        format!("{method} /{path}")
     }
 }
 

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod abandoned;
+mod chance;
 mod cloud;
 mod configurations;
 mod faults;
@@ -17,15 +18,13 @@ mod world;
 use serde_json::{Value, json};
 
 use abandoned::{abandon_everywhere, another_configuration_is_refused};
+use chance::ZONES;
 use world::{Operation, Snapshot, interrupt_everywhere};
 
 const CLUSTER: &str = "multizone_cluster";
 const CONTROL_PLANE: &str = "multizone_control_plane";
 const NODE_GROUP: &str = "multizone_node_group";
 const DISK: &str = "multizone_disk";
-
-/// The region's zones.
-const ZONES: [&str; 4] = ["us-central1-a", "us-central1-b", "us-central1-c", "us-central1-f"];
 
 fn cluster(zones: &[&str]) -> Value {
     let zones: serde_json::Map<String, Value> = zones

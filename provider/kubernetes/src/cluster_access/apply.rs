@@ -1,5 +1,6 @@
 //! Server-side apply of manifests with objects of any kind.
 
+mod alterations;
 mod manifest;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use tokio::time::Instant;
 
 use super::patience::{Interrupted, Patience};
 use super::{AccessError, Cluster, FIELD_MANAGER, RETRY_PAUSE};
+pub use alterations::Alteration;
 use manifest::Object;
 
 /// An object of a manifest.
@@ -132,16 +134,29 @@ impl Cluster {
         Ok(applied)
     }
 
-    async fn apply_object(
-        &self,
-        object: &Object,
-        kinds: &mut BTreeMap<(String, String), (ApiResource, bool)>,
-    ) -> Result<AppliedObject, ApplyError> {
-        let mut name = object.name();
-        let access = |name: &AppliedObject, error: &kube::Error| ApplyError::Access {
+    async fn apply_object(&self, object: &Object, kinds: &mut Kinds) -> Result<AppliedObject, ApplyError> {
+        let (api, name) = self.find(object, kinds).await?;
+        let parameters = PatchParams::apply(FIELD_MANAGER).force();
+        match api.patch(&object.name, &parameters, &Patch::Apply(&object.body)).await {
+            Ok(_) => Ok(name),
+            Err(error) => Err(self.apply_failed(&name, &error)),
+        }
+    }
+
+    fn apply_failed(&self, name: &AppliedObject, error: &kube::Error) -> ApplyError {
+        ApplyError::Access {
             object: name.clone(),
             source: Box::new(self.error(format!("apply {name}"), error)),
-        };
+        }
+    }
+
+    /// Where objects of this kind are, and the object's full name there.
+    async fn find(
+        &self,
+        object: &Object,
+        kinds: &mut Kinds,
+    ) -> Result<(Api<DynamicObject>, AppliedObject), ApplyError> {
+        let mut name = object.name();
         let key = (object.api_version.clone(), object.kind.clone());
         if !kinds.contains_key(&key) {
             let (group, version) = object.api_version.rsplit_once('/').unwrap_or(("", &object.api_version));
@@ -152,7 +167,7 @@ impl Cluster {
                 Err(kube::Error::Api(status)) if status.code == 404 => {
                     return Err(ApplyError::UnknownKind { object: name });
                 }
-                Err(error) => return Err(access(&name, &error)),
+                Err(error) => return Err(self.apply_failed(&name, &error)),
             };
             kinds.insert(key.clone(), (resource, capabilities.scope == Scope::Namespaced));
         }
@@ -164,13 +179,12 @@ impl Cluster {
             name.namespace = None;
             Api::all_with(self.client.clone(), resource)
         };
-        let parameters = PatchParams::apply(FIELD_MANAGER).force();
-        match api.patch(&object.name, &parameters, &Patch::Apply(&object.body)).await {
-            Ok(_) => Ok(name),
-            Err(error) => Err(access(&name, &error)),
-        }
+        Ok((api, name))
     }
 }
+
+/// Kinds that were looked up, by API version and name, and whether their objects live in namespaces.
+type Kinds = BTreeMap<(String, String), (ApiResource, bool)>;
 
 fn interrupt(interrupted: Interrupted, object: &Object, last: String) -> ApplyError {
     let object = object.name();

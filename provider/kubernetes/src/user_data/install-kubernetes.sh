@@ -1,12 +1,12 @@
 #!/bin/bash
 # Installs the container runtime and Kubernetes' node packages of one version, and holds them.
-# Usage: multizone-install-kubernetes MINOR VERSION, for example 1.34 1.34.1
+# Usage: multizone-install-kubernetes MINOR VERSION [KUBEADM_MINOR KUBEADM_VERSION], for example 1.34 1.34.1
 set -euo pipefail
 
 minor=$1
 version=$2
-repository="https://pkgs.k8s.io/core:/stable:/v$minor/deb"
-keyring=/etc/apt/keyrings/kubernetes.asc
+kubeadm_minor=${3:-$minor}
+kubeadm_version=${4:-$version}
 export DEBIAN_FRONTEND=noninteractive
 
 # Package hosts fail now and then, and a fresh machine's own updates hold the lock.
@@ -25,11 +25,16 @@ retry apt update
 retry apt install -y --no-install-recommends apt-transport-https ca-certificates curl containerd iproute2
 
 install -d -m 0755 /etc/apt/keyrings
-retry curl -fsSL --max-time 60 -o "$keyring" "$repository/Release.key"
-chmod 0644 "$keyring"
-echo "deb [signed-by=$keyring] $repository/ /" >/etc/apt/sources.list.d/kubernetes.list
+: >/etc/apt/sources.list.d/kubernetes.list
+for line in $(printf '%s\n' "$minor" "$kubeadm_minor" | sort -u); do
+  repository="https://pkgs.k8s.io/core:/stable:/v$line/deb"
+  keyring="/etc/apt/keyrings/kubernetes-$line.asc"
+  retry curl -fsSL --max-time 60 -o "$keyring" "$repository/Release.key"
+  chmod 0644 "$keyring"
+  echo "deb [signed-by=$keyring] $repository/ /" >>/etc/apt/sources.list.d/kubernetes.list
+done
 retry apt update
-retry apt install -y "kubelet=$version-*" "kubeadm=$version-*" "kubectl=$version-*"
+retry apt install -y "kubelet=$version-*" "kubeadm=$kubeadm_version-*" "kubectl=$version-*"
 apt-mark hold kubelet kubeadm kubectl
 
 # The kubelet and the container runtime must agree on the cgroup driver: systemd.

@@ -83,8 +83,10 @@ pub struct MasterUserData {
 /// A worker.
 #[derive(Clone, Debug)]
 pub struct WorkerUserData {
-    /// What to install.
+    /// Version of the kubelet.
     pub version: KubernetesVersion,
+    /// Version of kubeadm: of the cluster's minor version, which the kubelet may be behind.
+    pub kubeadm: KubernetesVersion,
     /// See [`crate::kubeadm::join_configuration`].
     pub kubeadm_configuration: String,
 }
@@ -92,7 +94,7 @@ pub struct WorkerUserData {
 impl MasterUserData {
     /// The `#cloud-config` text.
     pub fn render(&self) -> Result<String, TooLarge> {
-        let mut config = CloudConfig::prepared(self.version);
+        let mut config = CloudConfig::prepared(self.version, self.version);
         config.file(FETCH_PKI_COMMAND, "0755", &self.fetch_script());
         config.file(KUBEADM_CONFIGURATION, "0600", &self.kubeadm_configuration);
         config.run(&[FETCH_PKI_COMMAND, &self.pki.secret]);
@@ -129,7 +131,7 @@ impl MasterUserData {
 impl WorkerUserData {
     /// The `#cloud-config` text.
     pub fn render(&self) -> Result<String, TooLarge> {
-        let mut config = CloudConfig::prepared(self.version);
+        let mut config = CloudConfig::prepared(self.version, self.kubeadm);
         config.file(KUBEADM_CONFIGURATION, "0600", &self.kubeadm_configuration);
         config.run(&["kubeadm", "join", "--config", KUBEADM_CONFIGURATION]);
         config.finish()
@@ -144,7 +146,7 @@ struct CloudConfig {
 
 impl CloudConfig {
     /// What every machine needs before kubeadm: no swap, kernel modules and settings, the packages.
-    fn prepared(version: KubernetesVersion) -> Self {
+    fn prepared(version: KubernetesVersion, kubeadm: KubernetesVersion) -> Self {
         let mut config = Self {
             write_files: String::new(),
             runcmd: String::new(),
@@ -163,7 +165,13 @@ impl CloudConfig {
         config.run(&["modprobe", "overlay"]);
         config.run(&["modprobe", "br_netfilter"]);
         config.run(&["sysctl", "--system"]);
-        config.run(&[INSTALL_COMMAND, &version.minor_line(), &version.to_string()]);
+        let (minor, version) = (version.minor_line(), version.to_string());
+        let (kubeadm_minor, kubeadm) = (kubeadm.minor_line(), kubeadm.to_string());
+        if kubeadm == version {
+            config.run(&[INSTALL_COMMAND, &minor, &version]);
+        } else {
+            config.run(&[INSTALL_COMMAND, &minor, &version, &kubeadm_minor, &kubeadm]);
+        }
         config
     }
 

@@ -28,6 +28,7 @@ fn joining_master() -> MasterUserData {
 fn worker() -> WorkerUserData {
     WorkerUserData {
         version: "1.34.1".parse().unwrap(),
+        kubeadm: "1.34.1".parse().unwrap(),
         kubeadm_configuration: "apiVersion: v1\nkind: Example\n".into(),
     }
 }
@@ -77,6 +78,17 @@ fn rule_a_joiner_reaches_the_endpoint_elsewhere_until_it_serves() {
 #[test]
 fn user_data_of_a_worker() {
     insta::assert_snapshot!(worker().render().unwrap());
+}
+
+#[test]
+fn rule_kubeadm_is_of_the_clusters_minor_version_and_the_kubelet_may_be_older() {
+    let worker = WorkerUserData {
+        version: "1.32.4".parse().unwrap(),
+        ..worker()
+    };
+    let commands = commands(&worker.render().unwrap());
+    let install = commands.iter().find(|command| command[0] == INSTALL_COMMAND).unwrap();
+    assert_eq!(install[1..], ["1.32", "1.32.4", "1.34", "1.34.1"]);
 }
 
 #[test]

@@ -84,6 +84,7 @@ async fn boots_and_joins(version: &str) {
     };
     let worker = WorkerUserData {
         version,
+        kubeadm: version,
         kubeadm_configuration: join_configuration(&settings),
     };
     region.machine("us-central1-b", "worker", 3, worker.render().unwrap());

@@ -2,13 +2,13 @@
 //!
 //! Every step is idempotent, so a run that was interrupted anywhere is continued by the next one.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use multizone_cloud::{CloudError, ClusterName, label};
-use multizone_kubernetes::{
-    cluster_access::{AccessError, ApplyError, Cluster as ClusterConnection, NodeState, OwnedMetadata},
-    kubeadm,
-};
+use multizone_kubernetes::cluster_access::{AccessError, ApplyError, Cluster as ClusterConnection, NodeState};
 use multizone_planner::{
     control_plane::{Desired, Next, Observed, Power, Step, next, preview},
     lines,
@@ -18,14 +18,16 @@ use tokio::time::{Instant, timeout};
 use tracing::info;
 
 use super::{
-    MasterNode, facts,
+    ControlPlane, MasterNode,
+    drift::{self, Seen},
+    facts,
     machine::{Wanted, timing},
 };
 use crate::{
     configuration::Configured,
     resources::{
         cluster::ClusterFacts,
-        marks, settled,
+        marks, settled, timeouts,
         trouble::{Situation, within},
     },
     stop::Stop,
@@ -53,8 +55,14 @@ pub(super) struct Executor<'a> {
     /// What cannot be observed, only remembered: which rights and which pod network were installed.
     access: bool,
     pod_network: Option<String>,
+    /// What the machine was made from, as an earlier run knew it.
+    specification: Option<String>,
+    /// Whether the old zone labels were configured before.
+    legacy_labels: bool,
     /// Whether a master may be made: another one would begin with an empty etcd.
     creates: bool,
+    /// Whether what the planner knows nothing of was put right.
+    repaired: bool,
     taken: Vec<Step>,
 }
 
@@ -68,8 +76,12 @@ impl<'a> Executor<'a> {
         situation: Situation<'a>,
     ) -> Result<Self, Diagnostics> {
         provider.forget(&wanted.cluster).await;
-        let facts = ClusterFacts::find(provider, &wanted.cluster, &situation).await?;
-        let connection = facts.connect_as_operator(provider, &situation).await?;
+        let untouched = Situation {
+            left: "This run has changed nothing.",
+            ..situation
+        };
+        let facts = ClusterFacts::find(provider, &wanted.cluster, &untouched).await?;
+        let connection = facts.connect_as_operator(provider, &untouched).await?;
         let desired = wanted.desired(Some(facts.endpoint.url()));
         Ok(Self {
             provider,
@@ -82,7 +94,10 @@ impl<'a> Executor<'a> {
             situation,
             access: false,
             pod_network: None,
+            specification: None,
+            legacy_labels: false,
             creates: false,
+            repaired: false,
             taken: Vec::new(),
         })
     }
@@ -95,7 +110,7 @@ impl<'a> Executor<'a> {
             .inventory(&self.wanted.cluster)
             .await
             .map_err(|error| self.situation.cloud(&error))?;
-        let Some(machine) = facts::master(&inventory) else {
+        let Some(machine) = facts::master(&inventory, &self.wanted.name()) else {
             return Ok(());
         };
         let place = machine.name == self.wanted.name() && machine.zone == self.wanted.zone;
@@ -132,15 +147,18 @@ impl<'a> Executor<'a> {
             .await
             .map_err(|error| self.situation.cloud(&error))?;
         let (cluster, fingerprint) = (&self.wanted.cluster, self.wanted.fingerprint());
-        marks::finish(self.provider, cluster, facts::master(&inventory), &fingerprint).await;
+        let master = facts::master(&inventory, &self.wanted.name());
+        marks::finish(self.provider, cluster, master, &fingerprint).await;
         Ok(())
     }
 
     /// What an earlier run has installed.
-    pub(super) fn remember(&mut self, observed: Option<Observed>) {
-        if let Some(observed) = observed {
+    pub(super) fn remember(&mut self, seen: Option<Seen>, legacy_labels: bool) {
+        self.legacy_labels = legacy_labels;
+        if let Some(Seen { observed, .. }) = seen {
             self.access = observed.access;
             self.pod_network = observed.pod_network;
+            self.specification = observed.machine.map(|machine| machine.specification);
         }
     }
 
@@ -164,6 +182,10 @@ impl<'a> Executor<'a> {
         loop {
             let (observed, nodes) = self.observe().await?;
             match next(&observed, &self.desired) {
+                Next::Done if !self.repaired => {
+                    self.repair().await?;
+                    self.repaired = true;
+                }
                 Next::Done => {
                     self.provider.forget(&self.wanted.cluster).await;
                     return Ok(Reached { observed, nodes });
@@ -222,10 +244,15 @@ impl<'a> Executor<'a> {
         let mut nodes = BTreeMap::new();
         if !self.creates {
             // Terraform has it in its state, even when it was told not to read it.
-            marks::confirm(self.provider, &self.wanted.cluster, facts::master(&inventory)).await;
+            let master = facts::master(&inventory, &self.wanted.name());
+            marks::confirm(self.provider, &self.wanted.cluster, master).await;
         }
-        if let Some(machine) = facts::master(&inventory) {
-            observed.machine = Some(facts::planner_machine(machine));
+        if let Some(machine) = facts::master(&inventory, &self.wanted.name()) {
+            let mut found = facts::planner_machine(machine);
+            if let Some(specification) = &self.specification {
+                found.specification.clone_from(specification);
+            }
+            observed.machine = Some(found);
             let mut node = facts::Node::Unseen;
             if facts::power(machine) == Power::On {
                 observed.serving = matches!(timeout(LOOK, self.connection.ready()).await, Ok(Ok(true)));
@@ -237,7 +264,7 @@ impl<'a> Executor<'a> {
             }
             let pod_network = self.wanted.pod_network.is_some();
             observed.joined = node.joined(pod_network);
-            let described = facts::describe(self.provider, machine, &node, pod_network);
+            let described = facts::describe(self.provider, machine, &node, pod_network, &BTreeSet::new());
             nodes.insert(machine.name.clone(), described);
         }
         Ok((observed, nodes))
@@ -251,8 +278,9 @@ impl<'a> Executor<'a> {
                 self.cloud(self.provider.cloud().start_machine(zone, &name)).await
             }
             Step::WaitServing => {
+                let began = Instant::now();
                 let waited = self.connection.wait_ready(self.deadline, self.stop.wait()).await;
-                waited.map_err(|error| self.access_failed(&error, "initialise the cluster"))
+                waited.map_err(|error| self.waited_in_vain(&error, "did not serve the Kubernetes API", began))
             }
             Step::InstallAccess => {
                 let installed = self
@@ -278,13 +306,14 @@ impl<'a> Executor<'a> {
                     NodeState::Registered
                 };
                 let names = [self.wanted.name()];
+                let began = Instant::now();
                 let waited = self
                     .connection
                     .wait_for_nodes(&names, state, self.deadline, self.stop.wait())
                     .await;
                 waited
                     .map(|_| ())
-                    .map_err(|error| self.access_failed(&error, "become a node of the cluster"))
+                    .map_err(|error| self.waited_in_vain(&error, "did not become a node of the cluster", began))
             }
         }
     }
@@ -301,24 +330,35 @@ impl<'a> Executor<'a> {
             .map(|_| ())
     }
 
-    /// Adds or takes away the old zone labels on the master's node.
-    pub(super) async fn relabel(&self, had_legacy_labels: bool) -> Result<(), Diagnostics> {
-        if had_legacy_labels == self.wanted.legacy_zone_labels {
-            return Ok(());
+    /// Puts right what the planner knows nothing of: the machine's labels, a cordon, the Node's labels and taints.
+    async fn repair(&self) -> Result<(), Diagnostics> {
+        let (provider, name) = (self.provider, self.wanted.name());
+        let region = provider.cloud().region();
+        let inventory = provider
+            .inventory(&self.wanted.cluster)
+            .await
+            .map_err(|error| self.situation.cloud(&error))?;
+        if let (Some(machine), Some(specification)) = (facts::master(&inventory, &name), &self.specification)
+            && let Some(labels) = drift::restored(machine, &self.wanted, region, specification)
+        {
+            self.cloud(provider.cloud().set_machine_labels(&machine.zone, &name, &labels))
+                .await?;
+            provider.forget(&self.wanted.cluster).await;
         }
-        let region = self.provider.cloud().region();
-        let owned = |legacy| OwnedMetadata {
-            labels: kubeadm::topology_labels(region, &self.wanted.zone, legacy),
-            ..OwnedMetadata::default()
+        let failed = |error| self.access_failed(&error);
+        let Some(node) = self.connection.node(&name).await.map_err(failed)? else {
+            return Ok(());
         };
-        let (previous, desired) = (owned(had_legacy_labels), owned(self.wanted.legacy_zone_labels));
+        if drift::cordoned(&node) {
+            self.connection.uncordon(&name).await.map_err(failed)?;
+        }
+        let owned = |legacy| drift::owned(&self.wanted, region, legacy, Some(&node));
+        let (previous, desired) = (owned(self.legacy_labels), owned(self.wanted.legacy_zone_labels));
         let patched = self
             .connection
-            .patch_labels_and_taints(&self.wanted.name(), &previous, &desired)
+            .patch_labels_and_taints(&name, &previous, &desired)
             .await;
-        patched
-            .map(|_| ())
-            .map_err(|error| self.access_failed(&error, "be labelled"))
+        patched.map(|_| ()).map_err(failed)
     }
 
     /// A call to the cloud, to the operation's deadline.
@@ -327,47 +367,79 @@ impl<'a> Executor<'a> {
         within(self.deadline, &self.situation, call).await
     }
 
-    fn access_failed(&self, error: &AccessError, what: &str) -> Diagnostics {
-        if matches!(error, AccessError::Stopped { .. }) {
-            return self.situation.stopped();
-        }
-        let name = self.wanted.name();
-        self.situation.error(
-            &format!("Machine {name} in {} did not {what}: {error}.", self.wanted.zone),
-            &format!(
+    /// The machine did not get where it was to get.
+    fn waited_in_vain(&self, error: &AccessError, what: &str, began: Instant) -> Diagnostics {
+        let (name, zone) = (self.wanted.name(), &self.wanted.zone);
+        let why = match error {
+            AccessError::Stopped { .. } => return self.situation.stopped(),
+            AccessError::TimedOut { last, .. } => {
+                format!("within {}: {last}", timeouts::words(began.elapsed()))
+            }
+            error => format!("({error})"),
+        };
+        let next = if self.creates {
+            format!(
                 "The machine's serial console shows what its first boot did and where it failed. If it only needs longer, \
-                 apply again, with a longer timeout if need be; if it never initialised, delete machine {name} in the \
-                 cloud first, so that the next apply makes it anew."
-            ),
+                 apply again, with a longer create in timeouts if need be; if its first boot failed, delete machine {name} \
+                 in the cloud first, so that the next apply makes it anew."
+            )
+        } else {
+            "The machine's serial console shows how far it is. If it only needs longer, apply again, with a longer update in \
+             timeouts if need be. Its disk holds the only copy of etcd: do not delete it."
+                .to_owned()
+        };
+        self.situation
+            .error(&format!("Machine {name} in {zone} {what} {why}."), &next)
+    }
+
+    /// The master's Node could not be read or changed.
+    fn access_failed(&self, error: &AccessError) -> Diagnostics {
+        self.situation.error(
+            &format!("Node {} could not be put right: {error}.", self.wanted.name()),
+            "Apply again once the API serves.",
         )
     }
 
     pub(super) fn apply_failed(&self, error: &ApplyError, what: &str) -> Diagnostics {
-        if self.stop.requested() {
-            return self.situation.stopped();
-        }
-        self.situation.error(
-            &format!("The cluster did not take {what}: {error}."),
-            "Correct what it names, then apply again.",
-        )
+        let next = match error {
+            _ if self.stop.requested() => return self.situation.stopped(),
+            ApplyError::TimedOut { .. } => {
+                "Apply again once the API serves, with a longer timeout in timeouts if need be."
+            }
+            ApplyError::Access { source, .. } if source.is_passing() => "Apply again once the API serves.",
+            _ => "Correct what it names, then apply again.",
+        };
+        self.situation
+            .error(&format!("The cluster did not take {what}: {error}."), next)
     }
 }
 
 /// Deletes the masters' machines.  Whatever order Terraform calls operations in, this needs no other one to have run.
 pub(super) async fn delete(
     provider: &Configured,
-    cluster: &ClusterName,
+    prior: &ControlPlane,
     deadline: Instant,
     situation: &Situation<'_>,
 ) -> Result<(), Diagnostics> {
+    let cluster = &ClusterName::new(&prior.cluster);
     let delete = async {
         let inventory = provider
             .inventory(cluster)
             .await
             .map_err(|error| situation.cloud(&error))?;
-        let masters = inventory.machines.iter().filter(|machine| {
-            machine.labels.contains_key(label::REPLICA) || machine.role() == Some(multizone_cloud::Role::Master)
-        });
+        let masters: Vec<_> = inventory
+            .machines
+            .iter()
+            .filter(|machine| {
+                let labelled = machine.labels.contains_key(label::REPLICA) || facts::is_master(machine);
+                labelled || prior.nodes.contains_key(&machine.name)
+            })
+            .collect();
+        if masters.is_empty() && facts::address_is_held(&inventory) {
+            let name = prior.nodes.keys().next().cloned().unwrap_or_default();
+            let what = drift::unlabelled_text(&name, &prior.cluster);
+            return Err(situation.error(&what, "Then run terraform destroy again."));
+        }
         for machine in masters {
             info!(cluster = %cluster, machine = %machine.name, zone = %machine.zone, "delete the master");
             provider

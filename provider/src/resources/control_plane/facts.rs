@@ -1,7 +1,10 @@
 //! What is known of a control plane between two runs: recorded after every apply and read, so that planning need not
 //! look at the world.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use multizone_cloud::{ClusterName, Inventory, Machine as CloudMachine, MachineState, Role, label};
 use multizone_kubernetes::cluster_access::{Cluster as ClusterConnection, NodeFacts};
@@ -12,13 +15,19 @@ use tracing::warn;
 
 use super::{
     ControlPlane, MasterNode, Replica, blank,
+    drift::{self, Drift, Repair, Seen},
     executor::Reached,
     machine::{SPECIFICATION, Wanted},
     record,
 };
 use crate::{
     configuration::Configured,
-    resources::{cluster::ClusterFacts, identity::ObjectId, marks, settled, trouble::Situation},
+    resources::{
+        cluster::ClusterFacts,
+        identity::{API_ADDRESS, ObjectId},
+        marks, settled,
+        trouble::Situation,
+    },
     stop::Stop,
 };
 
@@ -37,20 +46,31 @@ pub(super) fn nothing() -> Observed {
 }
 
 pub(super) fn encode(reached: &Reached) -> Vec<u8> {
-    serde_json::to_vec(&reached.observed).unwrap_or_default()
+    serde_json::to_vec(&Seen::from(reached.observed.clone())).unwrap_or_default()
 }
 
-pub(super) fn decode(private: &[u8]) -> Option<Observed> {
+pub(super) fn decode(private: &[u8]) -> Option<Seen> {
     serde_json::from_slice(private).ok()
 }
 
-/// The master's machine among what exists: by its labels, compared whole.
-pub(super) fn master(inventory: &Inventory) -> Option<&CloudMachine> {
-    inventory.machines.iter().find(|machine| is_master(machine))
+/// The master's machine among what exists: by its labels, compared whole, or else by the name that Terraform knows: a
+/// machine whose labels somebody changed is not one that is gone.
+pub(super) fn master<'i>(inventory: &'i Inventory, name: &str) -> Option<&'i CloudMachine> {
+    let mut machines = inventory.machines.iter();
+    machines
+        .find(|machine| is_master(machine))
+        .or_else(|| inventory.machines.iter().find(|machine| machine.name == name))
 }
 
 pub(super) fn is_master(machine: &CloudMachine) -> bool {
     machine.role() == Some(Role::Master)
+}
+
+/// Whether a machine holds the cluster's address: then there is a master, whatever became of its labels.
+pub(in crate::resources) fn address_is_held(inventory: &Inventory) -> bool {
+    inventory
+        .address(API_ADDRESS)
+        .is_some_and(|address| address.holder.is_some())
 }
 
 pub(super) fn power(machine: &CloudMachine) -> Power {
@@ -91,11 +111,19 @@ impl Node {
 }
 
 /// The machine and its node as the state shows them.
-pub(super) fn describe(provider: &Configured, machine: &CloudMachine, node: &Node, pod_network: bool) -> MasterNode {
+pub(super) fn describe(
+    provider: &Configured,
+    machine: &CloudMachine,
+    node: &Node,
+    pod_network: bool,
+    repairs: &BTreeSet<Repair>,
+) -> MasterNode {
     let state = match (power(machine), node) {
         (Power::Off, _) => "halted",
+        (Power::On, _) if repairs.contains(&Repair::Machine) => "relabelled",
         (Power::On, Node::Unseen) => "unknown",
         (Power::On, Node::Absent) => "not registered",
+        (Power::On, Node::Seen(_)) if repairs.contains(&Repair::Cordon) => "cordoned",
         (Power::On, Node::Seen(node)) if node.ready => "ready",
         (Power::On, Node::Seen(_)) if !pod_network => "registered",
         (Power::On, Node::Seen(_)) => "not ready",
@@ -125,69 +153,193 @@ pub(super) async fn refresh(
     let inventory = settled::known_inventory(provider, &cluster, is_master)
         .await
         .map_err(|error| situation.cloud(&error))?;
-    let Some(machine) = master(&inventory) else {
-        return Ok(None);
+    let wanted = Wanted::of(&state.clone().into()).map_err(|errors| {
+        situation.error(
+            &format!("What is in Terraform's state makes no control plane: {errors}"),
+            "Correct the state, or import the control plane again.",
+        )
+    })?;
+    let Some(machine) = master(&inventory, &wanted.name()) else {
+        let (Some(mut seen), true) = (decode(private), address_is_held(&inventory)) else {
+            return Ok(None);
+        };
+        // It is not gone: a plan to make another one would begin by destroying the node groups.
+        seen.drift = Drift {
+            unlabelled: Some(wanted.name()),
+            ..Drift::default()
+        };
+        let private = serde_json::to_vec(&seen).unwrap_or_default();
+        return Ok(Some((state, private)));
     };
     marks::confirm(provider, &cluster, [machine]).await;
-    let mut observed = decode(private).unwrap_or_else(|| Observed {
-        access: true,
-        ..nothing()
-    });
-    observed.machine = Some(planner_machine(machine));
-    observed.serving = false;
-    let mut node = Node::Unseen;
-    if power(machine) == Power::On {
-        match look(provider, &cluster, &machine.name, &situation).await {
-            Ok(found) => {
-                observed.serving = true;
-                node = Node::of(found);
-            }
-            Err(reason) => {
-                warn!(cluster = %cluster, %reason, "the Kubernetes API does not answer; its nodes are not refreshed");
-            }
-        }
+    let seen = see(provider, &state, &wanted, machine, decode(private), &situation).await;
+    state.nodes = BTreeMap::from([(machine.name.clone(), seen.node)]);
+    let desired = wanted.desired(Some(state.endpoint.clone()));
+    if preview(&seen.seen.observed, &desired).changes_anything() || !seen.seen.drift.repairs.is_empty() {
+        // Something changed since: the steps of the last change are not what a plan is compared with.
+        state.rollout = Vec::new();
     }
-    let pod_network = state.pod_network_manifest.is_some();
-    if observed.pod_network.is_none() && private.is_empty() {
-        // Imported: what was applied before is taken for what is configured.
-        observed.pod_network = state
-            .pod_network_manifest
-            .as_deref()
-            .map(super::machine::pod_network_fingerprint);
-    }
-    observed.joined = node.joined(pod_network);
-    state.nodes = BTreeMap::from([(machine.name.clone(), describe(provider, machine, &node, pod_network))]);
-    if let Ok(wanted) = Wanted::of(&state.clone().into()) {
-        let desired = wanted.desired(Some(state.endpoint.clone()));
-        if preview(&observed, &desired).changes_anything() {
-            // Something changed since: the steps of the last change are not what a plan is compared with.
-            state.rollout = Vec::new();
-        }
-    }
-    let private = serde_json::to_vec(&observed).unwrap_or_default();
+    let private = serde_json::to_vec(&seen.seen).unwrap_or_default();
     Ok(Some((state, private)))
 }
 
-/// The master's node, if the API answers at all.
+/// What a refresh has found.
+struct Refreshed {
+    seen: Seen,
+    node: MasterNode,
+}
+
+/// Puts what was known together with what there is now.
+async fn see(
+    provider: &Configured,
+    state: &ControlPlane,
+    wanted: &Wanted,
+    machine: &CloudMachine,
+    earlier: Option<Seen>,
+    situation: &Situation<'_>,
+) -> Refreshed {
+    let applied = state
+        .pod_network_manifest
+        .as_deref()
+        .map(super::machine::pod_network_fingerprint);
+    // What is imported was applied as it is configured.
+    let mut observed = earlier.map_or_else(
+        || Observed {
+            access: true,
+            pod_network: applied.clone(),
+            ..nothing()
+        },
+        |earlier| earlier.observed,
+    );
+    let region = provider.cloud().region();
+    let mut drift = Drift {
+        other_machine_type: Some(machine.machine_type.clone()).filter(|other| *other != state.machine_type),
+        ..Drift::default()
+    };
+    // What it was made from does not change while it lives, whatever somebody writes on its labels.
+    let found = planner_machine(machine);
+    let specification = observed
+        .machine
+        .take()
+        .map_or(found.specification, |known| known.specification);
+    if drift::restored(machine, wanted, region, &specification).is_some() {
+        drift.repairs.insert(Repair::Machine);
+    }
+    observed.machine = Some(Machine { specification, ..found });
+    observed.serving = false;
+    let mut node = Node::Unseen;
+    if power(machine) == Power::On {
+        match look(provider, state, wanted, situation).await {
+            Ok(look) => {
+                observed.serving = true;
+                if let Some(node) = &look.node {
+                    drift.repairs.extend(drift::of_node(node, wanted, region));
+                    drift.not_ready = not_ready(node).filter(|_| wanted.pod_network.is_some());
+                }
+                if !look.altered_rights.is_empty() {
+                    observed.access = false;
+                }
+                if !look.altered_pod_network.is_empty() {
+                    observed.pod_network = None;
+                }
+                if look.settings_altered {
+                    drift.repairs.insert(Repair::Settings);
+                }
+                drift.altered_rights = look.altered_rights;
+                drift.altered_pod_network = look.altered_pod_network;
+                node = Node::of(look.node);
+            }
+            Err(reason) => {
+                warn!(cluster = %wanted.cluster, %reason, "the Kubernetes API does not answer; its nodes are not refreshed");
+                drift.silence = Some(reason);
+            }
+        }
+    }
+    let pod_network = wanted.pod_network.is_some();
+    observed.joined = node.joined(pod_network);
+    Refreshed {
+        node: describe(provider, machine, &node, pod_network, &drift.repairs),
+        seen: Seen { observed, drift },
+    }
+}
+
+/// Why a node is not ready, and since when.
+fn not_ready(node: &NodeFacts) -> Option<String> {
+    let reason = node.not_ready_reason.as_ref()?;
+    Some(match &node.not_ready_since {
+        Some(since) => format!("since {since}: {reason}"),
+        None => reason.clone(),
+    })
+}
+
+/// What the Kubernetes API says of a control plane.
+struct Look {
+    node: Option<NodeFacts>,
+    altered_rights: Vec<String>,
+    altered_pod_network: Vec<String>,
+    settings_altered: bool,
+}
+
+/// Asks the API, if it answers at all.
 async fn look(
     provider: &Configured,
-    cluster: &ClusterName,
-    name: &str,
+    state: &ControlPlane,
+    wanted: &Wanted,
     situation: &Situation<'_>,
-) -> Result<Option<NodeFacts>, String> {
+) -> Result<Look, String> {
+    let silence = || format!("no answer within {} s", PATIENCE.as_secs());
     let ask = async {
-        let facts = ClusterFacts::find(provider, cluster, situation)
+        let connection = ClusterFacts::find(provider, &wanted.cluster, situation)
             .await
-            .map_err(|errors| errors.to_string())?;
-        let connection: ClusterConnection = facts
+            .map_err(|errors| said(&errors))?
             .connect_as_operator(provider, situation)
             .await
-            .map_err(|errors| errors.to_string())?;
-        connection.node(name).await.map_err(|error| error.to_string())
+            .map_err(|errors| said(&errors))?;
+        let node = connection
+            .node(&wanted.name())
+            .await
+            .map_err(|error| error.to_string())?;
+        Ok((connection, node))
     };
-    timeout(PATIENCE, ask)
-        .await
-        .unwrap_or_else(|_| Err(format!("no answer within {} s", PATIENCE.as_secs())))
+    let (connection, node) = timeout(PATIENCE, ask).await.unwrap_or_else(|_| Err(silence()))?;
+    let rights = multizone_kubernetes::node_group_access::manifest();
+    let looks = async {
+        tokio::join!(
+            altered(&connection, Some(&rights)),
+            altered(&connection, wanted.pod_network.as_deref()),
+            record::altered(&connection, state),
+        )
+    };
+    // An API that is slow to say the rest hides nothing for good: the next look shows it.
+    let (altered_rights, altered_pod_network, settings_altered) = timeout(PATIENCE, looks).await.unwrap_or_default();
+    Ok(Look {
+        node,
+        altered_rights,
+        altered_pod_network,
+        settings_altered,
+    })
+}
+
+/// What diagnostics say, for a text of another one.
+fn said(errors: &Diagnostics) -> String {
+    let details: Vec<&str> = errors
+        .iter()
+        .map(|error| error.detail.lines().next().unwrap_or_default())
+        .collect();
+    details.join(" ").trim_end_matches('.').to_owned()
+}
+
+async fn altered(connection: &ClusterConnection, manifest: Option<&str>) -> Vec<String> {
+    let Some(manifest) = manifest else {
+        return Vec::new();
+    };
+    match connection.alterations(manifest).await {
+        Ok(found) => found.iter().map(ToString::to_string).collect(),
+        Err(error) => {
+            warn!(%error, "what was applied cannot be compared with what there is");
+            Vec::new()
+        }
+    }
 }
 
 /// A control plane that exists, for `terraform import`.
@@ -210,8 +362,11 @@ pub(super) async fn import(provider: &Configured, id: &str) -> Result<ControlPla
         .inventory(&found.cluster)
         .await
         .map_err(|error| situation.cloud(&error))?;
-    let Some(machine) = master(&inventory) else {
-        return Err(refuse(format!("Cluster {} has no master in {region}.", found.cluster)));
+    let Some(machine) = inventory.machines.iter().find(|machine| is_master(machine)) else {
+        return Err(refuse(format!(
+            "Cluster {} has no master in {region}: there is nothing to import, and an apply creates it.",
+            found.cluster
+        )));
     };
     let label = |key: &str| machine.labels.get(key).cloned().unwrap_or_default();
     let imported = ControlPlane {

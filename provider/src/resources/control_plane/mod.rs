@@ -3,6 +3,7 @@
 //! The order is the planner's (`multizone_planner::control_plane`); [`executor`] observes, asks it, and acts.  What
 //! planning needs is recorded at the end of every apply and read, in private data.
 
+mod drift;
 mod executor;
 mod facts;
 mod machine;
@@ -11,6 +12,8 @@ mod record;
 #[cfg(test)]
 mod tests;
 
+pub(in crate::resources) use drift::cordoned;
+pub(in crate::resources) use facts::address_is_held;
 pub(in crate::resources) use machine::{SPECIFICATION, timing};
 
 use std::{collections::BTreeMap, time::Duration};
@@ -36,6 +39,10 @@ const TIMEOUT: Duration = Duration::from_mins(30);
 ///
 /// This release runs exactly one master. Its disk holds the only copy of etcd, so whatever would need another machine is
 /// refused at plan.
+///
+/// The next apply puts right what somebody changed behind Terraform's back: objects of the pod network and of the node
+/// groups' rights, labels and taints of the master, a cordon. With a label `multizone.dev/hold` on its Node, of any value,
+/// a master keeps its cordon, and may lack kubeadm's taint and its label against load balancers.
 #[derive(Model, Clone, Debug, PartialEq)]
 pub struct ControlPlane {
     /// Name of the cluster: `multizone_cluster.NAME.name`.
@@ -109,8 +116,9 @@ pub struct MasterNode {
     /// Kubernetes' name for the machine.
     #[attribute(computed)]
     pub provider_id: String,
-    /// `ready`, `registered` (no pod network yet), `not ready`, `not registered`, `halted`, or `unknown` when the API did
-    /// not answer.
+    /// `ready`, `registered` (no pod network yet), `not ready`, `not registered`, `cordoned` (the next apply undoes it,
+    /// unless the node has a label `multizone.dev/hold`), `relabelled` (in the cloud), `halted`, or `unknown` when the API
+    /// did not answer.
     #[attribute(computed)]
     pub state: String,
 }
@@ -149,11 +157,17 @@ impl Resource for ControlPlaneResource {
 
     async fn plan(&self, provider: &Configured, request: PlanRequest<'_, ControlPlane>) -> Planning<ControlPlane> {
         let prior = request.prior.cloned();
-        let observed = match &prior {
-            None => Some(facts::nothing()),
+        let seen = match &prior {
+            None => Some(facts::nothing().into()),
             Some(_) => facts::decode(request.prior_private),
         };
         let mut planning = Planning::of(request);
+        if let (Some(cluster), Some(version)) = (
+            planning.planned.cluster.known(),
+            planning.planned.kubernetes_version.known(),
+        ) {
+            provider.plan_version(&ClusterName::new(cluster), version);
+        }
         planning
             .diagnostics
             .extend(ask(provider, prior.as_ref(), &planning.planned).await);
@@ -164,7 +178,10 @@ impl Resource for ControlPlaneResource {
                 return planning;
             }
         }
-        foresee(provider, prior.as_ref(), observed, &mut planning.planned);
+        if let (Some(prior), Some(seen)) = (&prior, &seen) {
+            planning.diagnostics.extend(seen.drift.warnings(prior));
+        }
+        foresee(provider, prior.as_ref(), seen, &mut planning.planned);
         planning
     }
 
@@ -246,9 +263,8 @@ impl Resource for ControlPlaneResource {
         let mut executor = executor::Executor::find(provider, wanted, deadline, stop, situation)
             .await
             .map_err(failed)?;
-        executor.remember(facts::decode(&private));
+        executor.remember(facts::decode(&private), prior.legacy_zone_labels);
         let reached = executor.run().await.map_err(failed)?;
-        executor.relabel(prior.legacy_zone_labels).await.map_err(failed)?;
         record::store(&executor, &planned).await.map_err(failed)?;
         let private = facts::encode(&reached);
         let state = complete(provider, planned, &executor, &reached).map_err(failed)?;
@@ -272,7 +288,7 @@ impl Resource for ControlPlaneResource {
             doing: &doing,
             left: STILL_THERE,
         };
-        executor::delete(provider, &ClusterName::new(&prior.cluster), deadline, &situation).await?;
+        executor::delete(provider, &prior, deadline, &situation).await?;
         Ok(Diagnostics::new())
     }
 

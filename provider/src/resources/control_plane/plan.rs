@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use multizone_cloud::ClusterName;
 use multizone_planner::{
-    control_plane::{Next, Observed, Step, preview},
+    control_plane::{Next, Step, preview},
     lines,
 };
 use multizone_schema::{Diagnostic, Diagnostics, Field as _, Path, Planned, PlannedModel, Value};
 
-use super::{ControlPlane, ControlPlanePlanned, executor, machine};
+use super::{ControlPlane, ControlPlanePlanned, drift::Seen, executor, machine};
 use crate::{
     configuration::Configured,
     resources::{
@@ -112,7 +112,7 @@ pub(super) fn refusals(prior: &ControlPlane, planned: &ControlPlanePlanned) -> D
 pub(super) fn foresee(
     provider: &Configured,
     prior: Option<&ControlPlane>,
-    observed: Option<Observed>,
+    seen: Option<Seen>,
     planned: &mut ControlPlanePlanned,
 ) {
     let unchanged = |planned: &mut ControlPlanePlanned| {
@@ -122,8 +122,8 @@ pub(super) fn foresee(
             planned.nodes = prior.nodes;
         }
     };
-    let (Some(observed), Ok(wanted), false) = (
-        observed,
+    let (Some(Seen { observed, drift }), Ok(wanted), false) = (
+        seen,
         machine::Wanted::of(planned),
         planned.pod_network_manifest.is_unknown(),
     ) else {
@@ -131,15 +131,17 @@ pub(super) fn foresee(
     };
     let desired = wanted.desired(prior.map(|prior| prior.endpoint.clone()));
     let preview = preview(&observed, &desired);
-    if !preview.changes_anything() || matches!(preview.end, Next::Refused(_)) {
+    let idle = !preview.changes_anything() && drift.repairs.is_empty();
+    if idle || matches!(preview.end, Next::Refused(_)) {
         return unchanged(planned);
     }
     let timing = machine::timing(provider.cloud().capabilities().timing);
-    let steps = lines(&preview.describe(&desired, &timing));
-    planned.rollout = steps.into_planned();
+    planned.rollout = lines(&drift.steps(&preview, &desired, &timing)).into_planned();
     let touches_the_machine = |step: &Step| matches!(step, Step::CreateMaster | Step::StartMaster | Step::WaitJoined);
     planned.nodes = match prior {
-        Some(prior) if !preview.steps.iter().any(touches_the_machine) => ControlPlanePlanned::from(prior.clone()).nodes,
+        Some(prior) if !preview.steps.iter().any(touches_the_machine) && !drift.concerns_the_node() => {
+            ControlPlanePlanned::from(prior.clone()).nodes
+        }
         _ => Planned::Unknown,
     };
 }

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use multizone_kubernetes::cluster_access::Cluster;
 use multizone_schema::Diagnostics;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
@@ -25,7 +26,7 @@ const LARGEST: usize = 900 * 1024;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The settings that no cloud keeps.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Settings {
     image: Option<String>,
     boot_disk_gb: i64,
@@ -59,6 +60,30 @@ pub(super) async fn store(executor: &Executor<'_>, planned: &ControlPlanePlanned
     stored.map_err(|error| executor.apply_failed(&error, "the record of its settings"))
 }
 
+/// Whether somebody deleted or changed what was kept.
+pub(super) async fn altered(connection: &Cluster, state: &ControlPlane) -> bool {
+    let settings = Settings {
+        image: state.image.clone(),
+        boot_disk_gb: state.boot_disk_gb,
+        service_account: state.service_account.clone(),
+        legacy_zone_labels: state.legacy_zone_labels,
+        deletion_protection: state.deletion_protection,
+    };
+    let manifest = state.pod_network_manifest.as_ref().filter(|text| text.len() <= LARGEST);
+    match connection.record(NAME).await {
+        Ok(Some(data)) => kept(&data).as_ref() != Some(&settings) || data.get(MANIFEST) != manifest,
+        Ok(None) => true,
+        Err(error) => {
+            warn!(%error, "the record of the control plane's settings cannot be read");
+            false
+        }
+    }
+}
+
+fn kept(data: &BTreeMap<String, String>) -> Option<Settings> {
+    serde_json::from_str(data.get(SETTINGS)?).ok()
+}
+
 /// An imported control plane with what was kept of its settings.  Without a record, or while the API is silent, it has
 /// the defaults, and the next plan shows what the configuration has beyond them.
 pub(super) async fn recall(
@@ -85,10 +110,7 @@ pub(super) async fn recall(
             return imported;
         }
     };
-    let settings = data
-        .get(SETTINGS)
-        .and_then(|settings| serde_json::from_str::<Settings>(settings).ok());
-    let Some(settings) = settings else {
+    let Some(settings) = kept(&data) else {
         return imported;
     };
     ControlPlane {

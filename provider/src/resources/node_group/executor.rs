@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     configuration::Configured,
-    resources::{control_plane::timing, identity::API_ADDRESS, marks, settled, trouble::Situation},
+    resources::{control_plane::timing, identity::API_ADDRESS, marks, settled, timeouts, trouble::Situation},
     stop::Stop,
 };
 
@@ -36,6 +36,9 @@ use crate::{
 const SILENCE: Duration = Duration::from_mins(1);
 /// Between two looks at an API that does not answer.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// What a run leaves that could not begin.
+const UNTOUCHED: &str = "This run has changed nothing.";
 
 /// What a run has reached.
 pub(super) struct Reached {
@@ -161,12 +164,12 @@ impl<'a> Executor<'a> {
                 }
                 Next::Refused(violation) => {
                     return Err(self
-                        .situation
+                        .situation()
                         .error(&format!("{violation}."), "Change the configuration, then apply again."));
                 }
                 Next::Blocked(Blocked::ControlPlaneGone) => {
-                    return Err(self.situation.error(
-                        &format!("{}.", Blocked::ControlPlaneGone),
+                    return Err(self.situation().error(
+                        "The cluster has no control plane, so workers have nothing to join.",
                         "Create the control plane first; refer to it as multizone_control_plane.NAME.id, so that Terraform \
                          knows the order.",
                     ));
@@ -177,7 +180,8 @@ impl<'a> Executor<'a> {
                         return Err(self.situation.stopped());
                     }
                     if silence.halted || since.elapsed() > SILENCE || Instant::now() >= self.deadline {
-                        return Err(self.silent(&silence.reason));
+                        let waited = Some(since.elapsed()).filter(|_| !silence.halted);
+                        return Err(self.silent(&silence.reason, waited));
                     }
                     sleep(PAUSE).await;
                 }
@@ -194,12 +198,33 @@ impl<'a> Executor<'a> {
         }
     }
 
-    pub(super) fn silent(&self, reason: &str) -> Diagnostics {
-        self.situation.error(
-            &format!("{}: {reason}.", Blocked::ApiSilent),
-            "Bring the control plane back (a halted master is started by terraform apply), then apply again. To destroy the \
-             group without draining it, set destroy = { force = true } in the provider block.",
+    /// The API does not answer; `waited` is how long it was waited for.
+    pub(super) fn silent(&self, reason: &str, waited: Option<Duration>) -> Diagnostics {
+        let waited = waited.map_or_else(String::new, |waited| {
+            format!(" It was waited for {}.", timeouts::words(waited))
+        });
+        let next = if self.desired.size == 0 {
+            "Bring the control plane back (a halted master is started by terraform apply), then destroy again. To destroy the \
+             group without draining it, set destroy = { force = true } in the provider block."
+        } else {
+            "Bring the control plane back (a halted master is started by terraform apply), then apply again."
+        };
+        self.situation().error(
+            &format!("Workers can neither join nor be drained: {reason}.{waited}"),
+            next,
         )
+    }
+
+    /// The situation, as long as nothing was done.
+    fn situation(&self) -> Situation<'a> {
+        Situation {
+            left: if self.taken.is_empty() && self.made.is_empty() {
+                UNTOUCHED
+            } else {
+                self.situation.left
+            },
+            ..self.situation
+        }
     }
 
     fn announce(&self, observed: &Observed, step: &Step) {
@@ -245,7 +270,7 @@ impl<'a> Executor<'a> {
             },
         };
         let kubernetes = facts::look(&inventory, &connection).await;
-        let observed = facts::observe(
+        let mut observed = facts::observe(
             &inventory,
             &self.wanted.group,
             &kubernetes,
@@ -253,6 +278,7 @@ impl<'a> Executor<'a> {
             &self.made,
             &self.drained,
         );
+        facts::find_retyped(&mut observed, &inventory, &self.wanted);
         let silence = match kubernetes {
             Kubernetes::Silent { reason, halted } => Silence { reason, halted },
             Kubernetes::Serving(..) | Kubernetes::Gone => Silence::default(),

@@ -19,16 +19,13 @@ use tracing::warn;
 
 use super::{
     NodeGroup, Taint, Worker, blank,
-    worker::{
-        AUTOSCALER_TAINT, GROUP_LABEL, HOLD_LABEL, LEAVING_LABEL, RECORD, Record, Wanted, planner_taint,
-        planner_version,
-    },
+    worker::{GROUP_LABEL, LEAVING_LABEL, RECORD, Record, Wanted, planner_taint, planner_version},
 };
 use crate::{
     configuration::Configured,
     resources::{
         cluster::ClusterFacts,
-        control_plane::SPECIFICATION,
+        control_plane::{SPECIFICATION, address_is_held, cordoned},
         identity::{API_ADDRESS, ObjectId, SecretNames},
         marks, settled,
         trouble::Situation,
@@ -113,12 +110,13 @@ pub(super) enum Kubernetes {
 
 /// The first master's name, and whether all of them are halted; `None` when there is none.
 fn masters(inventory: &Inventory) -> Option<(String, bool)> {
-    let masters: Vec<&CloudMachine> = inventory
-        .machines
-        .iter()
-        .filter(|machine| machine.role() == Some(Role::Master))
-        .collect();
-    let first = masters.first()?.name.clone();
+    let is_master =
+        |machine: &&CloudMachine| machine.role() == Some(Role::Master) || machine.labels.contains_key(label::REPLICA);
+    let masters: Vec<&CloudMachine> = inventory.machines.iter().filter(is_master).collect();
+    let Some(first) = masters.first().map(|machine| machine.name.clone()) else {
+        // Somebody took the labels of the one that holds the address.
+        return address_is_held(inventory).then(|| ("of the cluster".to_owned(), false));
+    };
     Some((
         first,
         masters.iter().all(|machine| machine.state == MachineState::Halted),
@@ -232,6 +230,20 @@ fn planner_machine(machine: &CloudMachine, made: &BTreeSet<String>) -> Machine {
     }
 }
 
+/// Finds machines that were made as they are to be and whose type somebody changed: they are replaced.
+pub(super) fn find_retyped(observed: &mut Observed, inventory: &Inventory, wanted: &Wanted) {
+    let specification = wanted.specification();
+    for (name, member) in &mut observed.members {
+        let found = inventory.machines.iter().find(|machine| machine.name == *name);
+        if let (Some(found), Some(machine)) = (found, &mut member.machine)
+            && found.machine_type != wanted.machine_type
+            && machine.specification == specification
+        {
+            machine.specification = format!("{specification}, now {}", found.machine_type);
+        }
+    }
+}
+
 /// Whether the cloud's labels on a machine are no longer those that it was made with.
 fn mislabelled(machine: &CloudMachine, record: &Record) -> bool {
     !is_of(machine, &record.group)
@@ -243,10 +255,7 @@ fn planner_node(node: &NodeFacts, pod_network: bool) -> Node {
     Node {
         joined: node.ready || !pod_network,
         leaving: node.labels.contains_key(LEAVING_LABEL),
-        cordoned: node.unschedulable
-            && !node.labels.contains_key(LEAVING_LABEL)
-            && !node.labels.contains_key(HOLD_LABEL)
-            && !node.taints.iter().any(|taint| taint.key == AUTOSCALER_TAINT),
+        cordoned: cordoned(node) && !node.labels.contains_key(LEAVING_LABEL),
         not_ready: (!node.ready && pod_network).then(|| {
             let reason = node
                 .not_ready_reason
@@ -340,9 +349,10 @@ pub(super) async fn refresh(
     }
     let earlier = decode(private);
     let nobody = BTreeSet::new();
-    let observed = observe(&inventory, &state.name, &kubernetes, earlier.as_ref(), &nobody, &nobody);
+    let mut observed = observe(&inventory, &state.name, &kubernetes, earlier.as_ref(), &nobody, &nobody);
     state.nodes = describe(provider, &inventory, &state.name, &observed);
     if let Ok(wanted) = Wanted::of(&state.clone().into()) {
+        find_retyped(&mut observed, &inventory, &wanted);
         let desired = wanted.desired(provider.cloud().region(), None, false);
         let answering = Observed {
             api: Api::Serving,
@@ -378,7 +388,8 @@ pub(super) async fn import(provider: &Configured, id: &str) -> Result<NodeGroup,
     let found: Vec<&CloudMachine> = machines(&inventory, &name).collect();
     let Some(first) = found.first() else {
         return Err(refuse(format!(
-            "Cluster {cluster} has no machine of a node group {name} in {here}."
+            "Cluster {cluster} has no machine of a node group {name} in {here}: there is nothing to import, and an apply \
+             creates it."
         )));
     };
     let version = first.labels.get(label::VERSION).cloned().unwrap_or_default();

@@ -27,7 +27,9 @@ use super::{
     timeouts::{self, Timeouts},
     trouble::{ADOPTED, CONTINUED, STILL_THERE, Situation},
 };
-use plan::{ask, blank, complete, control_plane_id, foresee, name_fits, region, repeated_taints, same_region, unwell};
+use plan::{
+    ask, blank, complete, control_plane_id, foresee, name_fits, region, repeated_taints, same_region, skew, unwell,
+};
 
 use crate::{configuration::Configured, stop::Stop};
 
@@ -39,6 +41,12 @@ const TIMEOUT: Duration = Duration::from_hours(1);
 /// Another `size` adds or removes workers; another machine type, version or image replaces them one after the other, the
 /// new one first; labels and taints are changed on the nodes in place. A worker that goes is cordoned and drained first,
 /// `PodDisruptionBudgets` permitting.
+///
+/// A worker that somebody else cordoned takes pods again with the next apply. To keep it cordoned, give its Node a label
+/// `multizone.dev/hold`, of any value; the cluster autoscaler's cordon is left alone as well.
+///
+/// Taints keep away every pod that does not tolerate them, and `NoExecute` evicts it: a node is Ready only when the pod
+/// network's pods tolerate the group's taints.
 #[derive(Model, Clone, Debug, PartialEq)]
 pub struct NodeGroup {
     /// ID of the control plane to join: `multizone_control_plane.NAME.id`.
@@ -196,6 +204,8 @@ impl Resource for NodeGroupResource {
             planning.diagnostics.extend(same_region(&id.region, region));
             planned.id = ObjectId::object(region, &id.cluster, name).into();
         }
+        let skewed = skew(provider, prior.as_ref(), &planning.planned, observed.as_ref());
+        planning.diagnostics.extend(skewed);
         if let (Some(prior), Some(observed)) = (&prior, &observed) {
             planning.diagnostics.extend(unwell(prior, observed));
         }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use multizone_kubernetes::version::KubernetesVersion;
 use multizone_planner::{
     lines,
     node_group::{Api, NAME_OVERHEAD, Next, Observed, Power, Step, preview},
 };
 use multizone_schema::{Diagnostic, Diagnostics, Field as _, Path, Planned, PlannedModel, Value};
 
-use super::{NodeGroup, NodeGroupPlanned, executor, worker};
+use super::{NodeGroup, NodeGroupPlanned, executor, steps::away_from_the_pod_network, worker};
 use crate::{
     configuration::Configured,
     resources::{
@@ -107,6 +108,57 @@ pub(super) fn repeated_taints(config: &NodeGroupPlanned) -> Diagnostics {
     diagnostics
 }
 
+/// Refuses workers that the control plane's API server will not do for, and warns of those that the one seen last would not.
+pub(super) fn skew(
+    provider: &Configured,
+    prior: Option<&NodeGroup>,
+    planned: &NodeGroupPlanned,
+    observed: Option<&Observed>,
+) -> Diagnostics {
+    let none = Diagnostics::new();
+    let (Some(version), Some(name)) = (planned.kubernetes_version.known(), planned.name.known()) else {
+        return none;
+    };
+    let unchanged = prior.is_some_and(|prior| prior.kubernetes_version == *version);
+    if unchanged || planned.size.known() == Some(&0) {
+        return none;
+    }
+    let parsed = |text: &str| KubernetesVersion::parse(text).ok().map(worker::planner_version);
+    let id = planned
+        .control_plane
+        .known()
+        .and_then(|id| ObjectId::parse_cluster(id).ok());
+    let (Some(kubelet), Some(id)) = (parsed(version), id) else {
+        return none;
+    };
+    let rule = "A kubelet is never newer than the API server, and at most three minor versions older.";
+    let summary = "Workers that do not fit the control plane";
+    if let Some(api) = provider.planned_version(&id.cluster) {
+        let fits = parsed(&api).is_none_or(|api| kubelet.kubelet_may_talk_to(api));
+        let text = format!(
+            "Node group {name} is to run Kubernetes {version}, and the control plane of cluster {} runs {api} once this plan \
+             is applied. {rule} Write kubernetes_version = multizone_control_plane.NAME.kubernetes_version.",
+            id.cluster
+        );
+        let refusal = || Diagnostic::error(summary, text).at("kubernetes_version").into();
+        return if fits { none } else { refusal() };
+    }
+    // Another configuration of the provider, or another run of Terraform, has the control plane, and may be about to
+    // change it.
+    let Some(api) = observed.and_then(|observed| observed.api_version) else {
+        return none;
+    };
+    if kubelet.kubelet_may_talk_to(api) {
+        return none;
+    }
+    let text = format!(
+        "Node group {name} is to run Kubernetes {version}, and the API server of cluster {} was last seen with {api}. {rule} \
+         Unless the control plane is upgraded first, the apply is refused.",
+        id.cluster
+    );
+    Diagnostic::warning(summary, text).at("kubernetes_version").into()
+}
+
 /// Says which nodes are not ready: nothing that an apply would change, and nothing that it should be refused for.
 pub(super) fn unwell(prior: &NodeGroup, observed: &Observed) -> Diagnostics {
     let mut nodes = Vec::new();
@@ -121,6 +173,10 @@ pub(super) fn unwell(prior: &NodeGroup, observed: &Observed) -> Diagnostics {
         }
     }
     let total = observed.members.len();
+    let taints = worker::Wanted::of(&prior.clone().into()).map(|wanted| wanted.taints);
+    let network = away_from_the_pod_network(&nodes.concat(), &taints.unwrap_or_default())
+        .map(|hint| format!("{hint}\n"))
+        .unwrap_or_default();
     let (what, rest) = match observed.api {
         Api::Gone => return Diagnostics::new(),
         Api::Silent => (
@@ -133,7 +189,7 @@ pub(super) fn unwell(prior: &NodeGroup, observed: &Observed) -> Diagnostics {
         Api::Serving => (
             format!("{} of {total} nodes of node group {} not ready", nodes.len(), prior.name),
             format!(
-                "In zone {}:\n{}\nTheir machines run, so an apply changes nothing about them. If the zone is out, they come \
+                "In zone {}:\n{}\n{network}Their machines run, so an apply changes nothing about them. If the zone is out, they come \
                  back with it; otherwise the kubelet's log on the machine says more. A machine that stays unwell is replaced \
                  when you delete it in the cloud and apply.",
                 prior.zone,

@@ -11,9 +11,12 @@ use multizone_cloud::{CloudError, Inventory, label};
 use multizone_kubernetes::{
     bootstrap_token::{BootstrapToken, MAXIMUM_LIFETIME},
     cluster_access::{AccessError, Cluster as ClusterConnection, DrainOptions, NodeState, OwnedMetadata},
-    labels::Taint,
+    labels::{Taint, TaintEffect},
 };
-use multizone_planner::node_group::{Observed, Step};
+use multizone_planner::{
+    Version,
+    node_group::{Observed, Step},
+};
 use multizone_schema::Diagnostics;
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -27,6 +30,8 @@ use crate::resources::{control_plane::SPECIFICATION, timeouts, trouble::within};
 
 /// How many machines are worked on at the same time.
 const AT_ONCE: usize = 16;
+/// What a kubelet says while it has no pod network.
+const NO_POD_NETWORK: &str = "NetworkPluginNotReady";
 /// A token is not used any more for new machines when it has less than this to live.
 const TOKEN_RESERVE: Duration = Duration::from_mins(10);
 
@@ -39,7 +44,7 @@ impl Executor<'_> {
         observed: &Observed,
     ) -> Result<(), Diagnostics> {
         match step {
-            Step::CreateMachines(names) => self.create(names).await,
+            Step::CreateMachines(names) => self.create(names, observed.api_version).await,
             Step::WaitJoined(names) => self.wait_joined(names).await,
             Step::Drain(names) => self.drain(names).await,
             _ => self.change(step, inventory, observed).await,
@@ -141,8 +146,8 @@ impl Executor<'_> {
         }
     }
 
-    async fn create(&mut self, names: &BTreeSet<String>) -> Result<(), Diagnostics> {
-        let join = self.join().await?;
+    async fn create(&mut self, names: &BTreeSet<String>, api: Option<Version>) -> Result<(), Diagnostics> {
+        let join = self.join(api).await?;
         // Before the calls: a machine whose call failed may exist all the same, with this token.
         self.made.extend(names.iter().cloned());
         let this = &*self;
@@ -161,7 +166,7 @@ impl Executor<'_> {
     }
 
     /// What machines need to join, with a token that lives long enough.
-    async fn join(&mut self) -> Result<Join, Diagnostics> {
+    async fn join(&mut self, api: Option<Version>) -> Result<Join, Diagnostics> {
         let connection = self.connection()?.clone();
         let missing = || {
             self.situation
@@ -170,7 +175,7 @@ impl Executor<'_> {
         let endpoint = self.endpoint.clone().ok_or_else(missing)?;
         let ca_certificate_hash = match &self.access {
             Some((_, credential)) => credential.ca_certificate_hash(),
-            None => return Err(self.silent("there is no connection")),
+            None => return Err(self.silent("there is no connection", None)),
         };
         let ca_certificate_hash = ca_certificate_hash.map_err(|error| {
             self.situation.error(
@@ -187,6 +192,7 @@ impl Executor<'_> {
                 endpoint,
                 token: token.clone(),
                 ca_certificate_hash,
+                api,
             });
         }
         let token = BootstrapToken::generate(&mut rand::rng());
@@ -210,6 +216,7 @@ impl Executor<'_> {
             endpoint,
             token,
             ca_certificate_hash,
+            api,
         })
     }
 
@@ -225,19 +232,13 @@ impl Executor<'_> {
         } else {
             NodeState::Registered
         };
+        let began = Instant::now();
         // Longer than its token lives, no machine needs to be waited for.
         let deadline = self.deadline.min(Instant::now() + MAXIMUM_LIFETIME);
         let waited = connection
             .wait_for_nodes(&names, state, deadline, self.stop.wait())
             .await;
-        waited.map_err(|error| match error {
-            AccessError::Stopped { .. } => self.situation.stopped(),
-            error => self.situation.error(
-                &format!("Not every worker has joined: {error}."),
-                "The machines' serial consoles show what their first boot did and where it failed. Apply again: a machine \
-                 that never registered is replaced, one that is only slow is waited for.",
-            ),
-        })?;
+        waited.map_err(|error| self.not_joined(&error, began.elapsed()))?;
         // A kubelet can label its Node, but not annotate it.
         let desired = self.wanted.owned(self.provider.cloud().region());
         self.each(&names.iter().cloned().collect(), |name| {
@@ -250,6 +251,26 @@ impl Executor<'_> {
             }
         })
         .await
+    }
+
+    fn not_joined(&self, error: &AccessError, waited: Duration) -> Diagnostics {
+        match error {
+            AccessError::Stopped { .. } => self.situation.stopped(),
+            AccessError::TimedOut { last, .. } => {
+                let what = format!("Not every worker has joined after {}: {last}.", timeouts::words(waited));
+                let network = away_from_the_pod_network(last, &self.wanted.taints)
+                    .map(|hint| format!("{hint}\n"))
+                    .unwrap_or_default();
+                let next = "The machines' serial consoles show what their first boot did and where it failed. Apply again: a \
+                            machine that never registered is replaced, one that is only slow is waited for, longer with \
+                            a longer timeout in timeouts.";
+                self.situation.error(&what, &format!("{network}{next}"))
+            }
+            error => self.situation.error(
+                &format!("Not every worker has joined: {error}."),
+                "Apply again once the API serves: it goes on waiting.",
+            ),
+        }
     }
 
     async fn drain(&mut self, names: &BTreeSet<String>) -> Result<(), Diagnostics> {
@@ -366,7 +387,7 @@ impl Executor<'_> {
         self.access
             .as_ref()
             .map(|(connection, _)| connection)
-            .ok_or_else(|| self.silent("there is no connection"))
+            .ok_or_else(|| self.silent("there is no connection", None))
     }
 
     fn zone_of(&self, inventory: &Inventory, name: &str) -> String {
@@ -378,6 +399,23 @@ impl Executor<'_> {
         self.situation
             .error(&format!("{error}."), "Apply again once the API serves.")
     }
+}
+
+/// What to do when nodes lack the pod network that the group's own taints keep away from them.
+pub(super) fn away_from_the_pod_network(reason: &str, taints: &[Taint]) -> Option<String> {
+    let keeping: Vec<String> = taints
+        .iter()
+        .filter(|taint| taint.effect != TaintEffect::PreferNoSchedule)
+        .map(ToString::to_string)
+        .collect();
+    if keeping.is_empty() || !reason.contains(NO_POD_NETWORK) {
+        return None;
+    }
+    Some(format!(
+        "The pod network may not run there: the group's taints {} keep every pod away that does not tolerate them. Let the \
+         pod network's DaemonSet tolerate all taints (tolerations: [{{ operator: Exists }}]).",
+        keeping.join(", ")
+    ))
 }
 
 /// The mark on Nodes that are to leave.

@@ -36,10 +36,6 @@ pub(super) const LEAVING_LABEL: &str = "multizone.dev/leaving";
 
 /// The annotation by which a Node tells an import how its group is configured.
 pub(super) const RECORD: &str = "multizone.dev/node-group-settings";
-/// The label by which an operator keeps a node cordoned: with it, a cordon is no drift.
-pub(super) const HOLD_LABEL: &str = "multizone.dev/hold";
-/// The taint that the cluster autoscaler puts on what it is about to remove, cordoned or not.
-pub(super) const AUTOSCALER_TAINT: &str = "ToBeDeletedByClusterAutoscaler";
 
 /// What the configuration asks for.
 #[derive(Clone, Debug)]
@@ -244,7 +240,7 @@ impl Wanted {
             labels.insert(label::CREATING.to_owned(), marks::UNFINISHED.to_owned());
         }
         let settings = JoinSettings {
-            version: self.version,
+            version: join.kubeadm(self.version),
             endpoint: join.endpoint.clone(),
             token: join.token.clone(),
             ca_certificate_hash: join.ca_certificate_hash.clone(),
@@ -259,6 +255,7 @@ impl Wanted {
         };
         let user_data = WorkerUserData {
             version: self.version,
+            kubeadm: settings.version,
             kubeadm_configuration: kubeadm::join_configuration(&settings),
         };
         Ok(MachineSpec {
@@ -309,6 +306,18 @@ pub(super) struct Join {
     pub(super) endpoint: ControlPlaneEndpoint,
     pub(super) token: BootstrapToken,
     pub(super) ca_certificate_hash: String,
+    /// The API server's version, if it is known.
+    pub(super) api: Option<Version>,
+}
+
+impl Join {
+    /// The kubeadm with which a kubelet of this version joins: of the control plane's minor version (domain-rules.md, skew).
+    fn kubeadm(&self, kubelet: KubernetesVersion) -> KubernetesVersion {
+        self.api
+            .filter(|api| api.minor != u64::from(kubelet.minor))
+            .and_then(|api| KubernetesVersion::parse(&api.to_string()).ok())
+            .unwrap_or(kubelet)
+    }
 }
 
 pub(super) fn planner_taint(taint: &node_labels::Taint) -> Taint {

@@ -214,13 +214,24 @@ fn systemctl(machine: &Machine, arguments: &[&str]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// `multizone-install-kubernetes MINOR VERSION`: containerd, kubeadm, kubelet and kubectl from packages.
+/// `multizone-install-kubernetes MINOR VERSION [KUBEADM_MINOR KUBEADM_VERSION]`: containerd, kubelet, kubectl and kubeadm
+/// from packages.
 async fn install(machine: &Machine, arguments: &[&str]) -> Result<(), Failure> {
-    let [minor, version] = arguments else {
-        return Err(failure("usage: multizone-install-kubernetes MINOR VERSION"));
+    let (minor, version, kubeadm_minor, kubeadm) = match *arguments {
+        [minor, version] => (minor, version, minor, version),
+        [minor, version, kubeadm_minor, kubeadm] => (minor, version, kubeadm_minor, kubeadm),
+        _ => {
+            return Err(failure(
+                "usage: multizone-install-kubernetes MINOR VERSION [KUBEADM_MINOR KUBEADM_VERSION]",
+            ));
+        }
     };
-    if !version.starts_with(&format!("{minor}.")) || version.split('.').any(|part| part.parse::<u32>().is_err()) {
-        return Err(failure(format!("E: Version '{version}-*' for 'kubeadm' was not found")));
+    for (minor, version, program) in [(minor, version, "kubelet"), (kubeadm_minor, kubeadm, "kubeadm")] {
+        if !version.starts_with(&format!("{minor}.")) || version.split('.').any(|part| part.parse::<u32>().is_err()) {
+            return Err(failure(format!(
+                "E: Version '{version}-*' for '{program}' was not found"
+            )));
+        }
     }
     machine.status.phase("installing Kubernetes");
     machine.takes(INSTALL.mul_f64(0.5)).await;
@@ -233,7 +244,7 @@ async fn install(machine: &Machine, arguments: &[&str]) -> Result<(), Failure> {
         .write(CONTAINERD_ENABLED, "[Service]\nExecStart=/usr/bin/containerd\n", 0o644)?;
     machine.kernel().containerd = true;
     machine.takes(INSTALL.mul_f64(0.5)).await;
-    for program in ["kubelet", "kubectl", "kubeadm"] {
+    for (program, version) in [("kubelet", version), ("kubectl", version), ("kubeadm", kubeadm)] {
         machine
             .console
             .say("apt", format!("Setting up {program} ({version}-1.1) ..."));
@@ -246,7 +257,7 @@ async fn install(machine: &Machine, arguments: &[&str]) -> Result<(), Failure> {
         .write(KUBELET_ENABLED, "[Service]\nExecStart=/usr/bin/kubelet\n", 0o644)?;
     machine
         .status
-        .update(|progress| progress.kubernetes_version = Some((*version).to_owned()));
+        .update(|progress| progress.kubernetes_version = Some(version.to_owned()));
     machine.kubelet.start();
     Ok(())
 }
