@@ -86,7 +86,9 @@ pub(super) enum Action {
     Fail(Object),
     /// The user applies again.
     ApplyAgain,
-    /// The user applies again with `force`, as is advised where node groups cannot be drained for want of an API.
+    /// The user applies again with `force`, as is advised where node groups cannot be drained for want of an API, and the
+    /// control plane goes too.  Where it stays it can be brought back; `force` meanwhile would leave Node objects behind
+    /// that nobody could ask the API to delete.
     Force,
     Crash,
     /// The provider crashes inside a step.
@@ -275,7 +277,7 @@ impl Situation {
         let undrained = |object: &Object| matches!(object, Object::Group(_)) && self.removed(state, *object);
         if state.again || state.world.address.failed.is_some() {
             actions.push(Action::ApplyAgain);
-        } else if !state.forced && state.failed.iter().any(undrained) {
+        } else if !state.forced && self.removed(state, Object::ControlPlane) && state.failed.iter().any(undrained) {
             actions.push(Action::Force);
         }
     }
