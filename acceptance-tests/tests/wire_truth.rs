@@ -201,10 +201,11 @@ fn what_gcloud_and_the_sandbox_say_fits_googles_description() {
     build_a_network(&gcloud, workspace.status()["cluster_range"].as_str().unwrap());
     use_disks(&gcloud);
     use_machines(&gcloud);
+    balance(&gcloud);
     follow_operations(&gcloud);
     clear_away(&gcloud);
     use_secrets(&gcloud);
-    recording.validate(200);
+    recording.validate(240);
 }
 
 fn look_around(gcloud: &Gcloud<'_>) {
@@ -321,6 +322,56 @@ fn use_machines(gcloud: &Gcloud<'_>) {
     gcloud.refused("compute instances describe nobody", "was not found");
     gcloud.refused("compute networks subnets delete sub", "already being used by");
     gcloud.all(&["compute instances update web --no-deletion-protection"]);
+}
+
+/// A balancer in front of a machine, from its health check to the address that leaves it again.
+fn balance(gcloud: &Gcloud<'_>) {
+    let service = "compute backend-services create lb --region=us-central1 --load-balancing-scheme=external --protocol=tcp \
+                   --health-checks=lb --health-checks-region=us-central1 --connection-draining-timeout=10";
+    let rule = "compute forwarding-rules create lb --region=us-central1 --load-balancing-scheme=external --ports=6443 \
+                --address=balanced --backend-service=lb --backend-service-region=us-central1";
+    gcloud.all(&[
+        "compute addresses create balanced",
+        "compute health-checks create https lb --region=us-central1 --port=6443 --request-path=/readyz",
+        "compute health-checks update https lb --region=us-central1 --check-interval=10s",
+        "compute health-checks list",
+        "compute health-checks describe lb --region=us-central1",
+        "compute instance-groups unmanaged create lb",
+        "compute instance-groups unmanaged add-instances lb --instances=web",
+        "compute instance-groups unmanaged list",
+        "compute instance-groups unmanaged describe lb",
+        service,
+        "compute backend-services add-backend lb --region=us-central1 --instance-group=lb \
+         --instance-group-zone=us-central1-a",
+        "compute backend-services update lb --region=us-central1 --connection-draining-timeout=20",
+        "compute backend-services list",
+        "compute backend-services describe lb --region=us-central1",
+        rule,
+        "compute forwarding-rules list",
+        "compute forwarding-rules update lb --region=us-central1 --update-labels=a=b",
+    ]);
+    let members = gcloud.ok("compute instance-groups unmanaged list-instances lb");
+    assert_eq!(members[0]["status"], "RUNNING");
+    let health = gcloud.ok("compute backend-services get-health lb --region=us-central1");
+    assert_eq!(health[0]["status"]["healthStatus"][0]["healthState"], "UNHEALTHY");
+    let address = gcloud.ok("compute addresses describe balanced");
+    let user = address["users"][0].as_str().unwrap();
+    assert!(user.ends_with("/forwardingRules/lb"), "{user}");
+    gcloud.refused("compute addresses delete balanced", "already being used by");
+    gcloud.refused(
+        "compute backend-services delete lb --region=us-central1",
+        "already being used by",
+    );
+    gcloud.all(&[
+        "compute forwarding-rules delete lb --region=us-central1",
+        "compute instance-groups unmanaged remove-instances lb --instances=web",
+        "compute backend-services remove-backend lb --region=us-central1 --instance-group=lb \
+         --instance-group-zone=us-central1-a",
+        "compute backend-services delete lb --region=us-central1",
+        "compute health-checks delete lb --region=us-central1",
+        "compute instance-groups unmanaged delete lb",
+        "compute addresses delete balanced",
+    ]);
 }
 
 fn follow_operations(gcloud: &Gcloud<'_>) {

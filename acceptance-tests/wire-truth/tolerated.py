@@ -22,4 +22,8 @@ EMPTY_BODY_WHY = "Google's Rust client sends an empty message with every POST; t
 
 # Fields that only the server sets and that clients send all the same: (method, path without indices).  The server
 # ignores them.
-READ_ONLY_FIELDS = {}
+READ_ONLY_FIELDS = {
+    (f"compute.regionBackendServices.{method}", f"/{field}"): "gcloud sends a backend service back as it read it"
+    for method in ("patch", "update")
+    for field in ("creationTimestamp", "kind", "region")
+}

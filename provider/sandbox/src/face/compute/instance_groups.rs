@@ -6,7 +6,7 @@ use crate::core::balancers::records::{InstanceGroup, NamedPort};
 use crate::core::names::fingerprint;
 use crate::core::records::InstanceStatus;
 use crate::core::{Core, Refusal};
-use crate::face::lists::{aggregated, list};
+use crate::face::lists::{aggregated, empty, list};
 use crate::face::references::link;
 use crate::region::Region;
 use serde::Deserialize;
@@ -144,12 +144,16 @@ fn members(region: &Region, call: &Call, zone: &str, name: &str) -> Answer {
             (key.clone(), show)
         });
         let path = core.settings().zonal_path(zone, "instanceGroups", name);
-        list(
-            call,
-            "compute#instanceGroupsListInstances",
-            &format!("{path}/listInstances"),
-            items,
-        )
+        list(call, "compute#instanceGroupsListInstances", &path, items)
+    })
+}
+
+/// The managers of a zone's managed groups, of which there are none; gcloud looks for them to tell the kinds apart.
+pub(super) fn managers(region: &Region, call: &Call, zone: &str) -> Answer {
+    region.read(|core| {
+        core.settings().require_zone(zone)?;
+        let path = scope(core, &format!("zones/{zone}/instanceGroupManagers"));
+        empty(call, "compute#instanceGroupManagerList", &path)
     })
 }
 

@@ -52,6 +52,9 @@ pub(super) async fn answer(region: &Region, call: &Call, project: &str, path: &[
         ["global", "healthChecks"] if call.method == "GET" => health_checks::global(region, call),
         ["aggregated", "healthChecks"] => health_checks::all_health_checks(region, call),
         ["zones", zone, "instanceGroups", rest @ ..] => instance_groups::instance_groups(region, call, zone, rest),
+        ["zones", zone, "instanceGroupManagers"] if call.method == "GET" => {
+            instance_groups::managers(region, call, zone)
+        }
         ["aggregated", "instanceGroups"] => instance_groups::all_instance_groups(region, call),
         ["regions", place, "backendServices", rest @ ..] => {
             backend_services::backend_services(region, call, place, rest)
