@@ -7,6 +7,7 @@ use crate::core::{Core, Refusal};
 use crate::region::{Region, Report};
 use async_trait::async_trait;
 use multizone_sandbox_data_plane::{Network, Pace};
+use multizone_sandbox_etcd::Kind;
 use multizone_sandbox_guests::{Guests, Host, HostError, MachineSpec};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -52,7 +53,7 @@ impl Machines {
     /// Guests that keep their disks in the directory `disks`.
     pub fn new(region: &Arc<Region>, network: Network, pace: Pace, disks: PathBuf) -> Self {
         Self {
-            guests: Guests::new(network, Arc::new(Services(Arc::downgrade(region))), pace),
+            guests: Guests::new(network, Arc::new(Services(Arc::downgrade(region))), pace, Kind::StandIn),
             disks,
             look_again: AtomicBool::new(false),
         }

@@ -85,6 +85,35 @@ impl Network {
         self.shared.changed.send_modify(|version| *version += 1);
     }
 
+    /// The address of the machine with this name, whatever its zone, in the network of `machine`.
+    pub fn address_of(&self, machine: &str, name: &str) -> Option<Ipv4Addr> {
+        let topology = &self.shared.lock().topology;
+        let network = &topology.machines.get(machine)?.network;
+        let mut named = topology.machines.iter().filter(|(key, other)| {
+            other.network == *network && key.rsplit_once('/').is_some_and(|(_, found)| found == name)
+        });
+        named.next().map(|(_, other)| other.address)
+    }
+
+    /// Waits until an outage of its zone cuts `machine` off from everything, or, with `false`, until none does.
+    pub async fn cut_off(&self, machine: &str, cut_off: bool) {
+        let mut changed = self.shared.changed.subscribe();
+        loop {
+            changed.borrow_and_update();
+            let now = {
+                let topology = &self.shared.lock().topology;
+                let machine = topology.machines.get(machine);
+                machine.is_some_and(|machine| topology.outages.contains(&machine.zone))
+            };
+            if now == cut_off {
+                return;
+            }
+            if changed.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
     /// Listens on `port` of `machine`, on its own address and on the external addresses it holds, now and
     /// later.
     ///

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use multizone_sandbox_data_plane::{Network, Pace};
+use multizone_sandbox_etcd::Kind;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +27,7 @@ pub struct Guests {
     network: Network,
     host: Arc<dyn Host>,
     pace: Pace,
+    etcd: Kind,
     machines: Mutex<BTreeMap<String, Entry>>,
 }
 
@@ -75,12 +77,13 @@ impl Entry {
 }
 
 impl Guests {
-    /// A region without machines.
-    pub fn new(network: Network, host: Arc<dyn Host>, pace: Pace) -> Self {
+    /// A region without machines, whose masters run this `etcd`.
+    pub fn new(network: Network, host: Arc<dyn Host>, pace: Pace, etcd: Kind) -> Self {
         Self {
             network,
             host,
             pace,
+            etcd,
             machines: Mutex::new(BTreeMap::new()),
         }
     }
@@ -125,6 +128,7 @@ impl Guests {
         let halted = Arc::clone(&entry.halted);
         entry.begin("booting");
         let (network, host, pace) = (self.network.clone(), Arc::clone(&self.host), self.pace);
+        let etcd = self.etcd.clone();
         let (status, power, console) = (
             Arc::clone(&entry.status),
             entry.power.clone(),
@@ -154,6 +158,7 @@ impl Guests {
                 network,
                 host,
                 pace,
+                etcd,
                 power,
             )))
             .await;
@@ -211,6 +216,7 @@ async fn run(machine: Arc<Machine>) {
     // The API server is shut down in order, so that its files are free for the next boot; everything else
     // just stops where it is.
     let containers = tokio::spawn(kubelet::control_plane::run(Arc::clone(&machine)));
+    let etcd = tokio::spawn(kubelet::etcd::run(Arc::clone(&machine)));
     let software = async {
         if machine.resumed {
             system::resume(&machine);
@@ -223,15 +229,18 @@ async fn run(machine: Arc<Machine>) {
             cloud_init::run(&machine),
             kubelet::service(&machine),
             system::api_route::service(&machine),
+            kubelet::hold::service(&machine),
         );
     };
     tokio::select! {
         () = machine.power.cancelled() => {}
         () = software => machine.power.cancelled().await,
     }
-    if let Err(error) = containers.await
-        && error.is_panic()
-    {
-        tracing::error!(machine = machine.spec.name, "the control plane's task panicked");
+    for task in [containers, etcd] {
+        if let Err(error) = task.await
+            && error.is_panic()
+        {
+            tracing::error!(machine = machine.spec.name, "a task of the control plane panicked");
+        }
     }
 }

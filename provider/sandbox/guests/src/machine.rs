@@ -5,15 +5,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use multizone_sandbox_data_plane::{Network, Pace};
+use multizone_sandbox_etcd::Kind;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::console::Console;
 use crate::disk::Disk;
 use crate::kubelet::Containers;
+use crate::kubelet::hold::Hold;
 use crate::memory::{Memory, UserDataProgress};
 use crate::spec::{Host, MachineSpec};
 use crate::system::Kernel;
+
+/// Where static pods are described.
+pub(crate) const MANIFESTS: &str = "/etc/kubernetes/manifests";
+/// How often the kubelet looks there.
+const LOOK: Duration = Duration::from_secs(20);
+const LEAST_LOOK: Duration = Duration::from_millis(250);
 
 /// A machine that is switched on.
 pub(crate) struct Machine {
@@ -30,6 +38,12 @@ pub(crate) struct Machine {
     pub(crate) kubelet: Unit,
     /// The systemd unit that leads a master to itself; see [`crate::system::api_route`].
     pub(crate) api_route: Unit,
+    /// What etcd's static pod runs.
+    pub(crate) etcd: Kind,
+    /// Sent when a static pod's manifest is written or taken away.
+    pub(crate) manifests: watch::Sender<()>,
+    /// Whether the API server's manifest is held aside, and until when; see [`crate::kubelet::hold`].
+    pub(crate) hold: watch::Sender<Option<Hold>>,
     /// Whether this machine's own API server is ready.
     pub(crate) api_ready: watch::Sender<bool>,
     /// Whether the kubelet has told the container runtime to run what /etc/kubernetes/manifests holds.
@@ -72,6 +86,7 @@ impl Machine {
         network: Network,
         host: Arc<dyn Host>,
         pace: Pace,
+        etcd: Kind,
         power: CancellationToken,
     ) -> Self {
         let memory = Memory::load(&spec.boot_disk);
@@ -88,6 +103,9 @@ impl Machine {
             power,
             kubelet: Unit::new(),
             api_route: Unit::new(),
+            etcd,
+            manifests: watch::Sender::new(()),
+            hold: watch::Sender::new(None),
             api_ready: watch::Sender::new(false),
             static_pods: watch::Sender::new(false),
             containers: Mutex::new(memory.containers),
@@ -137,6 +155,19 @@ impl Machine {
 
     pub(crate) fn kernel(&self) -> MutexGuard<'_, Kernel> {
         self.kernel.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the static pod of that name is described on the disk, or, with `false`, until it is not.
+    pub(crate) async fn manifest(&self, name: &str, there: bool) {
+        let mut changed = self.manifests.subscribe();
+        let path = format!("{MANIFESTS}/{name}.yaml");
+        while self.disk.exists(&path) != there {
+            tokio::select! {
+                _ = changed.changed() => {}
+                // The kubelet looks by itself, too.
+                () = tokio::time::sleep(self.interval(LOOK, LEAST_LOOK)) => {}
+            }
+        }
     }
 
     /// The time something takes on a real machine.

@@ -191,6 +191,14 @@ impl ApiServer {
         });
     }
 
+    /// Whether the server is ready: what `/readyz` says.
+    pub async fn ready(&self) -> bool {
+        match self.face.api.store.etcd() {
+            Some(etcd) => etcd.check().await.is_ok(),
+            None => true,
+        }
+    }
+
     /// Ends watches, lets other requests finish for a moment, closes connections, stops the controllers, gives up
     /// leading, and takes the server out of the endpoints of the Service `kubernetes`.
     pub async fn stop(self) {

@@ -26,23 +26,31 @@ const PATIENCE: Duration = Duration::from_mins(2);
 const REQUEST: Duration = Duration::from_secs(5);
 const LEAST_REQUEST: Duration = Duration::from_secs(2);
 
-/// Where the members are that have a static pod.
-async fn endpoints(api: &Api) -> Result<Vec<String>, String> {
-    let pods = api
-        .get(MEMBERS)
-        .await
-        .map_err(|error| format!("could not retrieve the list of etcd endpoints: {error}"))?;
-    let found: Vec<String> = pods["items"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|pod| pod["metadata"]["annotations"][ETCD_CLIENT_URLS].as_str())
-        .map(str::to_owned)
-        .collect();
-    if found.is_empty() {
-        return Err("could not retrieve the list of etcd endpoints: no etcd pod is annotated".to_owned());
+/// Where the members are that have a static pod; asked until there is one, since a new one is not there at once.
+async fn endpoints(machine: &Machine, api: &Api) -> Result<Vec<String>, String> {
+    let deadline = Instant::now() + super::patience(machine, PATIENCE);
+    loop {
+        let problem = match api.get(MEMBERS).await {
+            Ok(pods) => {
+                let found: Vec<String> = pods["items"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|pod| pod["metadata"]["annotations"][ETCD_CLIENT_URLS].as_str())
+                    .map(str::to_owned)
+                    .collect();
+                if !found.is_empty() {
+                    return Ok(found);
+                }
+                "no etcd pod is annotated".to_owned()
+            }
+            Err(error) => error.to_string(),
+        };
+        if Instant::now() >= deadline {
+            return Err(format!("could not retrieve the list of etcd endpoints: {problem}"));
+        }
+        tokio::time::sleep(machine.interval(POLL, LEAST_POLL)).await;
     }
-    Ok(found)
 }
 
 /// A connection to one member, from this machine.
@@ -72,7 +80,7 @@ async fn within<T>(
 /// The check-etcd phase: every member must answer, a dead one fails the join.
 pub(super) async fn check_health(machine: &Machine, api: &Api, client: &Credentials) -> Result<(), String> {
     say(machine, "[check-etcd] Checking that the etcd cluster is healthy");
-    for endpoint in endpoints(api).await? {
+    for endpoint in endpoints(machine, api).await? {
         let mut maintenance = MaintenanceClient::new(channel(machine, &endpoint, client)?);
         within(machine, maintenance.status(StatusRequest {}))
             .await
@@ -129,7 +137,7 @@ pub(super) async fn add_learner(
 
 async fn try_add(machine: &Machine, api: &Api, client: &Credentials, peer: &str) -> Result<Vec<Member>, String> {
     let mut last = String::new();
-    for endpoint in endpoints(api).await? {
+    for endpoint in endpoints(machine, api).await? {
         let mut cluster = ClusterClient::new(channel(machine, &endpoint, client)?);
         let listed = within(machine, cluster.member_list(MemberListRequest { linearizable: true })).await;
         let members = match listed {
@@ -177,7 +185,7 @@ pub(super) async fn promote(machine: &Machine, api: &Api, client: &Credentials, 
 
 async fn try_promote(machine: &Machine, api: &Api, client: &Credentials, id: u64) -> Result<(), String> {
     let mut last = String::new();
-    for endpoint in endpoints(api).await? {
+    for endpoint in endpoints(machine, api).await? {
         let mut cluster = ClusterClient::new(channel(machine, &endpoint, client)?);
         match within(machine, cluster.member_promote(MemberPromoteRequest { id })).await {
             Ok(_) => return Ok(()),

@@ -199,5 +199,7 @@ fn write_manifest(machine: &Machine, name: &str, pod: &Value) -> Result<(), Stri
     machine
         .disk
         .write(&path, yaml(pod)?, 0o600)
-        .map_err(|error| error.to_string())
+        .map_err(|error| error.to_string())?;
+    machine.manifests.send_replace(());
+    Ok(())
 }

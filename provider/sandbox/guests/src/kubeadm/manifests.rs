@@ -87,6 +87,9 @@ impl ControlPlane<'_> {
                 ("client-ca-file", format!("{PKI}/ca.crt")),
                 ("enable-admission-plugins", "NodeRestriction".to_owned()),
                 ("enable-bootstrap-token-auth", "true".to_owned()),
+                ("etcd-cafile", format!("{PKI}/etcd/ca.crt")),
+                ("etcd-certfile", format!("{PKI}/apiserver-etcd-client.crt")),
+                ("etcd-keyfile", format!("{PKI}/apiserver-etcd-client.key")),
                 ("etcd-servers", "https://127.0.0.1:2379".to_owned()),
                 (
                     "kubelet-client-certificate",

@@ -1,21 +1,27 @@
 //! The control plane's containers: the API server on the machine's address, from what the manifests say.
 //!
-//! etcd is stood in for by the API server's own storage in etcd's data directory; the scheduler and the
-//! controllers run inside the API server.
+//! The scheduler and the controllers run inside the API server. Where no etcd is installed, it is stood in for by the
+//! API server's own storage in etcd's data directory, which serves one master.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use multizone_sandbox_kubernetes_api::{ApiServer, ApiServerConfig, Storage};
+use async_trait::async_trait;
+use multizone_sandbox_data_plane::Network;
+use multizone_sandbox_etcd::Kind;
+use multizone_sandbox_kubernetes_api::{ApiServer, ApiServerConfig, Duplex, PortForward, Storage};
 use serde_json::Value;
 
-use super::static_pods::MANIFESTS;
-use crate::machine::Machine;
+use crate::machine::{MANIFESTS, Machine};
 
 const START: Duration = Duration::from_secs(9);
-const CRASH_LOOP: Duration = Duration::from_secs(10);
-const LEAST_CRASH_LOOP: Duration = Duration::from_millis(250);
+pub(super) const CRASH_LOOP: Duration = Duration::from_secs(10);
+pub(super) const LEAST_CRASH_LOOP: Duration = Duration::from_millis(250);
+/// How often the machine asks its own API server whether it is ready.
+const LOOK: Duration = Duration::from_secs(2);
+const LEAST_LOOK: Duration = Duration::from_millis(100);
 /// The range that is used when the cluster gives nodes no address blocks.
 const NO_POD_CIDR: &str = "10.244.0.0/16";
 
@@ -27,20 +33,14 @@ pub(crate) async fn run(machine: Arc<Machine>) {
     loop {
         let asked = async {
             let _ = wanted.wait_for(|wanted| *wanted).await;
-            if machine.disk.exists(&format!("{MANIFESTS}/kube-apiserver.yaml")) {
-                if !std::mem::take(&mut was_running) {
-                    machine.takes(START).await;
-                }
-            } else {
-                tokio::time::sleep(machine.interval(CRASH_LOOP, LEAST_CRASH_LOOP)).await;
+            machine.manifest("kube-apiserver", true).await;
+            if !std::mem::take(&mut was_running) {
+                machine.takes(START).await;
             }
         };
         tokio::select! {
             () = machine.power.cancelled() => return,
             () = asked => {}
-        }
-        if !machine.disk.exists(&format!("{MANIFESTS}/kube-apiserver.yaml")) {
-            continue;
         }
         if let Err(error) = serve(&machine).await {
             if error != problem {
@@ -72,10 +72,17 @@ async fn serve(machine: &Machine) -> Result<(), String> {
         "kube-apiserver",
         format!("Serving securely on {}:{port}", machine.spec.address),
     );
-    machine.api_ready.send_replace(true);
+    let mut look = tokio::time::interval(machine.interval(LOOK, LEAST_LOOK));
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = machine.power.cancelled() => break,
+            // The kubelet ends a static pod whose manifest is gone, gracefully.
+            () = machine.manifest("kube-apiserver", false) => break,
+            _ = look.tick() => {
+                let ready = server.ready().await;
+                machine.api_ready.send_if_modified(|before| std::mem::replace(before, ready) != ready);
+            }
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => server.serve(stream, peer),
                 Err(error) => {
@@ -118,12 +125,20 @@ fn configuration(machine: &Machine) -> Result<(ApiServerConfig, u16), String> {
         .map_err(|_| "--secure-port is no port".to_owned())?;
     let image = flag(&api_server, "image")?;
     let version = image.rsplit_once(":v").map_or("", |(_, version)| version).to_owned();
-    let data = machine
-        .disk
-        .on_host(&flag(&etcd, "data-dir")?)
-        .map_err(|error| error.to_string())?;
+    let storage = if machine.etcd == Kind::StandIn {
+        let data = machine.disk.on_host(&flag(&etcd, "data-dir")?);
+        Storage::Sqlite(data.map_err(|error| error.to_string())?.join("member"))
+    } else {
+        Storage::Etcd {
+            // The manifest says 127.0.0.1, which on this machine is the machine's own address.
+            endpoints: vec![flag(&etcd, "advertise-client-urls")?],
+            ca_pem: file(&api_server, "etcd-cafile")?,
+            certificate_pem: file(&api_server, "etcd-certfile")?,
+            key_pem: file(&api_server, "etcd-keyfile")?,
+        }
+    };
     let configuration = ApiServerConfig {
-        storage: Storage::Sqlite(data.join("member")),
+        storage,
         serving_certificate_pem: file(&api_server, "tls-cert-file")?,
         serving_key_pem: file(&api_server, "tls-private-key-file")?,
         ca_certificate_pem: file(&api_server, "client-ca-file")?,
@@ -137,13 +152,35 @@ fn configuration(machine: &Machine) -> Result<(ApiServerConfig, u16), String> {
         cluster_name: flag(&controllers, "cluster-name")?,
         advertise_address: (machine.spec.address, port).into(),
         pace: machine.pace.speed,
-        port_forward: None,
+        port_forward: Some(Arc::new(Kubelets {
+            network: machine.network.clone(),
+            machine: machine.spec.name.clone(),
+        })),
     };
     Ok((configuration, port))
 }
 
+/// The way from a master's API server to the ports of pods with `hostNetwork`, through their kubelets.
+#[derive(Debug)]
+struct Kubelets {
+    network: Network,
+    machine: String,
+}
+
+#[async_trait]
+impl PortForward for Kubelets {
+    async fn connect(&self, node: &str, _: &str, port: u16) -> io::Result<Box<dyn Duplex>> {
+        let address = self.network.address_of(&self.machine, node).ok_or_else(|| {
+            let message = format!("error dialing backend: dial tcp: lookup {node}: no such host");
+            io::Error::new(io::ErrorKind::NotFound, message)
+        })?;
+        let stream = self.network.connect(&self.machine, (address, port).into()).await?;
+        Ok(Box::new(stream))
+    }
+}
+
 /// The flags of a component's first container, and its image as `image`.
-fn flags(machine: &Machine, component: &str) -> Result<BTreeMap<String, String>, String> {
+pub(super) fn flags(machine: &Machine, component: &str) -> Result<BTreeMap<String, String>, String> {
     let path = format!("{MANIFESTS}/{component}.yaml");
     let text = machine.disk.required_text(&path).map_err(|error| error.to_string())?;
     let pod: Value = serde_saphyr::from_str(&text).map_err(|error| format!("{path}: {error}"))?;

@@ -3,7 +3,9 @@
 mod containers;
 pub(crate) mod control_plane;
 mod credentials;
+pub(crate) mod etcd;
 mod events;
+pub(crate) mod hold;
 mod node;
 mod pod_status;
 mod pods;

@@ -48,6 +48,21 @@ pub(super) fn running(node: &Node<'_>, pod: &Value, running: &RunningPod) -> Val
     status
 }
 
+/// The status of a pod whose containers have done their work.
+pub(super) fn succeeded(node: &Node<'_>, pod: &Value, running: &RunningPod) -> Value {
+    let state = json!({"terminated": {
+        "exitCode": 0, "reason": "Completed", "startedAt": running.started, "finishedAt": seconds(Timestamp::now()),
+    }});
+    json!({
+        "phase": "Succeeded",
+        "hostIP": node.settings.address.to_string(),
+        "podIP": running.address.to_string(),
+        "startTime": running.started,
+        "conditions": conditions(pod, false, "PodCompleted"),
+        "containerStatuses": statuses(pod, "containers", &state, false),
+    })
+}
+
 fn conditions(pod: &Value, ready: bool, reason: &str) -> Value {
     let now = seconds(Timestamp::now());
     let state = |good: bool| if good { "True" } else { "False" };

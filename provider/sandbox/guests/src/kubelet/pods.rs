@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::containers::RunningPod;
 use super::node::{CNI_DIRECTORY, Node, condition, seconds};
-use super::{KubeletError, events, pod_status, volumes};
+use super::{KubeletError, events, hold, pod_status, volumes};
 use crate::api::{ApiError, Patch};
 
 /// Pulling an image that the machine does not have, and starting the containers.
@@ -220,6 +220,14 @@ async fn start(node: &Node<'_>, pod: Value) {
     };
     if mounts_cni(&pod) {
         set_up_network(node, &pod);
+    }
+    if hold::begin(machine, &pod) {
+        // What it does goes on without the kubelet, which may not reach the API any more to say so.
+        let done = pod_status::succeeded(node, &pod, &running);
+        report(node, &pod, &pod_status::running(node, &pod, &running)).await;
+        hold::over(machine).await;
+        report(node, &pod, &done).await;
+        return;
     }
     report(node, &pod, &pod_status::running(node, &pod, &running)).await;
     if fresh {

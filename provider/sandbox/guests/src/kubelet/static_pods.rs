@@ -10,9 +10,8 @@ use super::KubeletError;
 use super::node::{Node, seconds};
 use crate::api::ApiError;
 use crate::hex::hex;
+use crate::machine::MANIFESTS;
 
-/// Where static pods are described.
-pub(super) const MANIFESTS: &str = "/etc/kubernetes/manifests";
 const PODS: &str = "/api/v1/namespaces/kube-system/pods";
 /// How often the kubelet looks at the directory, and whether its mirror pods are still there.
 const LOOK: Duration = Duration::from_secs(20);
@@ -81,12 +80,14 @@ async fn mirror_pod(node: &Node<'_>, owner: &Value, pod: Value, text: &str, seen
     let mut mirror = pod;
     mirror["metadata"]["name"] = name.into();
     mirror["metadata"]["namespace"] = "kube-system".into();
-    mirror["metadata"]["annotations"] = json!({
-        "kubernetes.io/config.hash": hash,
-        "kubernetes.io/config.mirror": hash,
-        "kubernetes.io/config.seen": seen,
-        "kubernetes.io/config.source": "file",
-    });
+    for (annotation, value) in [
+        ("hash", hash.as_str()),
+        ("mirror", &hash),
+        ("seen", seen),
+        ("source", "file"),
+    ] {
+        mirror["metadata"]["annotations"][format!("kubernetes.io/config.{annotation}")] = value.into();
+    }
     mirror["metadata"]["ownerReferences"] = json!([{
         "apiVersion": "v1",
         "kind": "Node",

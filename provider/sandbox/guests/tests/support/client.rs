@@ -47,6 +47,16 @@ impl Client {
         body
     }
 
+    /// Creates an object, if the server takes it.
+    pub async fn try_create(&self, path: &str, object: &Value) -> Option<()> {
+        let request = self
+            .http
+            .post(format!("{}{path}", self.server))
+            .body(object.to_string());
+        let answer = request.header("content-type", "application/json").send().await.ok()?;
+        answer.status().is_success().then_some(())
+    }
+
     pub async fn delete(&self, path: &str) {
         let answer = self.http.delete(format!("{}{path}", self.server)).send().await.unwrap();
         assert!(answer.status().is_success(), "{path}: {}", answer.text().await.unwrap());

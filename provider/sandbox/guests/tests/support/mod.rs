@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use multizone_sandbox_data_plane::{FirewallRule, Machine, Network, Pace, Topology};
+use multizone_sandbox_etcd::Kind;
 use multizone_sandbox_guests::{GuestReport, Guests, Host, HostError, MachineSpec};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use serde_json::{Value, json};
@@ -99,10 +100,16 @@ pub struct Region {
     secrets: Arc<Secrets>,
     directory: tempfile::TempDir,
     block: [u8; 2],
+    etcd: Kind,
 }
 
 impl Region {
     pub fn new() -> Self {
+        Self::with_etcd(Kind::StandIn)
+    }
+
+    /// A region whose masters run this etcd.
+    pub fn with_etcd(etcd: Kind) -> Self {
         let pace = PACE;
         let network = Network::with_pace(pace);
         let (ca, secret) = Authority::secret();
@@ -114,7 +121,7 @@ impl Region {
             ..FirewallRule::default()
         };
         Self {
-            guests: Guests::new(network.clone(), secrets.clone(), pace),
+            guests: Guests::new(network.clone(), secrets.clone(), pace, etcd.clone()),
             secrets,
             network,
             topology: Topology {
@@ -125,6 +132,7 @@ impl Region {
             ca,
             directory: tempfile::tempdir().unwrap(),
             block: [rand::random_range(20..250), rand::random_range(0..250)],
+            etcd,
         }
     }
 
@@ -172,7 +180,7 @@ impl Region {
     pub async fn restart(&mut self) {
         self.guests.stop().await;
         self.network = Network::with_pace(PACE);
-        self.guests = Guests::new(self.network.clone(), self.secrets.clone(), PACE);
+        self.guests = Guests::new(self.network.clone(), self.secrets.clone(), PACE, self.etcd.clone());
         self.apply();
     }
 
@@ -243,7 +251,12 @@ impl Region {
 
     /// A master that is up, with a pod network, in zone us-central1-a.
     pub async fn with_master() -> Self {
-        let mut region = Self::new();
+        Self::new().started().await
+    }
+
+    /// Starts the first master in this region.
+    pub async fn started(self) -> Self {
+        let mut region = self;
         let user_data = user_data::master(&region, "us-central1-a", "master");
         region.machine("us-central1-a", "master", 2, user_data);
         region
@@ -260,6 +273,36 @@ impl Region {
             )
             .await;
         region
+    }
+
+    /// Adds a further master with a token that is good, and switches it on.
+    pub async fn further_master(&mut self, zone: &str, name: &str, last: u8) {
+        let token = self.admin().token(true).await;
+        let user_data = user_data::joining_master(self, zone, name, last, &token, &self.ca.hash);
+        self.machine(zone, name, last, user_data);
+        self.power(&format!("{zone}/{name}"), true);
+    }
+
+    /// A client with all rights of one master's own API server.
+    pub fn admin_of(&self, last: u8) -> Client {
+        let server = format!("https://{}:6443", self.address(last));
+        Client::new(
+            &server,
+            &self.ca.certificate,
+            Some(self.ca.client("admin", "system:masters")),
+        )
+    }
+
+    /// What shows itself to etcd, from the files of a master.
+    pub fn etcd_credentials(&self, machine: &str) -> multizone_etcd_api::Credentials {
+        let read = |file: &str| {
+            std::fs::read_to_string(self.file(machine, &format!("/etc/kubernetes/pki/etcd/{file}"))).unwrap()
+        };
+        multizone_etcd_api::Credentials {
+            ca_pem: read("ca.crt"),
+            certificate_pem: read("healthcheck-client.crt"),
+            key_pem: read("healthcheck-client.key"),
+        }
     }
 
     /// Adds a worker in zone us-central1-b with a token that is good, and switches it on.

@@ -98,6 +98,42 @@ pub fn master_with(region: &Region, registration: &Value) -> String {
     render(&files, &commands)
 }
 
+/// A master that joins.
+pub fn joining_master(region: &Region, zone: &str, name: &str, last: u8, token: &str, hash: &str) -> String {
+    let endpoint = region.endpoint().to_string();
+    let join = json!({
+        "apiVersion": "kubeadm.k8s.io/v1beta4",
+        "kind": "JoinConfiguration",
+        "controlPlane": {"localAPIEndpoint": {"bindPort": 6443, "advertiseAddress": region.address(last).to_string()}},
+        "discovery": {"bootstrapToken": {
+            "apiServerEndpoint": format!("{endpoint}:6443"), "token": token, "caCertHashes": [hash],
+        }},
+        "nodeRegistration": registration(zone, name, ""),
+    });
+    let (mut files, mut commands) = prepared();
+    files.push((
+        "/usr/local/sbin/multizone-fetch-pki",
+        "0755",
+        "#!/bin/bash\n".to_owned(),
+    ));
+    files.push((
+        "/usr/local/sbin/multizone-api-route",
+        "0755",
+        "#!/bin/bash\n".to_owned(),
+    ));
+    files.push((
+        "/etc/systemd/system/multizone-api-route.service",
+        "0644",
+        format!("[Service]\nExecStart=/usr/local/sbin/multizone-api-route {endpoint}/32\n"),
+    ));
+    files.push(("/etc/kubernetes/kubeadm.yaml", "0600", join.to_string()));
+    commands.push(vec!["/usr/local/sbin/multizone-fetch-pki", SECRET]);
+    commands.push(vec!["kubeadm", "join", "--config", "/etc/kubernetes/kubeadm.yaml"]);
+    commands.push(vec!["systemctl", "enable", "--now", "multizone-api-route"]);
+    commands.push(vec!["systemctl", "enable", "--now", "kubelet"]);
+    render(&files, &commands)
+}
+
 pub fn worker(region: &Region, zone: &str, name: &str, token: &str, hash: &str) -> String {
     worker_with(region, &registration(zone, name, ",team=web"), token, hash)
 }
