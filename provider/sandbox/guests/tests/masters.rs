@@ -24,7 +24,7 @@ fn etcd() -> Option<Kind> {
             println!("SKIPPED: etcd is not installed, so several masters did not run");
             None
         }
-        process => Some(process),
+        process @ Kind::Process(_) => Some(process),
     }
 }
 
