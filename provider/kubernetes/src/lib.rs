@@ -2,12 +2,13 @@
 //! kubeadm's configuration, what a machine is told to do at its first boot, and how the provider talks to a cluster
 //! that serves.
 //!
-//! Nothing here knows a cloud or Terraform. The rendering modules are pure; [`cluster_access`] is the only one that
-//! opens a connection.
+//! Nothing here knows a cloud or Terraform. The rendering modules are pure; only [`cluster_access`] and [`etcd`] open
+//! connections.
 
 pub mod bootstrap_token;
 pub mod cluster_access;
 pub mod endpoint;
+pub mod etcd;
 pub mod kubeadm;
 pub mod kubeconfig;
 pub mod labels;

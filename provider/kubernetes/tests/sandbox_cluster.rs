@@ -21,7 +21,7 @@ use multizone_kubernetes::kubeconfig;
 use multizone_kubernetes::labels::{self, Taint, TaintEffect};
 use multizone_kubernetes::persistent_volume::{self, PersistentVolumeSettings, VolumeSource};
 use multizone_kubernetes::pki::{ClientCredential, ClusterPki};
-use multizone_sandbox_kubernetes_api::{ApiServer, ApiServerConfig};
+use multizone_sandbox_kubernetes_api::{ApiServer, ApiServerConfig, Storage};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::process::Command;
@@ -49,7 +49,7 @@ impl Sandbox {
         let address = listener.local_addr().unwrap();
         let data = tempfile::tempdir().unwrap();
         let config = ApiServerConfig {
-            data_directory: data.path().to_owned(),
+            storage: Storage::Sqlite(data.path().to_owned()),
             serving_certificate_pem: serving.certificate_pem,
             serving_key_pem: serving.key_pem,
             ca_certificate_pem: pki.ca.certificate_pem.clone(),
@@ -60,6 +60,7 @@ impl Sandbox {
             cluster_name: "demo".to_owned(),
             advertise_address: address,
             pace: 1.0,
+            port_forward: None,
         };
         let server = Arc::new(ApiServer::start(config).await.unwrap());
         tokio::spawn(async move {

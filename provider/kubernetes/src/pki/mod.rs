@@ -208,6 +208,12 @@ impl ClusterPki {
             .client_credential("multizone:admin", Some(CLUSTER_ADMINS), now, lifetime)
     }
 
+    /// A certificate for one operation of the provider on etcd, which looks at nothing but who signed it.
+    pub fn etcd_credential(&self, now: Timestamp, lifetime: Duration) -> Result<ClientCredential, PkiError> {
+        self.etcd_ca
+            .client_credential("multizone:operator", None, now, lifetime)
+    }
+
     /// The credential of those who own node groups, to be kept in the second secret.
     pub fn node_credential(&self, now: Timestamp, lifetime: Duration) -> Result<NodeCredential, PkiError> {
         Ok(NodeCredential {
@@ -222,7 +228,8 @@ fn certificate_hash(certificate_pem: &str) -> Result<String, PkiError> {
     Ok(format!("sha256:{}", hex(&Sha256::digest(spki))))
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes as hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     use fmt::Write;
     bytes
         .iter()

@@ -107,6 +107,8 @@ fn credentials_say_who_and_until_when() {
         [CLUSTER_ADMINS],
         "revocable, unlike system:masters"
     );
+    let etcd = pki.etcd_credential(now(), hour()).unwrap();
+    assert_eq!(etcd.facts().unwrap().common_name, "multizone:operator");
     let nodes = pki.node_credential(now(), hour()).unwrap();
     let facts = nodes.client.facts().unwrap();
     assert_eq!(
