@@ -1,15 +1,27 @@
 //! The provider's etcd client against etcd clusters: real etcd where it is installed, and the sandbox's stand-in.
 
+use std::collections::BTreeMap;
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use multizone_kubernetes::etcd::{Credentials, Dialling, Direct, Endpoint, Etcd, EtcdError, Route, Stream};
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::Api;
+use kube::api::PostParams;
+use multizone_kubernetes::cluster_access::{Cluster as Access, ClusterAddress};
+use multizone_kubernetes::endpoint::ControlPlaneEndpoint;
+use multizone_kubernetes::etcd::{
+    Credentials, Dialling, Direct, Endpoint, Etcd, EtcdError, PortForward, Route, Stream,
+};
 use multizone_kubernetes::pki::{Authority, ClusterPki};
 use multizone_sandbox_etcd::{ClusterState, EtcdMember, Kind, MemberConfig, Tls};
+use multizone_sandbox_kubernetes_api::{ApiServer, ApiServerConfig, Duplex, Storage};
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair};
-use tokio::net::TcpStream;
+use serde_json::json;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
 /// How long anything may take; only a failing test takes it.
@@ -293,4 +305,110 @@ async fn nobody_to_ask_is_said() {
     let etcd = Etcd::new(Direct, credentials, Vec::new());
     assert!(matches!(etcd.members().await, Err(EtcdError::NoEndpoint)));
     assert!(matches!(etcd.move_leader(1).await, Err(EtcdError::NoEndpoint)));
+}
+
+/// What a machine's kubelet does for port-forwards to its etcd.
+#[derive(Debug)]
+struct Kubelets(BTreeMap<String, SocketAddr>);
+
+#[async_trait::async_trait]
+impl multizone_sandbox_kubernetes_api::PortForward for Kubelets {
+    async fn connect(&self, node: &str, pod: &str, _port: u16) -> io::Result<Box<dyn Duplex>> {
+        assert_eq!(pod, format!("etcd-{node}"));
+        let address = self.0.get(node).ok_or_else(|| io::Error::other("no such node"))?;
+        Ok(Box::new(TcpStream::connect(address).await?))
+    }
+}
+
+/// An API server that reaches the members of a cluster, and the pods of two of the three.
+async fn api_server(cluster: &Cluster) -> (Access, kube::Client) {
+    let pki = &cluster.pki;
+    let hour = Duration::from_hours(1);
+    let now = Timestamp::now();
+    let names = ["127.0.0.1".to_owned()];
+    let serving = pki
+        .ca
+        .server_credential("kube-apiserver", &names, now, hour)
+        .expect("signed");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let members = cluster
+        .configs
+        .iter()
+        .map(|config| (config.name.clone(), config.listen_client));
+    let config = ApiServerConfig {
+        storage: Storage::Sqlite(cluster.directory.path().join("api")),
+        serving_certificate_pem: serving.certificate_pem,
+        serving_key_pem: serving.key_pem,
+        ca_certificate_pem: pki.ca.certificate_pem.clone(),
+        ca_key_pem: pki.ca.key_pem.clone(),
+        kubernetes_version: "1.34.1".to_owned(),
+        pod_cidr: "10.244.0.0/16".to_owned(),
+        service_cidr: "10.96.0.0/12".to_owned(),
+        cluster_name: "demo".to_owned(),
+        advertise_address: address,
+        pace: 1.0,
+        port_forward: Some(Arc::new(Kubelets(members.collect()))),
+    };
+    let server = ApiServer::start(config).await.expect("started");
+    tokio::spawn(async move {
+        while let Ok((stream, peer)) = listener.accept().await {
+            server.serve(stream, peer);
+        }
+    });
+    // Whoever connects first installs the process's provider.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let endpoint = ControlPlaneEndpoint {
+        host: "127.0.0.1".to_owned(),
+        port: address.port(),
+    };
+    let operator = pki.operator_credential(now, hour).expect("signed");
+    let access = ClusterAddress::new(&endpoint, &pki.ca.certificate_pem);
+    let access = Access::connect(&access, &operator).expect("a client");
+    let text = multizone_kubernetes::kubeconfig::render("demo", &endpoint, &pki.ca.certificate_pem, &operator);
+    let config = kube::config::Kubeconfig::from_yaml(&text).expect("a kubeconfig");
+    let options = kube::config::KubeConfigOptions::default();
+    let config = kube::Config::from_custom_kubeconfig(config, &options)
+        .await
+        .expect("a configuration");
+    let plain = kube::Client::try_from(config).expect("a client");
+    (access, plain)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_are_reached_through_the_api_server() {
+    let cluster = Cluster::of_three(Kind::StandIn).await;
+    let (access, plain) = api_server(&cluster).await;
+    let nodes: Api<Node> = Api::all(plain.clone());
+    let pods: Api<Pod> = Api::namespaced(plain, "kube-system");
+    for config in &cluster.configs[..2] {
+        // Pods of nodes that do not exist are collected.
+        let node: Node = serde_json::from_value(json!({ "metadata": { "name": config.name } })).expect("a node");
+        nodes.create(&PostParams::default(), &node).await.expect("created");
+        let pod: Pod = serde_json::from_value(json!({
+            "metadata": { "name": format!("etcd-{}", config.name) },
+            "spec": {
+                "nodeName": config.name,
+                "hostNetwork": true,
+                "containers": [{ "name": "etcd", "image": "registry.k8s.io/etcd:3.6.4-0" }],
+            },
+        }))
+        .expect("a pod");
+        pods.create(&PostParams::default(), &pod).await.expect("created");
+    }
+    let etcd = cluster.etcd(PortForward::through(&access));
+    let view = etcd.view().await.expect("a view");
+    view.quorum.as_ref().expect("a quorum");
+    assert_eq!(
+        (view.members.len(), view.healthy_voters()),
+        (3, 2),
+        "one has no pod: {view:?}"
+    );
+    let error = view.statuses[2].1.as_ref().expect_err("no pod, no way").to_string();
+    assert!(error.contains("etcd-master-c"), "{error}");
+    let facts = etcd
+        .snapshot(&cluster.endpoints()[1], Vec::new())
+        .await
+        .expect("a snapshot");
+    assert!(facts.bytes > 4096, "{facts:?}");
 }

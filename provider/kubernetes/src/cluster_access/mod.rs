@@ -92,6 +92,11 @@ impl std::fmt::Debug for Cluster {
 }
 
 impl Cluster {
+    /// The client behind it, for what is no object of the API: forwarded ports.
+    pub(crate) fn client(&self) -> kube::Client {
+        self.client.clone()
+    }
+
     /// Prepares a connection; nothing is sent before the first request. Needs a tokio runtime.
     pub fn connect(address: &ClusterAddress, credential: &ClientCredential) -> Result<Self, AccessError> {
         // kube takes the process's provider. Whoever installed one before has installed ring as well.

@@ -9,6 +9,8 @@ use kube::Api;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
+use crate::cluster_access::Cluster;
+
 /// One member's place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
@@ -63,10 +65,10 @@ impl fmt::Debug for PortForward {
 }
 
 impl PortForward {
-    /// Through this client's API server.
-    pub fn new(client: kube::Client) -> Self {
+    /// Through the API server that this cluster is reached by.
+    pub fn through(cluster: &Cluster) -> Self {
         Self {
-            pods: Api::namespaced(client, "kube-system"),
+            pods: Api::namespaced(cluster.client(), "kube-system"),
         }
     }
 }
