@@ -9,7 +9,7 @@
 use multizone_cloud::ClusterName;
 use multizone_schema::{Diagnostic, Diagnostics, Path};
 
-use super::{Situation, settings};
+use super::{ClusterFacts, ClusterSettings, Situation, settings};
 use crate::configuration::Configured;
 
 /// Refuses, in a plan, a zone that the cluster is planned not to span.  For what is to be made there, not for what is there.
@@ -38,7 +38,23 @@ pub async fn check_zone(
         ..*situation
     };
     let settings = settings::settings(provider, cluster, &situation).await?;
-    match settings.zones {
+    check_settings(&settings, cluster, path, zone)
+}
+
+impl ClusterFacts {
+    /// The same as [`check_zone`], from what is known already.
+    pub fn check_zone(&self, path: impl Into<Path>, zone: &str) -> Result<(), Diagnostics> {
+        check_settings(&self.settings, &self.cluster, path, zone)
+    }
+}
+
+fn check_settings(
+    settings: &ClusterSettings,
+    cluster: &ClusterName,
+    path: impl Into<Path>,
+    zone: &str,
+) -> Result<(), Diagnostics> {
+    match &settings.zones {
         Some(zones) if !zones.contains(zone) => Err(refusal(cluster, path, zone, zones.iter()).into()),
         _ => Ok(()),
     }

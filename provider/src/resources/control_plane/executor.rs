@@ -13,7 +13,7 @@ use multizone_planner::{
     control_plane::{Desired, Next, Observed, Power, Step, next, preview},
     lines,
 };
-use multizone_schema::{Diagnostic, Diagnostics};
+use multizone_schema::{Diagnostic, Diagnostics, Path};
 use tokio::time::{Instant, timeout};
 use tracing::info;
 
@@ -105,6 +105,8 @@ impl<'a> Executor<'a> {
     /// Refuses a master that exists and that no unfinished create has left.
     pub(super) async fn adopt(&mut self) -> Result<(), Diagnostics> {
         self.creates = true;
+        let path = Path::from("replicas").key(&self.wanted.replica).attribute("zone");
+        self.facts.check_zone(path, &self.wanted.zone)?;
         let inventory = self
             .provider
             .inventory(&self.wanted.cluster)

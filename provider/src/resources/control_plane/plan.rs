@@ -14,6 +14,7 @@ use crate::{
     configuration::Configured,
     resources::{
         checks,
+        cluster::check_planned_zone,
         identity::ObjectId,
         offers::{self, Purpose},
     },
@@ -34,8 +35,11 @@ pub(super) async fn ask(
             continue;
         };
         let path = Path::from("replicas").key(key).attribute("zone");
-        let unknown = offers::check_zone(provider, path, zone).await;
+        let mut unknown = offers::check_zone(provider, path.clone(), zone).await;
         let zone_exists = !unknown.has_errors();
+        if let Some(cluster) = planned.cluster.known().filter(|_| unknown.is_empty()) {
+            unknown = check_planned_zone(provider, &ClusterName::new(cluster), path, zone);
+        }
         diagnostics.extend(unknown);
         if let Some(machine_type) = planned.machine_type.known().filter(|_| zone_exists) {
             let path = Path::from("machine_type");

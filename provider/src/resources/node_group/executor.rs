@@ -28,7 +28,9 @@ use super::{
 };
 use crate::{
     configuration::Configured,
-    resources::{control_plane::timing, identity::API_ADDRESS, marks, settled, timeouts, trouble::Situation},
+    resources::{
+        cluster::check_zone, control_plane::timing, identity::API_ADDRESS, marks, settled, timeouts, trouble::Situation,
+    },
     stop::Stop,
 };
 
@@ -103,6 +105,14 @@ impl<'a> Executor<'a> {
     /// Refuses machines of the group that exist and that no unfinished create has left.
     pub(super) async fn adopt(&mut self) -> Result<(), Diagnostics> {
         self.fresh = true;
+        check_zone(
+            self.provider,
+            &self.wanted.cluster,
+            "zone",
+            &self.wanted.zone,
+            &self.situation,
+        )
+        .await?;
         let inventory = self.inventory().await?;
         let found: Vec<_> = facts::machines(&inventory, &self.wanted.group).collect();
         if found.is_empty() || marks::adoptable(found.iter().copied(), &self.wanted.fingerprint()) {

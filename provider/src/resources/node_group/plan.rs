@@ -13,6 +13,7 @@ use super::{NodeGroup, NodeGroupPlanned, executor, steps::away_from_the_pod_netw
 use crate::{
     configuration::Configured,
     resources::{
+        cluster::check_planned_zone,
         control_plane::timing,
         identity::{LONGEST_OBJECT_NAME, ObjectId},
         offers::{self, Purpose},
@@ -32,6 +33,10 @@ pub(super) async fn ask(provider: &Configured, prior: Option<&NodeGroup>, planne
     let same_zone = prior.is_some_and(|prior| prior.zone == *zone);
     if !same_zone {
         diagnostics.extend(offers::check_zone(provider, Path::from("zone"), zone).await);
+        let control_plane = planned.control_plane.known().map(|id| ObjectId::parse_cluster(id));
+        if let Some(Ok(id)) = control_plane.filter(|_| diagnostics.is_empty()) {
+            diagnostics.extend(check_planned_zone(provider, &id.cluster, "zone", zone));
+        }
     }
     let Some(machine_type) = planned.machine_type.known() else {
         return diagnostics;
