@@ -124,7 +124,7 @@ fn range(lengths: RangeInclusive<u8>, why: &str, value: &Value, path: &Path, dia
 #[derive(Debug)]
 pub struct Range {
     path: Path,
-    range: Option<Ipv4Net>,
+    addresses: Option<Ipv4Net>,
     written: bool,
 }
 
@@ -133,7 +133,7 @@ impl Range {
     pub fn given(path: impl Into<Path>, value: &Planned<String>) -> Self {
         Self {
             path: path.into(),
-            range: value
+            addresses: value
                 .known()
                 .and_then(|text| text.parse::<Ipv4Net>().ok())
                 .map(|range| range.trunc()),
@@ -155,7 +155,7 @@ impl Range {
 /// Refuses ranges of which one contains another, at an attribute that the configuration has.
 pub fn overlaps(ranges: &[Range]) -> Diagnostics {
     let mut diagnostics = Diagnostics::new();
-    let known = |range: &Range| range.range.map(|known| (range.path.clone(), known, range.written));
+    let known = |range: &Range| range.addresses.map(|known| (range.path.clone(), known, range.written));
     let known: Vec<(Path, Ipv4Net, bool)> = ranges.iter().filter_map(known).collect();
     for (index, (path, range, written)) in known.iter().enumerate() {
         for (other_path, other, other_written) in &known[index + 1..] {

@@ -104,12 +104,13 @@ pub fn some_time(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
 pub fn written(duration: Duration) -> String {
     let seconds = (duration + Duration::from_millis(500)).as_secs();
     let parts = [(seconds / 3600, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s")];
-    let text: String = parts
-        .iter()
-        .filter(|(number, _)| *number > 0)
-        .map(|(number, unit)| format!("{number}{unit}"))
-        .collect();
-    if text.is_empty() { "0s".to_owned() } else { text }
+    let parts = parts.iter().filter(|(number, _)| *number > 0);
+    let parts: Vec<String> = parts.map(|(number, unit)| format!("{number}{unit}")).collect();
+    if parts.is_empty() {
+        "0s".to_owned()
+    } else {
+        parts.concat()
+    }
 }
 
 #[cfg(test)]

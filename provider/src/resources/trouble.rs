@@ -64,20 +64,18 @@ pub async fn within<T>(
     operation: impl Future<Output = Result<T, Diagnostics>>,
 ) -> Result<T, Diagnostics> {
     let began = Instant::now();
-    match timeout_at(deadline, operation).await {
-        Ok(result) => result,
-        Err(_) => {
-            // A part of an operation may have begun long after the whole.
-            let waited = written(began.elapsed());
-            Err(situation.error(
-                &format!("Its timeout has passed: it was waited for {waited} and given up."),
-                &format!(
-                    "Run terraform apply again; if the cloud is that slow, {}.",
-                    situation.more_time()
-                ),
-            ))
-        }
+    if let Ok(result) = timeout_at(deadline, operation).await {
+        return result;
     }
+    // A part of an operation may have begun long after the whole.
+    let waited = written(began.elapsed());
+    Err(situation.error(
+        &format!("Its timeout has passed: it was waited for {waited} and given up."),
+        &format!(
+            "Run terraform apply again; if the cloud is that slow, {}.",
+            situation.more_time()
+        ),
+    ))
 }
 
 #[cfg(test)]
