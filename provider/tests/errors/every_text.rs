@@ -61,10 +61,10 @@ fn every_error_is_read() {
             }
             let listed = NOT_PROVOKED
                 .iter()
-                .position(|(file, start, _)| text.file.ends_with(file) && text.text.starts_with(start));
+                .position(|(file, start, _)| text.file.ends_with(file) && text.said.starts_with(start));
             match (listed, read(&text)) {
                 (Some(index), false) => used[index] = true,
-                (None, false) => unread.push(format!("{}:{}: {}", text.file, text.line, text.text)),
+                (None, false) => unread.push(format!("{}:{}: {}", text.file, text.line, text.said)),
                 (_, true) => {}
             }
         }

@@ -33,14 +33,14 @@ const SILENT: [&str; 13] = [
 pub(crate) struct Text {
     pub(crate) file: String,
     pub(crate) line: usize,
-    pub(crate) text: String,
+    pub(crate) said: String,
 }
 
 impl Text {
     /// What stands between its placeholders, in order.
     pub(crate) fn fragments(&self) -> Vec<String> {
         let mut fragments = vec![String::new()];
-        let mut rest = self.text.chars().peekable();
+        let mut rest = self.said.chars().peekable();
         while let Some(c) = rest.next() {
             let escaped = matches!(c, '{' | '}') && rest.peek() == Some(&c);
             match c {
@@ -88,7 +88,7 @@ pub(crate) fn texts(root: &str, only_errors: bool) -> Vec<Text> {
             scanner.texts.into_iter().map(move |(line, text)| Text {
                 file: name.clone(),
                 line,
-                text,
+                said: text,
             })
         })
         .collect()
@@ -259,7 +259,7 @@ mod tests {
     let text = Text {
         file: String::new(),
         line: 0,
-        text: found[1].to_owned(),
+        said: found[1].to_owned(),
     };
     assert_eq!(text.fragments(), ["Words of ", ": {literally} on two lines. "]);
     let mut errors = Scanner::new(source, true);
