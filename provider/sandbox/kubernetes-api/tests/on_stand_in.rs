@@ -59,7 +59,7 @@ async fn two_servers_share_a_stand_in() {
     let directory = tempfile::tempdir().unwrap();
     let ca = Arc::new(Ca::new());
     let (etcd, endpoint) = member(&ca, directory.path()).await;
-    let first = SocketAddr::from((Ipv4Addr::new(127, 0, 0, 1), 0));
+    let first = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let mut one = Cluster::on_member(&ca, first, endpoint.clone()).await;
     let second = SocketAddr::from((Ipv4Addr::new(127, 0, 0, 2), one.address.port()));
     let two = Cluster::on_member(&ca, second, endpoint).await;
