@@ -42,4 +42,10 @@ pub struct Timing {
     pub delete_machine: Duration,
     /// Cordon and drain of an ordinary node.
     pub drain: Duration,
+    /// From registering a healthy target with a balancer to its first connection.
+    pub register: Duration,
+    /// From deregistering a target to its absence.
+    pub deregister: Duration,
+    /// From taking a stable address away to the first answer at its new place.
+    pub hand_over: Duration,
 }

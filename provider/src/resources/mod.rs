@@ -4,6 +4,7 @@
 //! (`PlannedOf<Model>`) do. Everything Terraform asks of every resource alike (schema, codec, defaults, computed
 //! values, upgrades, the null and unknown rules) is done for it by [`crate::protocol::served`].
 
+pub mod api_load_balancer;
 pub mod checks;
 pub mod cluster;
 pub mod control_plane;
@@ -11,13 +12,16 @@ pub mod disk;
 pub mod identity;
 pub mod marks;
 #[cfg(test)]
+#[allow(dead_code)] // the tests of what users read use more of it
 pub(crate) mod memory_cloud;
 pub mod node_group;
 pub mod offers;
 pub mod protection;
+pub(crate) mod rollout;
 pub mod settled;
 pub mod timeouts;
 pub mod trouble;
+pub(crate) mod world;
 
 use async_trait::async_trait;
 use multizone_schema::upgrade::Upgrade;

@@ -87,6 +87,9 @@ fn capabilities() -> Capabilities {
             join: Duration::from_mins(2),
             delete_machine: Duration::from_mins(1),
             drain: Duration::from_mins(1),
+            register: Duration::from_secs(20),
+            deregister: Duration::from_secs(30),
+            hand_over: Duration::from_secs(20),
         },
     }
 }

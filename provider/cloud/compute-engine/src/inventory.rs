@@ -28,12 +28,12 @@ impl ComputeEngine {
                 self.disks_of(cluster),
                 self.snapshots_of(cluster),
                 self.secrets_of(cluster),
+                self.balancers_of(cluster),
             )
         };
-        let (network, firewall_rules, mut addresses, instances, disks, snapshots, secrets) = Box::pin(read)
+        let (network, firewall_rules, mut addresses, instances, disks, snapshots, secrets, balancers) = Box::pin(read)
             .await
             .about(&format!("the inventory of cluster {cluster}"))?;
-        let balancers: Vec<multizone_cloud::Balancer> = Vec::new();
         let names = self.names(cluster);
         for address in &mut addresses {
             // A name that was cut is not read backwards.

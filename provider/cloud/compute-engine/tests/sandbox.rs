@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "sandbox/balancers.rs"]
+mod balancers;
 #[path = "sandbox/interruption.rs"]
 mod interruption;
 #[path = "sandbox/lost_replies.rs"]

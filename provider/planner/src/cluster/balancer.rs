@@ -61,11 +61,18 @@ pub(super) fn remove(world: &World, _: &BalancerIntent, gates: Gates) -> Next {
     if world.cloud.endpoint == Endpoint::DnsName && !world.machines.is_empty() {
         return Next::Refused(Violation::CutsOffTheApi);
     }
-    if world.has_an_address()
-        && world.address.holder == Holder::Balancer
-        && !gates.holds(Gate::BalancerUnusedBeforeDeletion, false)
-    {
-        return hand_back(world);
+    if world.has_an_address() && !gates.holds(Gate::BalancerUnusedBeforeDeletion, false) {
+        match world.address.holder {
+            Holder::Balancer => return hand_back(world),
+            // A handover was interrupted between taking the address and giving it.
+            Holder::Nobody => {
+                if let Some(name) = world.serving().next() {
+                    let to = Holder::Machine(name.to_owned());
+                    return Next::Step(Step::HandOver(Holder::Nobody, to));
+                }
+            }
+            Holder::Machine(_) => {}
+        }
     }
     if let Some(name) = balancer.targets.keys().next()
         && !gates.holds(Gate::BalancerUnusedBeforeDeletion, false)

@@ -1,6 +1,6 @@
 //! Which objects a create may take for its own, and what a create leaves that did not finish.
 
-use multizone_cloud::{ClusterName, Disk, Inventory, Machine};
+use multizone_cloud::{Balancer, ClusterName, Disk, Inventory, Machine};
 use multizone_schema::{Diagnostic, Diagnostics};
 use tracing::warn;
 
@@ -107,7 +107,7 @@ pub(super) async fn with_what_is_left(
 
 /// What there is, for a message: of much only the beginning.
 pub(super) fn listed(inventory: &Inventory) -> String {
-    let mut things = machines_and_disks(inventory);
+    let mut things = tenants(inventory);
     if things.is_empty() {
         things = own(inventory);
     }
@@ -119,11 +119,16 @@ pub(super) fn listed(inventory: &Inventory) -> String {
     things.join(", ")
 }
 
-fn machines_and_disks(inventory: &Inventory) -> Vec<String> {
+fn tenants(inventory: &Inventory) -> Vec<String> {
     let machine = |machine: &Machine| format!("machine {} in {}", machine.name, machine.zone);
     let disk = |disk: &Disk| format!("disk {} in {}", disk.name, disk.zone);
     let machines = inventory.machines.iter().map(machine);
-    machines.chain(inventory.disks.iter().map(disk)).collect()
+    let balancer = |balancer: &Balancer| format!("balancer {}", balancer.name);
+    let balancers = inventory.balancers.iter().map(balancer);
+    machines
+        .chain(inventory.disks.iter().map(disk))
+        .chain(balancers)
+        .collect()
 }
 
 /// What a cluster is made of besides machines and disks.

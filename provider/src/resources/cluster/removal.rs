@@ -1,6 +1,6 @@
 //! The end of a cluster: everything of it deleted, once nothing else is left in it.
 
-use multizone_cloud::{ClusterName, Inventory};
+use multizone_cloud::{Address, AddressHolder, Balancer, ClusterName, Inventory};
 use multizone_schema::Diagnostics;
 use tracing::info;
 
@@ -40,8 +40,9 @@ pub(super) async fn delete(
 ) -> Result<(), Diagnostics> {
     let cloud = provider.cloud();
     let failed = |error| situation.cloud(&error);
-    let inventory = clear_unfinished(provider, cluster, situation).await?;
-    if !inventory.machines.is_empty() || !inventory.disks.is_empty() {
+    clear_unfinished_machines(provider, cluster, situation).await?;
+    let inventory = clear_unfinished_balancers(provider, cluster, situation).await?;
+    if !inventory.machines.is_empty() || !inventory.disks.is_empty() || !inventory.balancers.is_empty() {
         return Err(situation.error(
             &format!("Cluster {cluster} still has {}.", listed(&inventory)),
             "Destroy the node groups, the control plane and the disks first: terraform destroy does so in the right order \
@@ -100,11 +101,11 @@ pub(super) async fn delete(
 
 /// Deletes machines that a create has left which never finished: no state knows them, and without a control plane they
 /// are of no use.  Disks are left to the gate: they may hold data.
-async fn clear_unfinished(
+async fn clear_unfinished_machines(
     provider: &Configured,
     cluster: &ClusterName,
     situation: &Situation<'_>,
-) -> Result<Inventory, Diagnostics> {
+) -> Result<(), Diagnostics> {
     let failed = |error| situation.cloud(&error);
     let inventory = provider.inventory(cluster).await.map_err(failed)?;
     let (unfinished, others): (Vec<_>, Vec<_>) = inventory
@@ -112,7 +113,7 @@ async fn clear_unfinished(
         .iter()
         .partition(|machine| marks::unfinished(&machine.labels));
     if unfinished.is_empty() || !others.is_empty() {
-        return Ok(inventory);
+        return Ok(());
     }
     let mut unfinished = unfinished;
     unfinished.sort_by_key(|machine| std::cmp::Reverse(machine.role()));
@@ -123,6 +124,31 @@ async fn clear_unfinished(
             .delete_machine(&machine.zone, &machine.name)
             .await
             .map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// The same for balancers: where no machine is left, one that no state knows leads nowhere.
+async fn clear_unfinished_balancers(
+    provider: &Configured,
+    cluster: &ClusterName,
+    situation: &Situation<'_>,
+) -> Result<Inventory, Diagnostics> {
+    let failed = |error| situation.cloud(&error);
+    let inventory = provider.inventory(cluster).await.map_err(failed)?;
+    let unfinished = |balancer: &&Balancer| marks::unfinished(&balancer.labels) && inventory.machines.is_empty();
+    let mut unfinished = inventory.balancers.iter().filter(unfinished).peekable();
+    if unfinished.peek().is_none() {
+        return Ok(inventory);
+    }
+    for Balancer { name, .. } in unfinished {
+        info!(cluster = %cluster, balancer = %name, "delete a balancer that an unfinished create has left");
+        let holds = |address: &&Address| address.holder == Some(AddressHolder::Balancer { name: name.clone() });
+        for address in inventory.addresses.iter().filter(holds) {
+            let detached = provider.cloud().detach_address(cluster, &address.name).await;
+            detached.map_err(failed)?;
+        }
+        provider.cloud().delete_balancer(cluster, name).await.map_err(failed)?;
     }
     provider.inventory(cluster).await.map_err(failed)
 }

@@ -5,8 +5,11 @@ use std::collections::BTreeSet;
 use multizone_cloud::{Cloud as _, FirewallSpec, Labels, MachineSpec, label};
 
 use crate::{
+    balancers::{balancer, master},
     region::Sandbox,
-    specs::{ZONE, address_spec, cluster, disk_spec, machine_spec, network_spec, rule_spec, secret_spec},
+    specs::{
+        ZONE, address_spec, balancer_spec, cluster, disk_spec, machine_spec, network_spec, rule_spec, secret_spec,
+    },
 };
 
 /// Makes and deletes one of everything.
@@ -36,6 +39,13 @@ async fn round_trip(sandbox: &Sandbox) -> BTreeSet<String> {
         .unwrap();
     sandbox.halt("demo-master-a");
     cloud.start_machine(ZONE, "demo-master-a").await.unwrap();
+    cloud.ensure_balancer(&balancer_spec(&[ZONE])).await.unwrap();
+    cloud
+        .register_target(&cluster(), "api", ZONE, "demo-master-a")
+        .await
+        .unwrap();
+    cloud.move_address(&cluster(), "api", &balancer()).await.unwrap();
+    cloud.move_address(&cluster(), "api", &master()).await.unwrap();
     cloud.ensure_disk(&disk_spec()).await.unwrap();
     cloud.set_disk_labels(ZONE, "data", &Labels::new()).await.unwrap();
     cloud.resize_disk(ZONE, "data", 20).await.unwrap();
@@ -44,6 +54,11 @@ async fn round_trip(sandbox: &Sandbox) -> BTreeSet<String> {
     let all = sandbox.everything();
     cloud.delete_snapshot("demo-move").await.unwrap();
     cloud.delete_disk(ZONE, "data").await.unwrap();
+    cloud
+        .deregister_target(&cluster(), "api", ZONE, "demo-master-a")
+        .await
+        .unwrap();
+    cloud.delete_balancer(&cluster(), "api").await.unwrap();
     cloud.delete_machine(ZONE, "demo-master-a").await.unwrap();
     cloud.delete_secret("demo-keys").await.unwrap();
     cloud.delete_address(&cluster(), "api").await.unwrap();

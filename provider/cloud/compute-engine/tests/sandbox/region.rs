@@ -163,7 +163,7 @@ impl Sandbox {
         self.region.change("operator", |it| it.restore_zone(zone)).unwrap();
     }
 
-    /// Names of all machines, disks, networks, firewall rules, addresses, snapshots and secrets, whoever's they are.
+    /// Names of all machines, disks, networks, firewall rules, addresses, balancers' objects, snapshots and secrets, whoever's they are.
     pub(crate) fn everything(&self) -> BTreeSet<String> {
         self.region.read(|core| {
             let state = core.state();
@@ -174,6 +174,25 @@ impl Sandbox {
             all.extend(state.subnetworks().keys().map(|key| format!("subnet {key}")));
             all.extend(state.firewalls().keys().map(|key| format!("rule {key}")));
             all.extend(state.addresses().keys().map(|key| format!("address {key}")));
+            all.extend(state.health_checks().keys().map(|key| format!("health check {key}")));
+            all.extend(
+                state
+                    .instance_groups()
+                    .keys()
+                    .map(|key| format!("instance group {key}")),
+            );
+            all.extend(
+                state
+                    .backend_services()
+                    .keys()
+                    .map(|key| format!("backend service {key}")),
+            );
+            all.extend(
+                state
+                    .forwarding_rules()
+                    .keys()
+                    .map(|key| format!("forwarding rule {key}")),
+            );
             all.extend(state.snapshots().keys().map(|key| format!("snapshot {key}")));
             all.extend(state.secrets().keys().map(|key| format!("secret {key}")));
             all

@@ -1,8 +1,8 @@
 //! What the tests ask for.
 
 use multizone_cloud::{
-    AddressSpec, Cloud as _, ClusterName, DiskSpec, FirewallSpec, Inventory, Labels, MachineSpec, NetworkSpec, Role,
-    SecretSpec,
+    AddressSpec, BalancerSpec, Cloud as _, ClusterName, DiskSpec, FirewallSpec, Inventory, Labels, MachineSpec,
+    NetworkSpec, Role, SecretSpec,
 };
 
 use crate::region::Sandbox;
@@ -43,6 +43,17 @@ pub(crate) fn address_spec() -> AddressSpec {
     AddressSpec {
         cluster: cluster(),
         name: "api".into(),
+        labels: labels(),
+    }
+}
+
+pub(crate) fn balancer_spec(zones: &[&str]) -> BalancerSpec {
+    BalancerSpec {
+        cluster: cluster(),
+        name: "api".into(),
+        zones: zones.iter().map(|zone| (*zone).to_owned()).collect(),
+        port: 6443,
+        health_path: "/readyz".into(),
         labels: labels(),
     }
 }

@@ -57,6 +57,18 @@ fn a_balancer_is_destroyed_after_the_control_plane_and_when_nobody_serves() {
     assert_steps(&remove(&nothing()), &[]);
 }
 
+/// Rules: handover-to-replica, terraform-order
+#[test]
+fn an_address_that_an_interrupted_handover_left_with_nobody_goes_to_a_master() {
+    let mut world = running("a");
+    world.address.holder = Holder::Nobody;
+    world.settle();
+    assert_steps(
+        &remove(&world),
+        &["hand over nobody -> a", "deregister a", "delete balancer"],
+    );
+}
+
 /// Rules: balancer-leaves-zone-while-others-serve
 #[test]
 fn the_balancer_leaves_a_zone_at_once_where_others_serve() {
