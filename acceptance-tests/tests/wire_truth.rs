@@ -536,3 +536,61 @@ fn what_the_provider_and_the_sandbox_say_fits_googles_description() {
     let _ = workspace.terraform(&["destroy", "-auto-approve", a, nodes]).succeeded();
     recording.validate(300);
 }
+
+#[test]
+fn what_is_said_of_a_balancer_fits_googles_description() {
+    let Some(python) = python() else { return };
+    if !installed("terraform") {
+        return;
+    }
+    let workspace = Workspace::of("");
+    let recording = Recording::start("balancer", python, &workspace);
+    let write = |zones: &str, team: &str| {
+        let configuration = format!(
+            r#"
+            terraform {{
+              required_providers {{ multizone = {{ source = "multizone/multizone" }} }}
+            }}
+            provider "multizone" {{
+              compute_engine = {{ project = "sandbox", region = "us-central1", endpoint = "{}", anonymous = true }}
+            }}
+            resource "multizone_cluster" "demo" {{
+              name         = "demo"
+              zones        = {{ "us-central1-a" = {{}}, "us-central1-b" = {{}} }}
+              network_cidr = "{}"
+            }}
+            resource "multizone_api_load_balancer" "api" {{
+              cluster = multizone_cluster.demo.name
+              zones   = {zones}
+              labels  = {{ team = "{team}" }}
+            }}
+            "#,
+            recording.endpoint,
+            workspace.status()["cluster_range"].as_str().unwrap(),
+        );
+        workspace.write("main.tf", &configuration);
+    };
+    write(r#"["us-central1-a"]"#, "web");
+    let _ = workspace.apply(&[]);
+    write(r#"["us-central1-a", "us-central1-b"]"#, "db");
+    let _ = workspace.apply(&[]);
+    workspace.assert_empty_plan(&[]);
+    // Somebody else's changes, which the next apply puts right.
+    let region = "/compute/v1/projects/sandbox/regions/us-central1";
+    let listed = recording.call("GET", &format!("{region}/backendServices"), &Value::Null);
+    let service = &listed["items"][0];
+    let name = service["name"].as_str().unwrap();
+    let draining = serde_json::json!({
+        "connectionDraining": { "drainingTimeoutSec": 300 }, "fingerprint": service["fingerprint"],
+    });
+    recording.call("PATCH", &format!("{region}/backendServices/{name}"), &draining);
+    let path = serde_json::json!({ "httpsHealthCheck": { "requestPath": "/livez", "port": 6443 } });
+    recording.call("PATCH", &format!("{region}/healthChecks/{name}"), &path);
+    let _ = workspace.terraform(&["plan", "-detailed-exitcode"]).exited(2);
+    let _ = workspace.apply(&[]);
+    workspace.assert_empty_plan(&[]);
+    write(r#"["us-central1-b"]"#, "db");
+    let _ = workspace.apply(&[]);
+    let _ = workspace.terraform(&["destroy", "-auto-approve"]).succeeded();
+    recording.validate(100);
+}

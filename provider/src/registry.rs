@@ -6,8 +6,8 @@ use crate::{
     functions::{quorum_size::QuorumSize, spread::Spread},
     protocol::served::{AnyDataSource, AnyEphemeral, AnyFunction, AnyResource},
     resources::{
-        cluster::ClusterResource, control_plane::ControlPlaneResource, disk::DiskResource,
-        node_group::NodeGroupResource,
+        api_load_balancer::ApiLoadBalancerResource, cluster::ClusterResource, control_plane::ControlPlaneResource,
+        disk::DiskResource, node_group::NodeGroupResource,
     },
 };
 
@@ -15,6 +15,7 @@ use crate::{
 pub fn resources() -> Vec<Box<dyn AnyResource>> {
     vec![
         Box::new(ClusterResource),
+        Box::new(ApiLoadBalancerResource),
         Box::new(ControlPlaneResource),
         Box::new(NodeGroupResource),
         Box::new(DiskResource),
