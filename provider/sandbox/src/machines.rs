@@ -50,10 +50,10 @@ impl Host for Services {
 }
 
 impl Machines {
-    /// Guests that keep their disks in the directory `disks`.
-    pub fn new(region: &Arc<Region>, network: Network, pace: Pace, disks: PathBuf) -> Self {
+    /// Guests that keep their disks in the directory `disks`, and whose masters run this `etcd`.
+    pub fn new(region: &Arc<Region>, network: Network, pace: Pace, disks: PathBuf, etcd: Kind) -> Self {
         Self {
-            guests: Guests::new(network, Arc::new(Services(Arc::downgrade(region))), pace, Kind::StandIn),
+            guests: Guests::new(network, Arc::new(Services(Arc::downgrade(region))), pace, etcd),
             disks,
             look_again: AtomicBool::new(false),
         }

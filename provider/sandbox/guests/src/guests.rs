@@ -213,8 +213,7 @@ impl Drop for Guests {
 
 /// From power-on to power-off.
 async fn run(machine: Arc<Machine>) {
-    // The API server is shut down in order, so that its files are free for the next boot; everything else
-    // just stops where it is.
+    // The static pods outlive their kubelet.
     let containers = tokio::spawn(kubelet::control_plane::run(Arc::clone(&machine)));
     let etcd = tokio::spawn(kubelet::etcd::run(Arc::clone(&machine)));
     let software = async {

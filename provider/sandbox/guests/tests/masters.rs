@@ -1,9 +1,7 @@
-//! Several masters on real etcd: joins, a halt, a zone's outage, an API server that is held.
+//! Several masters: joins, a halt, a zone's outage; on real etcd where it is installed, and on the stand-in.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod support;
-
-use std::ffi::OsStr;
 
 use multizone_etcd_api::cluster_client::ClusterClient;
 use multizone_etcd_api::{Member, MemberListRequest, channel};
@@ -17,15 +15,41 @@ const C: &str = "us-central1-c/master-c";
 const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
 
 /// The installed etcd, or nothing where there is none.
-fn etcd() -> Option<Kind> {
-    let path = std::env::var_os("PATH");
-    match Kind::choose(None, path.as_deref().map(OsStr::new)) {
+fn installed() -> Option<Kind> {
+    match Kind::choose(None, std::env::var_os("PATH").as_deref()) {
         Kind::StandIn => {
-            println!("SKIPPED: etcd is not installed, so several masters did not run");
+            println!("SKIPPED: etcd is not installed, so several masters ran on the stand-in only");
             None
         }
         process @ Kind::Process(_) => Some(process),
     }
+}
+
+/// Each situation, on both kinds of etcd.
+macro_rules! situations {
+    ($($situation:ident),* $(,)?) => {
+        mod on_etcd {
+            $(#[tokio::test]
+            async fn $situation() {
+                if let Some(etcd) = super::installed() {
+                    super::$situation(super::three_masters(etcd).await).await;
+                }
+            })*
+        }
+        mod on_the_stand_in {
+            $(#[tokio::test]
+            async fn $situation() {
+                super::$situation(super::three_masters(super::Kind::StandIn).await).await;
+            })*
+        }
+    };
+}
+
+situations! {
+    rule_a_replica_joins_etcd_as_a_learner_and_votes_before_it_serves,
+    halting_one_master_leaves_the_cluster_working_and_it_rejoins,
+    with_two_of_three_masters_dead_writes_are_refused_until_one_is_back,
+    a_zone_outage_stops_its_member_and_nothing_else,
 }
 
 async fn members(region: &Region, last: u8) -> Option<Vec<Member>> {
@@ -37,13 +61,13 @@ async fn members(region: &Region, last: u8) -> Option<Vec<Member>> {
     Some(answer.ok()?.into_inner().members)
 }
 
-async fn three_masters() -> Option<Region> {
-    let mut region = Region::with_etcd(etcd()?).started().await;
+async fn three_masters(etcd: Kind) -> Region {
+    let mut region = Region::with_etcd(etcd).started().await;
     region.further_master("us-central1-b", "master-b", 3).await;
     region.phase(B, |phase| phase == "running").await;
     region.further_master("us-central1-c", "master-c", 4).await;
     region.phase(C, |phase| phase == "running").await;
-    Some(region)
+    region
 }
 
 async fn write(region: &Region, last: u8, name: &str) -> Option<()> {
@@ -51,9 +75,7 @@ async fn write(region: &Region, last: u8, name: &str) -> Option<()> {
     region.admin_of(last).try_create(CONFIG_MAPS, &map).await
 }
 
-#[tokio::test]
-async fn rule_a_replica_joins_etcd_as_a_learner_and_votes_before_it_serves() {
-    let Some(region) = three_masters().await else { return };
+async fn rule_a_replica_joins_etcd_as_a_learner_and_votes_before_it_serves(region: Region) {
     let found = members(&region, 2).await.unwrap();
     let mut names: Vec<_> = found.iter().map(|member| member.name.as_str()).collect();
     names.sort_unstable();
@@ -73,11 +95,7 @@ async fn rule_a_replica_joins_etcd_as_a_learner_and_votes_before_it_serves() {
     region.guests.stop().await;
 }
 
-#[tokio::test]
-async fn halting_one_master_leaves_the_cluster_working_and_it_rejoins() {
-    let Some(mut region) = three_masters().await else {
-        return;
-    };
+async fn halting_one_master_leaves_the_cluster_working_and_it_rejoins(mut region: Region) {
     region.power(B, false);
     until("writes without the halted master", || write(&region, 2, "without-b")).await;
     node_is(&region.admin_of(4), "master-b", "Unknown").await;
@@ -91,11 +109,7 @@ async fn halting_one_master_leaves_the_cluster_working_and_it_rejoins() {
     region.guests.stop().await;
 }
 
-#[tokio::test]
-async fn with_two_of_three_masters_dead_writes_are_refused_until_one_is_back() {
-    let Some(mut region) = three_masters().await else {
-        return;
-    };
+async fn with_two_of_three_masters_dead_writes_are_refused_until_one_is_back(mut region: Region) {
     region.power(B, false);
     region.power(C, false);
     until("the API to say that it is not ready", || async {
@@ -108,11 +122,7 @@ async fn with_two_of_three_masters_dead_writes_are_refused_until_one_is_back() {
     region.guests.stop().await;
 }
 
-#[tokio::test]
-async fn a_zone_outage_stops_its_member_and_nothing_else() {
-    let Some(mut region) = three_masters().await else {
-        return;
-    };
+async fn a_zone_outage_stops_its_member_and_nothing_else(mut region: Region) {
     region.outage("us-central1-c", true);
     until("writes during the outage", || write(&region, 3, "during")).await;
     region.outage("us-central1-c", false);

@@ -10,6 +10,7 @@ use crate::machines::Machines;
 use crate::region::Region;
 use jiff::Timestamp;
 use multizone_sandbox_data_plane::{Network, Pace};
+use multizone_sandbox_etcd::Kind;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -117,7 +118,9 @@ pub async fn run(wanted: RunSettings) -> Result<(), RunError> {
     let core = Core::open(settings, store, Timestamp::now())?;
     let region_name = core.settings().region.name.to_owned();
     let region = Region::new(core, Arc::new(Timestamp::now), network.clone());
-    region.populate(Machines::new(&region, network, speed, place.disks()));
+    let etcd = Kind::found();
+    tracing::info!(%etcd, "the masters' etcd");
+    region.populate(Machines::new(&region, network, speed, place.disks(), etcd));
     let time = tokio::spawn(Arc::clone(&region).drive());
     let health = tokio::spawn(crate::health::run(Arc::clone(&region), speed));
 

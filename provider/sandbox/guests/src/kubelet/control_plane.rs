@@ -1,7 +1,6 @@
 //! The control plane's containers: the API server on the machine's address, from what the manifests say.
 //!
-//! The scheduler and the controllers run inside the API server. Where no etcd is installed, it is stood in for by the
-//! API server's own storage in etcd's data directory, which serves one master.
+//! The scheduler and the controllers run inside the API server.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,7 +9,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use multizone_sandbox_data_plane::Network;
-use multizone_sandbox_etcd::Kind;
 use multizone_sandbox_kubernetes_api::{ApiServer, ApiServerConfig, Duplex, PortForward, Storage};
 use serde_json::Value;
 
@@ -76,7 +74,8 @@ async fn serve(machine: &Machine) -> Result<(), String> {
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            () = machine.power.cancelled() => break,
+            // Without power nothing is said and nothing is finished: dropped, not stopped.
+            () = machine.power.cancelled() => return Ok(()),
             // The kubelet ends a static pod whose manifest is gone, gracefully.
             () = machine.manifest("kube-apiserver", false) => break,
             _ = look.tick() => {
@@ -125,17 +124,12 @@ fn configuration(machine: &Machine) -> Result<(ApiServerConfig, u16), String> {
         .map_err(|_| "--secure-port is no port".to_owned())?;
     let image = flag(&api_server, "image")?;
     let version = image.rsplit_once(":v").map_or("", |(_, version)| version).to_owned();
-    let storage = if machine.etcd == Kind::StandIn {
-        let data = machine.disk.on_host(&flag(&etcd, "data-dir")?);
-        Storage::Sqlite(data.map_err(|error| error.to_string())?.join("member"))
-    } else {
-        Storage::Etcd {
-            // The manifest says 127.0.0.1, which on this machine is the machine's own address.
-            endpoints: vec![flag(&etcd, "advertise-client-urls")?],
-            ca_pem: file(&api_server, "etcd-cafile")?,
-            certificate_pem: file(&api_server, "etcd-certfile")?,
-            key_pem: file(&api_server, "etcd-keyfile")?,
-        }
+    let storage = Storage::Etcd {
+        // The manifest says 127.0.0.1, which on this machine is the machine's own address.
+        endpoints: vec![flag(&etcd, "advertise-client-urls")?],
+        ca_pem: file(&api_server, "etcd-cafile")?,
+        certificate_pem: file(&api_server, "etcd-certfile")?,
+        key_pem: file(&api_server, "etcd-keyfile")?,
     };
     let configuration = ApiServerConfig {
         storage,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use multizone_sandbox_etcd::{ClusterState, EtcdMember, Kind, MemberConfig, Tls};
+use multizone_sandbox_etcd::{ClusterState, EtcdMember, MemberConfig, Tls};
 
 use super::control_plane::{CRASH_LOOP, LEAST_CRASH_LOOP, flags};
 use crate::machine::Machine;
@@ -15,9 +15,6 @@ const LOG: &str = "/var/log/etcd.log";
 
 /// Runs the member of a machine from when its kubelet asks for it until the power goes.
 pub(crate) async fn run(machine: Arc<Machine>) {
-    if machine.etcd == Kind::StandIn {
-        return;
-    }
     let mut problem = String::new();
     loop {
         let asked = async {
