@@ -1,5 +1,7 @@
 //! The provider block, and what it turns into: one region of one cloud.
 
+mod checks;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
@@ -14,7 +16,7 @@ use multizone_sandbox::SandboxSettings;
 use multizone_schema::{Diagnostic, Diagnostics, Model, Nested, Path, PlannedModel, PlannedOf};
 use tokio::sync::Mutex;
 
-use crate::{inventories::Inventories, resources::timeouts};
+use crate::{inventories::Inventories, patience::Patience, resources::timeouts};
 
 /// Builds and looks after self-managed (kubeadm) Kubernetes clusters that span the zones of one region, on Compute
 /// Engine or on an embedded sandbox region that needs no cloud account.
@@ -39,14 +41,14 @@ pub struct ProviderConfiguration {
 #[derive(Nested, Clone, Debug, PartialEq)]
 pub struct SandboxConfiguration {
     /// The region to simulate, for example `us-central1`.
-    #[attribute(required)]
+    #[attribute(required, validate = checks::region)]
     pub region: String,
     /// Directory that holds its state. Defaults to the one named after the region below `$MULTIZONE_SANDBOX_DIRECTORY`, else
     /// below the user's state directory.
     #[attribute(optional)]
     pub directory: Option<String>,
     /// How many times faster than a real cloud operations are. Counts when the region is started.
-    #[attribute(optional, validate = positive)]
+    #[attribute(optional, validate = checks::speed)]
     pub speed: Option<f64>,
 }
 
@@ -54,20 +56,20 @@ pub struct SandboxConfiguration {
 #[derive(Nested, Clone, PartialEq)]
 pub struct ComputeEngineConfiguration {
     /// Project ID.
-    #[attribute(required)]
+    #[attribute(required, validate = checks::project)]
     pub project: String,
     /// Region, for example `us-central1`.
-    #[attribute(required)]
+    #[attribute(required, validate = checks::region)]
     pub region: String,
     /// Base URL of the Compute Engine API, where it is not Google's own.
-    #[attribute(optional)]
+    #[attribute(optional, validate = checks::endpoint)]
     pub endpoint: Option<String>,
     /// Base URL of Secret Manager, where it is neither Google's own nor `endpoint`.
-    #[attribute(optional)]
+    #[attribute(optional, validate = checks::endpoint)]
     pub secret_manager_endpoint: Option<String>,
     /// Content of a credentials file (service account, user login or workload identity). Defaults to the application's
     /// default credentials: the environment, gcloud's login, or the metadata server.
-    #[attribute(optional, sensitive)]
+    #[attribute(optional, sensitive, validate = checks::credentials)]
     pub credentials: Option<String>,
     /// Call without credentials: for endpoints that ask for none.
     #[attribute(optional)]
@@ -86,16 +88,6 @@ pub struct DestroyOptions {
     pub force: Option<bool>,
 }
 
-fn positive(value: &multizone_schema::Value, path: &Path, diagnostics: &mut Diagnostics) {
-    if value.as_number().is_some_and(|number| number.as_f64() <= 0.0) {
-        diagnostics.error(
-            path.clone(),
-            "Number out of range",
-            format!("{path} must be more than 0, for example 60."),
-        );
-    }
-}
-
 /// A configured provider: one region of one cloud, and what was learned about it in this process.
 #[derive(Clone, Debug)]
 pub struct Configured {
@@ -111,6 +103,7 @@ struct Inner {
     planned_versions: std::sync::Mutex<BTreeMap<ClusterName, String>>,
     inventories: Inventories,
     planned_zones: RwLock<BTreeMap<ClusterName, BTreeSet<String>>>,
+    patience: Patience,
 }
 
 /// How resources are destroyed.
@@ -133,6 +126,7 @@ impl Configured {
             machine_types: Mutex::default(),
             planned_zones: RwLock::default(),
             planned_versions: std::sync::Mutex::default(),
+            patience: Patience::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -150,6 +144,16 @@ impl Configured {
     /// The time: for certificates, which is the only thing that needs one.
     pub fn now(&self) -> Timestamp {
         Timestamp::now()
+    }
+
+    /// A question to the cloud that a plan can do without: it has a few seconds, and none at all once the cloud has left
+    /// another one without an answer.
+    pub async fn ask<T>(
+        &self,
+        object: &str,
+        question: impl Future<Output = Result<T, CloudError>>,
+    ) -> Result<T, CloudError> {
+        self.inner.patience.ask(self.cloud().as_ref(), object, question).await
     }
 
     /// The region's zones, asked for once.
@@ -198,12 +202,21 @@ impl Configured {
     /// A cluster's inventory as it was when this process first looked, for refreshing state: never older than this
     /// process's own changes.
     pub async fn known_inventory(&self, cluster: &ClusterName) -> Result<Arc<Inventory>, CloudError> {
-        self.inner.inventories.known(cluster).await
+        // A hundred objects would each wait for the last attempt.
+        if let Some(error) = self
+            .inner
+            .patience
+            .given_up(&format!("the inventory of cluster {cluster}"))
+        {
+            return Err(error);
+        }
+        self.inner.patience.heard(self.inner.inventories.known(cluster).await)
     }
 
     /// A cluster's inventory as it is now.
     pub async fn inventory(&self, cluster: &ClusterName) -> Result<Inventory, CloudError> {
-        self.inner.inventories.now(cluster).await.map(Arc::unwrap_or_clone)
+        let now = self.inner.inventories.now(cluster).await;
+        self.inner.patience.heard(now).map(Arc::unwrap_or_clone)
     }
 
     /// Keeps the zones that a cluster is planned to span, for the plans of what depends on it.  Terraform plans those
@@ -237,7 +250,7 @@ pub fn validate(config: &PlannedOf<ProviderConfiguration>) -> Diagnostics {
     .flatten()
     .collect();
     match clouds[..] {
-        [_] => Diagnostics::new(),
+        [_] => config.compute_engine.known().map_or_else(Diagnostics::new, one_caller),
         [] => Diagnostic::error(
             "No cloud configured",
             "The provider needs exactly one of sandbox and compute_engine. To try it on this machine, write: sandbox = { \
@@ -253,6 +266,19 @@ pub fn validate(config: &PlannedOf<ProviderConfiguration>) -> Diagnostics {
         .at("compute_engine")
         .into(),
     }
+}
+
+/// Refuses to call both with credentials and without.
+fn one_caller(config: &ComputeEngineConfigurationPlanned) -> Diagnostics {
+    if config.anonymous.known() != Some(&true) || config.credentials.is_null() {
+        return Diagnostics::new();
+    }
+    Diagnostic::error(
+        "Credentials for anonymous calls",
+        "compute_engine has credentials, and anonymous = true, which calls without any. Remove one of the two.",
+    )
+    .at(Path::from("compute_engine").attribute("anonymous"))
+    .into()
 }
 
 /// Turns the provider block into a region that can be worked on. `None` when it is not wholly known yet, or wrong.

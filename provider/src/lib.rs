@@ -10,6 +10,7 @@ pub mod data_sources;
 pub mod ephemeral;
 pub mod functions;
 mod inventories;
+mod patience;
 pub mod protocol;
 pub mod registry;
 pub mod resources;

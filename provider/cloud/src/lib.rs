@@ -26,6 +26,15 @@ pub use spec::{
 /// The result of a call to a cloud.
 pub type Result<T> = std::result::Result<T, CloudError>;
 
+/// A request that got no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unanswered {
+    /// Attempts made so far.
+    pub attempts: u32,
+    /// Where the cloud was looked for, and what was found instead.
+    pub reason: String,
+}
+
 /// One region of one cloud account.
 #[async_trait]
 pub trait Cloud: Send + Sync + std::fmt::Debug {
@@ -37,6 +46,11 @@ pub trait Cloud: Send + Sync + std::fmt::Debug {
     fn capabilities(&self) -> &Capabilities;
     /// How many requests have been sent to the cloud so far, retries included.
     fn requests(&self) -> u64;
+    /// What the last request met that got no answer, while requests go on being tried again: for those who cannot wait for
+    /// the last attempt.
+    fn unanswered(&self) -> Option<Unanswered> {
+        None
+    }
 
     /// The zones on offer in the region.
     async fn zones(&self) -> Result<Vec<Zone>>;

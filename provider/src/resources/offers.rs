@@ -1,7 +1,5 @@
 //! What the cloud offers: zones and machine types, asked for at plan in order to refuse, never in order to choose.
 
-use std::{future::Future, time::Duration};
-
 use multizone_cloud::CloudError;
 use multizone_schema::{Diagnostic, Diagnostics, Path};
 
@@ -16,8 +14,6 @@ pub enum Purpose {
     Worker,
 }
 
-/// How long a plan waits for the cloud's answer. It does without: apply asks again, and is told by the cloud itself.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// kubeadm's preflight: CPUs of a control-plane machine.
 const MASTER_CPUS: u32 = 2;
 /// kubeadm's recommendation: MiB of a control-plane machine.
@@ -25,7 +21,7 @@ const MASTER_MEMORY_MIB: u64 = 2048;
 
 /// Refuses a zone that the region does not have.
 pub async fn check_zone(provider: &Configured, path: Path, zone: &str) -> Diagnostics {
-    match patiently("the zones", PATIENCE, provider.zones()).await {
+    match provider.ask("the zones", provider.zones()).await {
         Ok(zones) => {
             if zones.iter().any(|known| known.name == zone) {
                 return Diagnostics::new();
@@ -55,7 +51,10 @@ pub async fn check_machine_type(
     machine_type: &str,
     purpose: Purpose,
 ) -> Diagnostics {
-    let offered = match patiently("the machine type", PATIENCE, provider.machine_type(zone, machine_type)).await {
+    let offered = match provider
+        .ask("the machine type", provider.machine_type(zone, machine_type))
+        .await
+    {
         Ok(offered) => offered,
         // A zone that does not exist has been refused where it stands.
         Err(CloudError::NotFound { .. }) => return Diagnostics::new(),
@@ -89,21 +88,7 @@ pub async fn check_machine_type(
     .into()
 }
 
-/// An answer of the cloud, if it comes before the plan's patience ends.
-async fn patiently<T>(
-    object: &str,
-    patience: Duration,
-    answer: impl Future<Output = Result<T, CloudError>>,
-) -> Result<T, CloudError> {
-    tokio::time::timeout(patience, answer).await.unwrap_or_else(|_| {
-        Err(CloudError::Timeout {
-            object: object.to_owned(),
-            seconds: patience.as_secs(),
-            waiting_for: "the cloud's answer".to_owned(),
-        })
-    })
-}
-
+/// The plan does without the answer: apply asks again, and is told by the cloud itself.
 fn unasked(path: &Path, what: &str, error: &CloudError) -> Diagnostics {
     Diagnostic::warning(
         "The cloud could not be asked",
@@ -111,18 +96,4 @@ fn unasked(path: &Path, what: &str, error: &CloudError) -> Diagnostics {
     )
     .at(path.clone())
     .into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_plan_does_not_wait_for_a_cloud_that_does_not_answer() {
-        let error = patiently::<()>("the zones", Duration::ZERO, std::future::pending()).await;
-        let Err(error) = error else { panic!("nobody answered") };
-        let warning = unasked(&Path::from("zone"), "the zones on offer", &error).to_string();
-        assert!(warning.contains("still not done after 0 s"), "{warning}");
-        assert_eq!(patiently("the zones", PATIENCE, async { Ok(7) }).await, Ok(7));
-    }
 }

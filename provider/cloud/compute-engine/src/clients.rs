@@ -1,16 +1,15 @@
-//! Google's clients, one for each kind of object, each made when it is first needed.
+//! Google's clients, one for each kind of object, over one transport.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use google_cloud_auth::credentials::{self, Credentials as GoogleCredentials};
 use google_cloud_compute_v1::client;
-use google_cloud_gax::retry_policy::NeverRetry;
 use multizone_cloud::CloudError;
-use tokio::sync::OnceCell;
 
 use crate::{
     Credentials,
-    failure::{Failure, Kind, chain},
+    failure::{Failure, chain},
+    transport::Transport,
 };
 
 macro_rules! clients {
@@ -18,31 +17,17 @@ macro_rules! clients {
         /// Google's clients.  They do not retry: [`crate::requests`] does, and counts.
         #[derive(Debug)]
         pub(crate) struct Clients {
-            credentials: GoogleCredentials,
-            endpoint: Option<String>,
-            timeout: Duration,
-            $($field: OnceCell<client::$client>,)*
+            transport: Arc<Transport>,
         }
 
+        #[allow(clippy::unused_async)]
         impl Clients {
-            pub(crate) fn new(credentials: GoogleCredentials, endpoint: Option<String>, timeout: Duration) -> Self {
-                Self { credentials, endpoint, timeout, $($field: OnceCell::new(),)* }
+            pub(crate) fn new(transport: Transport) -> Self {
+                Self { transport: Arc::new(transport) }
             }
 
-            $(pub(crate) async fn $field(&self) -> Result<&client::$client, Failure> {
-                self.$field
-                    .get_or_try_init(|| async {
-                        let builder = client::$client::builder()
-                            .with_credentials(self.credentials.clone())
-                            .with_retry_policy(NeverRetry)
-                            .with_attempt_timeout(self.timeout);
-                        match &self.endpoint {
-                            Some(endpoint) => builder.with_endpoint(endpoint).build().await,
-                            None => builder.build().await,
-                        }
-                    })
-                    .await
-                    .map_err(|error| Failure::new(Kind::Unreadable, "client", chain(&error)))
+            $(pub(crate) async fn $field(&self) -> Result<client::$client, Failure> {
+                Ok(client::$client::from_stub::<Transport>(self.transport.clone()))
             })*
         }
     };

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use multizone_cloud::{
     Address, AddressHolder, AddressSpec, Balancer, BalancerSpec, Capabilities, Cloud, ClusterName, Disk, DiskSpec,
     EndpointKind, FirewallRule, FirewallSpec, Inventory, Labels, Machine, MachineSpec, MachineType, Network,
-    NetworkSpec, Result, SecretSpec, Subnets, Timing, Zone,
+    NetworkSpec, Result, SecretSpec, Subnets, Timing, Unanswered, Zone,
 };
 
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
     failure::About as _,
     requests::Requests,
     secret_manager::SecretManager,
+    transport::{Transport, http_client},
 };
 
 /// One region of one project.  Cheap to clone.
@@ -46,9 +47,10 @@ impl ComputeEngine {
             let _ = rustls::crypto::ring::default_provider().install_default();
         }
         let credentials = credentials(&settings.credentials)?;
-        let secret_manager =
-            SecretManager::new(&settings, credentials.clone()).about("the connection to Secret Manager")?;
-        let clients = Clients::new(credentials, settings.endpoint.clone(), settings.timeouts.request);
+        let http = http_client(&settings).about("the connection to the cloud")?;
+        let secret_manager = SecretManager::new(http.clone(), &settings, credentials.clone());
+        let transport = Transport::new(http, &settings, credentials).about("the connection to the cloud")?;
+        let clients = Clients::new(transport);
         let requests = Requests::new(settings.retries, rand::random());
         Ok(Self {
             inner: Arc::new(Inner {
@@ -110,6 +112,10 @@ impl Cloud for ComputeEngine {
 
     fn requests(&self) -> u64 {
         self.inner.requests.sent()
+    }
+
+    fn unanswered(&self) -> Option<Unanswered> {
+        self.inner.requests.unanswered()
     }
 
     async fn zones(&self) -> Result<Vec<Zone>> {

@@ -171,7 +171,7 @@ impl Failure {
     }
 
     /// The reason and the message, as the cloud gave them.
-    fn words(&self) -> String {
+    pub(crate) fn words(&self) -> String {
         let message = unstopped(&self.message);
         match (self.reason.is_empty(), message.is_empty()) {
             (true, true) => "no reason given".to_owned(),

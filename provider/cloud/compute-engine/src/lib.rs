@@ -1,6 +1,6 @@
 //! Multizone on Compute Engine, and on anything that speaks its REST API, such as the sandbox region's face.
 //!
-//! Google's own Rust client carries the calls; Secret Manager is plain REST.  Every call is counted, retried within
+//! Google's own Rust client makes the calls, over a transport of ours; Secret Manager is plain REST.  Every call is counted, retried within
 //! bounds when the cloud is busy or out of reach, and made so that a lost reply cannot make a second object: inserts
 //! carry a request ID, and a name that exists already is read and judged ([`CloudError::NotOurs`] when it is not this
 //! cluster's, [`CloudError::Differs`] when it is not what was asked for).
@@ -43,6 +43,7 @@
 mod address_holders;
 mod addresses;
 mod balancers;
+mod calls;
 mod clients;
 mod cloud;
 mod disks;
@@ -59,6 +60,7 @@ mod requests;
 mod secret_manager;
 mod settings;
 mod snapshots;
+mod transport;
 mod zones;
 
 pub use cloud::ComputeEngine;

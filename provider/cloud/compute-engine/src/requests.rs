@@ -2,9 +2,14 @@
 
 use std::{
     future::Future,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
+
+use multizone_cloud::Unanswered;
 
 use crate::{Retries, failure::Failure};
 
@@ -16,6 +21,8 @@ pub(crate) struct Requests {
     /// Makes the tokens of this object unlike those of any other.
     nonce: u64,
     retries: Retries,
+    /// The last failure that is being tried again, while nothing has succeeded since.
+    unanswered: Mutex<Option<Unanswered>>,
 }
 
 impl Requests {
@@ -25,7 +32,17 @@ impl Requests {
             tokens: AtomicU64::new(0),
             nonce,
             retries,
+            unanswered: Mutex::default(),
         }
+    }
+
+    /// What was met by the last request that got no answer; `None` once one has.
+    pub(crate) fn unanswered(&self) -> Option<Unanswered> {
+        self.unanswered.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note(&self, unanswered: Option<Unanswered>) {
+        *self.unanswered.lock().unwrap_or_else(PoisonError::into_inner) = unanswered;
     }
 
     /// How many requests were sent, retries included.
@@ -60,13 +77,20 @@ impl Requests {
             self.sent.fetch_add(1, Ordering::Relaxed);
             tracing::debug!(target: "multizone::cloud", request = what, attempt = attempts, "request");
             let mut failure = match request().await {
-                Ok(reply) => return Ok(reply),
+                Ok(reply) => {
+                    self.note(None);
+                    return Ok(reply);
+                }
                 Err(error) => error.into(),
             };
             failure.attempts = attempts;
             if !failure.is_transient() || attempts >= self.retries.attempts {
                 return Err(failure);
             }
+            self.note(Some(Unanswered {
+                attempts,
+                reason: failure.words(),
+            }));
             let delay = self.delay(attempts, failure.retry_after, rand::random::<f64>());
             tracing::info!(
                 target: "multizone::cloud",

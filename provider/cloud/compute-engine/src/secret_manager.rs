@@ -3,17 +3,18 @@
 use std::fmt::Write as _;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use google_cloud_auth::credentials::{CacheableResource, Credentials as GoogleCredentials};
+use google_cloud_auth::credentials::Credentials as GoogleCredentials;
 use multizone_cloud::{CloudError, ClusterName, Result, SecretSpec, label};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
     ComputeEngine, Settings,
-    failure::{About as _, Failure, Kind, chain},
+    failure::{About as _, Failure},
     names::last_segment,
     networks::{present, unless_absent, unless_exists},
     ownership::{filter, labelled, labels_for},
+    transport::caller,
 };
 
 /// What lets an identity read a secret's content and nothing else.
@@ -31,25 +32,17 @@ pub(crate) struct SecretManager {
 }
 
 impl SecretManager {
-    pub(crate) fn new(settings: &Settings, credentials: GoogleCredentials) -> std::result::Result<Self, Failure> {
-        let http = reqwest::Client::builder()
-            .timeout(settings.timeouts.request)
-            .build()
-            .map_err(|error| Failure::unreadable(chain(&error)))?;
-        Ok(Self {
+    pub(crate) fn new(http: reqwest::Client, settings: &Settings, credentials: GoogleCredentials) -> Self {
+        Self {
             http,
             url: settings.secret_manager_url().to_owned(),
             credentials,
-        })
+        }
     }
 
     async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> std::result::Result<Value, Failure> {
         let mut request = self.http.request(method, format!("{}/v1/{path}", self.url));
-        match self.credentials.headers(http::Extensions::new()).await {
-            Ok(CacheableResource::New { data, .. }) => request = request.headers(data),
-            Ok(CacheableResource::NotModified) => {}
-            Err(error) => return Err(Failure::new(Kind::Credentials, "", chain(&error))),
-        }
+        request = request.headers(caller(&self.credentials).await?);
         if let Some(body) = body {
             request = request.json(body);
         }
