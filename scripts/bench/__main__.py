@@ -7,8 +7,10 @@ runs vary; the aims are judged by the minima.
 """
 
 import os
+import re
 import subprocess
 import sys
+import time
 from statistics import median
 
 from start import Client, measure
@@ -36,6 +38,20 @@ class Table:
         self.rows.append((name, value, aim, judged))
         print(f"  {name}: {value}  {judged}", file=sys.stderr, flush=True)
 
+    def skip(self, name, why, details=""):
+        """Says loudly what could not be measured."""
+        self.rows.append((name, f"not measured: {why}", "", "SKIPPED"))
+        print(f"  {name}: NOT MEASURED: {why}\n{details}", file=sys.stderr, flush=True)
+
+    def try_to(self, name, measure, *arguments):
+        """Measures; what goes wrong is a row of the table, and no reason to lose the others."""
+        began = time.perf_counter()
+        try:
+            measure(self, *arguments)
+        except (Exception, SystemExit) as error:
+            self.skip(name, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}", str(error))
+        print(f"  ({name}: {time.perf_counter() - began:.0f} s)", file=sys.stderr, flush=True)
+
     def print(self):
         widths = [max(len(row[column]) for row in self.rows) for column in range(4)]
         for row in self.rows:
@@ -62,6 +78,20 @@ def starts(table, binary, directory):
     table.add("spawn to handshake", milliseconds(handshake), "under 10 ms", min(handshake) < 0.010)
     name = f"spawn to schema reply ({samples[0][2] / 1000:.0f} kB, mutual TLS)"
     table.add(name, milliseconds(schema), "under 10 ms", min(schema) < 0.010)
+
+
+def planning(table):
+    """The planner's own benchmarks; their limits are those of issue-sized clusters: a step, and a whole preview."""
+    command = ["cargo", "bench", "--locked", "-p", "multizone-planner", "--bench", "planning", "--"]
+    ran = subprocess.run([*command, "--output-format", "bencher"], cwd=ROOT, capture_output=True, text=True)
+    found = re.findall(r"^test (.+?) \.\.\. bench:\s+([\d,]+) ns/iter", ran.stdout, re.MULTILINE)
+    if not found:
+        table.skip("the planner's benchmarks", f"{' '.join(command)} ended with {ran.returncode}", ran.stderr)
+    for name, nanoseconds in found:
+        took = int(nanoseconds.replace(",", "")) / 1e9
+        limit, aim = (5e-3, "under 5 ms") if name.startswith("preview") else (50e-6, "under 50 µs")
+        text = f"{took * 1e6:.1f} µs" if took < 1e-3 else f"{took * 1e3:.2f} ms"
+        table.add(f"planner: {name}", text, aim, took < limit)
 
 
 def creates(table, directory, region):
@@ -98,23 +128,23 @@ def plans(table, directory, region, runs):
         table.add(
             f"  {count} terraform_data", seconds(built_in), f"disks within 10 %: {(ratio - 1) * 100:+.0f} %", ratio <= 1.1
         )
-        peaks = [ours.peak_memory_of_plan() for _ in range(3)]
-        peak, own = max(peaks)
+        watched = [ours.watched_plan() for _ in range(3)]
+        peak, own, _ = max(watched)
         table.add(
             f"  peak resident memory of the provider, {count}",
             f"{peak * 1024 / 1e6:.1f} MB ({own * 1024 / 1e6:.1f} MB without the binary's pages)",
             "under 25 MB",
             peak * 1024 < 25e6,
         )
+        table.add(f"  processor time of the provider's processes, {count}", f"{min(run[2] for run in watched):.3f} s")
 
 
 def walks(table, binary, directory, speeds, runs):
     for speed in speeds:
         walked = []
         for _ in range(runs if speed == max(speeds) else 1):
-            walk = Walk(ROOT, binary, os.path.join(directory, f"walk-{speed}"), speed)
-            walked.append((walk.run(), walk.paths(ROOT)))
-            walk.close()
+            with Walk(ROOT, binary, os.path.join(directory, f"walk-{speed}"), speed) as walk:
+                walked.append((walk.run(), walk.paths(ROOT)))
         took, paths = min(walked, key=lambda it: sum(it[0].values()))
         total, path = sum(took.values()), sum(paths.values())
         table.add(
@@ -134,14 +164,13 @@ def main():
     table = Table()
     version = subprocess.run(["terraform", "version"], check=True, capture_output=True, text=True).stdout.split("\n")[0]
     binary_size(table, binary)
-    starts(table, binary, directory)
-    region = Region(binary, os.path.join(directory, "region"), FULL_SPEED)
-    try:
-        creates(table, directory, region)
-        plans(table, directory, region, QUICK_PLANS if quick else PLANS)
-    finally:
-        region.remove()
-    walks(table, binary, directory, WALK_SPEEDS[:1] if quick else WALK_SPEEDS, 1 if quick else 2)
+    table.try_to("starts", starts, binary, directory)
+    table.try_to("planner", planning)
+    with Region(binary, os.path.join(directory, "region"), FULL_SPEED) as region:
+        table.try_to("create", creates, directory, region)
+        table.try_to("plans", plans, directory, region, QUICK_PLANS if quick else PLANS)
+    speeds, runs = (WALK_SPEEDS[:1], 1) if quick else (WALK_SPEEDS, 2)
+    table.try_to("walk-through", walks, binary, directory, speeds, runs)
     print(f"\n{os.cpu_count()} cores, {version}; load {os.getloadavg()[0]:.1f} at the end")
     table.print()
 

@@ -82,7 +82,10 @@ class Walk:
             events.extend(page)
         return events
 
-    def close(self):
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
         self.region.remove()
         shutil.rmtree(self.directory)
 

@@ -27,6 +27,12 @@ class Region:
         self.binary, self.base, self.directory = binary, base, os.path.join(base, "us-central1")
         self.sandbox("start", "--region", "us-central1", "--directory", self.directory, "--speed", str(speed))
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.remove()
+
     def sandbox(self, *arguments):
         subprocess.run([self.binary, "sandbox", *arguments], check=True, stdout=subprocess.DEVNULL)
 
@@ -118,34 +124,46 @@ class Workspace:
         with open(os.path.join(self.directory, "main.tf"), "w") as file:
             file.write(configuration)
 
-    def peak_memory_of_plan(self):
-        """Peak resident KiB of the largest of the provider processes that a plan starts, and how much of that is the
-        process's own (not of the binary's file)."""
+    def watched_plan(self):
+        """A plan whose provider processes are watched: the peak resident KiB of the largest of them, how much of that is
+        its own (not of the binary's file), and the seconds of processor time that all of them took."""
         began = time.perf_counter()
         process = self.start("plan", "-detailed-exitcode")
-        peaks = {}
-        watcher = threading.Thread(target=watch, args=(process, peaks))
+        seen = {}
+        watcher = threading.Thread(target=watch, args=(process, seen))
         watcher.start()
         self.finish(process, began)
         watcher.join()
-        if not peaks:
+        if not seen:
             raise SystemExit("no provider process was seen")
-        return max(peaks.values())
+        peak, own, _ = max(seen.values())
+        return peak, own, sum(took for _, _, took in seen.values())
 
 
-def watch(process, peaks):
-    """Notes the peak resident memory of terraform's children, until it ends."""
+def watch(process, seen):
+    """Notes the peak resident memory and the processor time of terraform's children, until it ends."""
     while process.poll() is None:
         for child in children(process.pid):
             try:
                 with open(f"/proc/{child}/status") as status:
                     fields = dict(line.split(":", 1) for line in status)
+                took = processor_time(child)
             except OSError:
                 continue
             if fields["Name"].strip().startswith("terraform-provi") and "VmHWM" in fields:
-                now = tuple(int(fields[name].split()[0]) for name in ("VmHWM", "RssAnon"))
-                peaks[child] = max(peaks.get(child, now), now)
+                now = (*(int(fields[name].split()[0]) for name in ("VmHWM", "RssAnon")), took)
+                earlier = seen.get(child, now)
+                seen[child] = tuple(map(max, earlier, now))
         time.sleep(0.002)
+
+
+def processor_time(pid):
+    """Seconds that the threads of a process have run."""
+    nanoseconds = 0
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{thread}/schedstat") as file:
+            nanoseconds += int(file.read().split()[0])
+    return nanoseconds / 1e9
 
 
 def children(pid):

@@ -29,6 +29,9 @@ over the zones of one region. Terraform starts it by itself; name it in a config
 and run terraform init, terraform apply. What can be run by hand:
 ";
 
+/// Threads that serve Terraform.
+const MOST_THREADS: usize = 4;
+
 /// The Terraform provider `multizone`. Terraform starts it by itself, without arguments.
 #[derive(Debug, Parser)]
 #[command(name = "terraform-provider-multizone", version)]
@@ -124,8 +127,14 @@ fn serve_by_hand() -> Result<(), CommandError> {
     Ok(served?)
 }
 
+/// Terraform has ten operations under way at most, which wait more than they compute: a thread for each core of a large
+/// machine would only cost memory.
 fn multi_threaded() -> io::Result<runtime::Runtime> {
-    runtime::Builder::new_multi_thread().enable_all().build()
+    let threads = std::thread::available_parallelism()?.get().min(MOST_THREADS);
+    runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .build()
 }
 
 fn variable(name: &str) -> Option<String> {

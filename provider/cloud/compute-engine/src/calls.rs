@@ -3,6 +3,7 @@
 //! Each line is a method of one of Google's clients: its path, the arguments of its query that are ever set, and whether it
 //! has a body.  A method that is not here panics when it is called.
 
+#[allow(clippy::wildcard_imports)]
 use google_cloud_compute_v1::{model::*, stub};
 use google_cloud_gax::{Result, options::RequestOptions, response::Response};
 use reqwest::Method;

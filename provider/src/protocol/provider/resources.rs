@@ -71,6 +71,8 @@ pub(super) async fn read<P: Clone + Send + Sync>(
         .object
         .read_object(&entry.schema, provider.as_ref(), state.clone(), request.private, &stop);
     let (found, private) = read.await?;
+    let (before, after) = (entry.object.identity(&state), entry.object.identity(&found));
+    self_check::same_object(before.as_ref(), after.as_ref())?;
     let state = self_check::read(&entry.schema, &state, found)?;
     Ok(wire::read_resource::Response {
         new_state: Some(codec::encode_state(&state, &entry.type_)?),

@@ -10,7 +10,7 @@
 //! | plan | [`plan`]: what is configured is planned, or what was there; what is neither configured nor computed is null; nested elements keep their count; a destroy is null; paths that require replacement exist |
 //! | plan | [`replan`]: planned once more, as Terraform does during apply, every known value is the same |
 //! | apply | [`apply`]: every known planned value comes back; nothing is unknown; a create has made an object, a destroy has left none |
-//! | read | [`read`]: nothing is unknown; nothing is there that was not before |
+//! | read | [`read`]: nothing is unknown; nothing is there that was not before; [`same_object`]: its identity stays |
 //! | import, upgrade | [`import`], [`upgrade`]: there is an object, and nothing in it is unknown |
 //! | move | every move is refused, so that no answer holds an object |
 //! | data source | [`data_source`]: there is a result, and nothing in it is unknown |
@@ -30,7 +30,7 @@ mod validate;
 pub use apply::apply;
 pub use plan::{plan, replan, settles};
 pub use shape::{Unknowns, shape};
-pub use state::{data_source, ephemeral, import, read, upgrade};
+pub use state::{data_source, ephemeral, import, read, same_object, upgrade};
 pub use validate::validate;
 
 use multizone_schema::{Diagnostic, Diagnostics, Path};
@@ -58,6 +58,9 @@ pub enum Rule {
     /// An unknown value outside a plan.
     #[error("the value is unknown, but must be known by now")]
     Unknown,
+    /// A read of an object under another name.
+    #[error("what names the object is not what named it before, and it keeps that for life")]
+    AnotherObject,
     /// Null in place of an object.
     #[error("there is no object in the answer")]
     NoObject,

@@ -15,6 +15,15 @@ pub fn read(schema: &Schema, before: &Value, found: Value) -> Result<Value, Diag
     unbroken(found, breaches)
 }
 
+/// Whether what a read found is what it was to look for; both as identities, where there are any.
+pub fn same_object(before: Option<&Value>, found: Option<&Value>) -> Result<(), Diagnostics> {
+    let breaches = match (before, found) {
+        (Some(before), Some(found)) if before != found => vec![Breach::new(&Path::root(), Rule::AnotherObject)],
+        _ => Vec::new(),
+    };
+    unbroken((), breaches)
+}
+
 /// What an import found.
 pub fn import(schema: &Schema, found: Value) -> Result<Value, Diagnostics> {
     let breaches = object(schema, &found);
@@ -48,5 +57,20 @@ fn object(schema: &Schema, value: &Value) -> Vec<Breach> {
         vec![Breach::new(&Path::root(), Rule::NoObject)]
     } else {
         shape(schema, value, Unknowns::Refused)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_keeps_its_identity() {
+        let (one, other) = (Value::from("a"), Value::from("b"));
+        assert!(same_object(Some(&one), Some(&one)).is_ok());
+        // Gone, or without an ID before.
+        assert!(same_object(Some(&one), None).is_ok() && same_object(None, Some(&one)).is_ok());
+        let error = same_object(Some(&one), Some(&other)).unwrap_err().to_string();
+        assert!(error.contains("keeps that for life"), "{error}");
     }
 }
