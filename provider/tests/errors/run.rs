@@ -11,7 +11,7 @@ use multizone_schema::{Diagnostics, Schema, Value};
 use serde_json::Value as Json;
 
 use crate::{
-    configuration::Configured,
+    configuration::{Configured, Destroy},
     memory_cloud::MemoryCloud,
     terraform::{Saved, State, nothing, proposed, served, value},
 };
@@ -105,7 +105,9 @@ impl Run {
     /// What an import says that is refused.
     pub(crate) async fn import(&self, type_name: &str, id: &str) -> Diagnostics {
         let (resource, schema) = served(type_name);
-        let imported = resource.import_object(&schema, Some(&self.provider), id).await;
+        // By a process of its own, which has not met what went wrong before.
+        let provider = Configured::new(self.cloud.clone(), Destroy::default());
+        let imported = resource.import_object(&schema, Some(&provider), id).await;
         imported.map_or_else(|said| said, |found| panic!("{id} is {found:?}"))
     }
 
