@@ -12,7 +12,7 @@ if ! command -v cloud-init >/dev/null 2>&1 && [ "$(id -u)" = 0 ] && command -v a
   { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends cloud-init; } >/dev/null 2>&1 || true
 fi
 scripts/python-environment.sh || echo "SKIPPED: the tests that need Python packages: .work/venv could not be made" >&2
-for counterpart in kubectl gcloud cloud-init; do
+for counterpart in kubectl gcloud cloud-init etcd; do
   command -v "$counterpart" >/dev/null 2>&1 || echo "SKIPPED: the tests against $counterpart: it is not installed" >&2
 done
 

@@ -83,7 +83,9 @@ pub struct DestroyOptions {
     /// group's own `drain_timeout`.
     #[attribute(optional, validate = timeouts::duration)]
     pub drain_timeout: Option<String>,
-    /// Delete the machines of node groups that are destroyed without draining them, `PodDisruptionBudgets` or not.
+    /// Delete the machines of node groups that are destroyed without draining them, `PodDisruptionBudgets` or not, and
+    /// without asking the Kubernetes API when it does not answer. The Node objects then stay in a cluster that lives on:
+    /// remove them with `kubectl delete node`.
     #[attribute(optional)]
     pub force: Option<bool>,
 }
