@@ -223,6 +223,6 @@ async fn what_a_cluster_does_not_take() {
         "pod_network_manifest",
         "apiVersion: v1\nkind: Namespace\nmetadata: { name: x }\n",
     );
-    config["timeouts"] = json!({ "create": "5s", "update": null, "delete": null });
+    config["timeouts"] = json!({ "create": "20s", "update": null, "delete": null });
     read!("never_ready", applied(&nothing, CONTROL_PLANE, config).await);
 }

@@ -263,7 +263,7 @@ async fn what_becomes_of_workers() {
     let taints = json!([{ "key": "dedicated", "value": "db", "effect": "NoExecute" }]);
     let mut config = with("taints", taints);
     config["size"] = 1.into();
-    config["timeouts"] = json!({ "create": "4s", "update": null, "delete": null });
+    config["timeouts"] = json!({ "create": "20s", "update": null, "delete": null });
     read!("not_joined", applied(&before, NODE_GROUP, config).await);
     let newer = with("kubernetes_version", "1.35.0");
     read!("newer_than_the_api_server", applied(&before, NODE_GROUP, newer).await);
