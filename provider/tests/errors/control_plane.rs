@@ -43,7 +43,7 @@ fn master(run: &Run, mark: Option<&str>) {
     run.cloud.tamper(|inventory| {
         inventory
             .machines
-            .push(machine("us-central1-a", "demo-master-b", labels))
+            .push(machine("us-central1-a", "demo-master-b", labels));
     });
 }
 
@@ -176,7 +176,7 @@ async fn updates_and_destroys_that_fail() {
         inventory.addresses[0].holder = Some(AddressHolder::Machine {
             zone: "us-central1-a".into(),
             name: "demo-master-a".into(),
-        })
+        });
     });
     read!("destroy_unlabelled", run.apply(CONTROL_PLANE, None).await);
 }

@@ -197,11 +197,11 @@ pub(super) fn unlabelled_text(machine: &str, cluster: &str) -> String {
 }
 
 fn listed(altered: &[String]) -> String {
-    let mut text = altered.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
-    if altered.len() > NAMED {
-        text.push_str(&format!(" and {} more", altered.len() - NAMED));
+    let named = altered.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+    match altered.len().saturating_sub(NAMED) {
+        0 => named,
+        more => format!("{named} and {more} more"),
     }
-    text
 }
 
 /// Whether somebody cordoned a node, and neither asked for it to stay so nor is an autoscaler.

@@ -61,8 +61,6 @@ pub(super) struct Executor<'a> {
     legacy_labels: bool,
     /// Whether a master may be made: another one would begin with an empty etcd.
     creates: bool,
-    /// Whether what the planner knows nothing of was put right.
-    repaired: bool,
     taken: Vec<Step>,
 }
 
@@ -97,7 +95,6 @@ impl<'a> Executor<'a> {
             specification: None,
             legacy_labels: false,
             creates: false,
-            repaired: false,
             taken: Vec::new(),
         })
     }
@@ -181,12 +178,13 @@ impl<'a> Executor<'a> {
 
     /// Loops until the planner says that it is done.
     pub(super) async fn run(&mut self) -> Result<Reached, Diagnostics> {
+        let mut repaired = false;
         loop {
             let (observed, nodes) = self.observe().await?;
             match next(&observed, &self.desired) {
-                Next::Done if !self.repaired => {
+                Next::Done if !repaired => {
                     self.repair().await?;
-                    self.repaired = true;
+                    repaired = true;
                 }
                 Next::Done => {
                     self.provider.forget(&self.wanted.cluster).await;
