@@ -6,6 +6,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 
 use multizone_cloud::{AddressSpec, Cloud, ClusterName, DiskSpec, Labels, NetworkSpec, SecretSpec, label};
@@ -22,6 +23,9 @@ use crate::{
     region::{self, Region},
     terraform::{State, Terraform},
 };
+
+/// How long a cluster may take to answer after its sandbox was started again.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A region at rest, and the state of what is in it.
 pub(crate) struct Snapshot {
@@ -173,7 +177,8 @@ impl World {
             Some(Err(errors)) => return Err(format!("the next apply failed: {errors}")),
             None => return Err("the next apply was killed".to_owned()),
         }
-        for look in ["first", "second"] {
+        let began = Instant::now();
+        for look in 1.. {
             let mut terraform = Terraform {
                 provider: Configured::new(Arc::new(self.cloud.clone()), Destroy::default()),
                 state: &mut self.state,
@@ -182,13 +187,18 @@ impl World {
             let pending = terraform
                 .pending(operation.type_name, operation.config.as_ref())
                 .await
-                .map_err(|errors| format!("the {look} plan after it failed: {errors}"))?;
+                .map_err(|errors| format!("plan {look} after it failed: {errors}"))?;
             if !pending.is_empty() {
                 return Err(format!(
-                    "the {look} plan after it is not empty, it changes {}: {:#?}",
+                    "plan {look} after it is not empty, it changes {}: {:#?}",
                     pending.join(", "),
                     self.state.get(operation.type_name)
                 ));
+            }
+            // A cluster whose sandbox was started again takes its time to answer.
+            let answers = !self.node_states(operation).iter().any(|state| state == "unknown");
+            if look >= 2 && (answers || began.elapsed() > PATIENCE) {
+                break;
             }
         }
         Ok(self.everything(operation))
@@ -229,15 +239,24 @@ impl World {
                 line(kind, 1, what);
             }
         }
-        if let Some(saved) = self.state.get(operation.type_name)
-            && let Some(nodes) = saved.value.attribute("nodes").and_then(|nodes| nodes.as_map())
-        {
-            for node in nodes.values() {
-                let state = node.attribute("state").and_then(|state| state.as_str());
-                line("node", 1, state.unwrap_or_default().to_owned());
-            }
+        for state in self.node_states(operation) {
+            line("node", 1, state);
         }
         lines.into_iter().collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl World {
+    /// How the state shows the object's nodes.
+    fn node_states(&self, operation: &Operation) -> Vec<String> {
+        let saved = self.state.get(operation.type_name);
+        let nodes = saved.and_then(|saved| saved.value.attribute("nodes")?.as_map());
+        let state = |node: &multizone_schema::Value| node.attribute("state")?.as_str().map(str::to_owned);
+        nodes
+            .into_iter()
+            .flatten()
+            .map(|(_, node)| state(node).unwrap_or_default())
+            .collect()
     }
 }
 
