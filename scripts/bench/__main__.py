@@ -15,7 +15,7 @@ from statistics import median
 
 from start import Client, measure
 from walk_through import Walk
-from workspace import Region, Workspace, data, disks, fresh
+from workspace import Region, Workspace, cluster, data, disks, fresh
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # Far above what the machine can keep up with: what is left is the programs' own time.
@@ -95,6 +95,7 @@ def planning(table):
 
 
 def creates(table, directory, region):
+    Workspace(os.path.join(directory, "create-cluster"), {"main.tf": cluster("create")}, region).apply()
     ours = Workspace(os.path.join(directory, "create-disks"), {"main.tf": disks(100, "create")}, region)
     theirs = Workspace(os.path.join(directory, "create-data"), {"main.tf": data(100, "create")})
     before = region.requests()
@@ -106,15 +107,16 @@ def creates(table, directory, region):
 
 def plans(table, directory, region, runs):
     for count, pairs in runs.items():
-        cluster = f"bench-{count}"
-        ours = Workspace(os.path.join(directory, f"disks-{count}"), {"main.tf": disks(1, cluster)}, region)
-        theirs = Workspace(os.path.join(directory, f"data-{count}"), {"main.tf": data(1, cluster)})
+        name = f"bench-{count}"
+        Workspace(os.path.join(directory, f"cluster-{count}"), {"main.tf": cluster(name)}, region).apply()
+        ours = Workspace(os.path.join(directory, f"disks-{count}"), {"main.tf": disks(1, name)}, region)
+        theirs = Workspace(os.path.join(directory, f"data-{count}"), {"main.tf": data(1, name)})
         ours.apply()
         ours.plan()  # the first read after a create takes its mark away
         theirs.apply()
-        region.copy_disk("us-central1-a", f"{cluster}-data-0", count)
-        ours.multiply(count, disks(count, cluster))
-        theirs.multiply(count, data(count, cluster))
+        region.copy_disk("us-central1-a", f"{name}-data-0", count)
+        ours.multiply(count, disks(count, name))
+        theirs.multiply(count, data(count, name))
         before = region.requests()
         ours.plan()
         requests = region.requests() - before
@@ -123,8 +125,7 @@ def plans(table, directory, region, runs):
         samples = [(ours.plan(), theirs.plan()) for _ in range(pairs)]
         mine, built_in = ([sample[column] for sample in samples] for column in (0, 1))
         ratio = min(mine) / min(built_in)
-        name = f"plan of {count} unchanged disk{'s' if count > 1 else ''}"
-        table.add(name, seconds(mine))
+        table.add(f"plan of {count} unchanged disk{'s' if count > 1 else ''}", seconds(mine))
         table.add(
             f"  {count} terraform_data", seconds(built_in), f"disks within 10 %: {(ratio - 1) * 100:+.0f} %", ratio <= 1.1
         )

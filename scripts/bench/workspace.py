@@ -177,8 +177,18 @@ def children(pid):
     return found
 
 
+def cluster(name):
+    """A cluster for disks to belong to."""
+    return TERRAFORM + f"""
+resource "multizone_cluster" "it" {{
+  name  = "{name}"
+  zones = {{ "us-central1-a" = {{}} }}
+}}
+"""
+
+
 def disks(count, cluster):
-    """That many disks of a cluster of their own."""
+    """That many disks of a cluster that exists."""
     return TERRAFORM + f"""
 resource "multizone_disk" "it" {{
   count   = {count}
