@@ -107,6 +107,8 @@ pub trait Cloud: Send + Sync + std::fmt::Debug {
     async fn ensure_machine(&self, spec: &MachineSpec) -> Result<Machine>;
     /// Starts a machine that was halted and waits until it runs.
     async fn start_machine(&self, zone: &str, name: &str) -> Result<()>;
+    /// Stops a machine, its operating system first, and waits until it is halted; one that is halted, or absent, is fine.
+    async fn stop_machine(&self, zone: &str, name: &str) -> Result<()>;
     /// Deletes a machine with its boot disk and waits until it is gone; absent is fine.
     async fn delete_machine(&self, zone: &str, name: &str) -> Result<()>;
     /// Replaces a machine's labels.

@@ -146,6 +146,10 @@ impl<C: Cloud> Cloud for Interrupted<C> {
         self.pass("start_machine", name, self.cloud.start_machine(zone, name))
             .await
     }
+    async fn stop_machine(&self, zone: &str, name: &str) -> Result<()> {
+        self.pass("stop_machine", name, self.cloud.stop_machine(zone, name))
+            .await
+    }
     async fn delete_machine(&self, zone: &str, name: &str) -> Result<()> {
         self.pass("delete_machine", name, self.cloud.delete_machine(zone, name))
             .await

@@ -190,6 +190,10 @@ impl Cloud for ComputeEngine {
         Box::pin(self.run_existing(zone, name)).await.map(drop)
     }
 
+    async fn stop_machine(&self, zone: &str, name: &str) -> Result<()> {
+        self.stop_instance(zone, name).await
+    }
+
     async fn delete_machine(&self, zone: &str, name: &str) -> Result<()> {
         self.delete_instance(zone, name).await
     }

@@ -122,6 +122,34 @@ impl ComputeEngine {
         .await
     }
 
+    /// Stops a machine that carries some cluster's label.
+    pub(crate) async fn stop_instance(&self, zone: &str, name: &str) -> Result<()> {
+        let object = machine_object(zone, name);
+        let Some(instance) = self.instance(zone, name).await.about(&object)? else {
+            return Ok(());
+        };
+        if !instance.labels.contains_key(label::CLUSTER) {
+            return Err(CloudError::NotOurs { object });
+        }
+        if state(&instance) == MachineState::Halted {
+            return Ok(());
+        }
+        let client = self.clients().instances().await.about(&object)?;
+        let project = &self.settings().project;
+        self.change("instances.stop", |token| {
+            client
+                .stop()
+                .set_project(project)
+                .set_zone(zone)
+                .set_instance(name)
+                .set_request_id(token)
+                .send()
+        })
+        .await
+        .or_else(unless_absent)
+        .about(&object)
+    }
+
     /// Deletes a machine that carries some cluster's label.  Its boot disk goes with it and its other disks stay,
     /// whatever somebody has set meanwhile.
     pub(crate) async fn delete_instance(&self, zone: &str, name: &str) -> Result<()> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::Api;
-use kube::api::{DeleteParams, PostParams};
+use kube::api::{DeleteParams, ListParams, PostParams};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -40,6 +40,9 @@ rm -f "$release"
 pub const SHELL_IMAGE: &str = "registry.k8s.io/e2e-test-images/busybox:1.36.1-1";
 
 const NAMESPACE: &str = "kube-system";
+
+/// What the names of the pods that hold API servers begin with; the node's name follows.
+const HOLD_PREFIX: &str = "multizone-hold-";
 
 impl Cluster {
     /// The addresses of the API servers that are recorded as endpoints of the Service `kubernetes`. A server that was
@@ -137,6 +140,19 @@ impl Cluster {
         }
     }
 
+    /// The masters whose API server is being held: the pod of the hold runs.
+    pub async fn held_api_servers(&self) -> Result<BTreeSet<String>, AccessError> {
+        let ours = ListParams::default().labels("app.kubernetes.io/managed-by=multizone");
+        let pods = self.pods().list(&ours).await;
+        let pods = pods.map_err(|error| self.error("look for API servers that are held", &error))?;
+        let held = pods.items.into_iter().filter_map(|pod| {
+            let node = pod.metadata.name?.strip_prefix(HOLD_PREFIX)?.to_owned();
+            let phase = pod.status.and_then(|status| status.phase);
+            (phase.as_deref() == Some("Running")).then_some(node)
+        });
+        Ok(held.collect())
+    }
+
     /// Deletes the pods of a hold at once; absent is fine.
     pub async fn delete_hold(&self, node: &str) -> Result<(), AccessError> {
         for name in [hold_name(node), release_name(node)] {
@@ -159,7 +175,7 @@ impl Cluster {
 }
 
 fn hold_name(node: &str) -> String {
-    format!("multizone-hold-{node}")
+    format!("{HOLD_PREFIX}{node}")
 }
 
 fn release_name(node: &str) -> String {

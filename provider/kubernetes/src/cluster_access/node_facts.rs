@@ -35,6 +35,8 @@ pub struct NodeFacts {
     pub addresses: Vec<NodeAddress>,
     /// Whether it is being deleted.
     pub deleting: bool,
+    /// Whether volumes are attached to its machine, as the attach-detach controller records it.
+    pub volumes_attached: bool,
 }
 
 /// An address of a node.
@@ -109,6 +111,7 @@ impl NodeFacts {
             kubelet_version: status.node_info.map(|info| info.kubelet_version).unwrap_or_default(),
             provider_id: spec.provider_id.filter(|id| !id.is_empty()),
             unschedulable: spec.unschedulable.unwrap_or_default(),
+            volumes_attached: status.volumes_attached.as_ref().is_some_and(|volumes| !volumes.is_empty()),
             addresses: status
                 .addresses
                 .into_iter()

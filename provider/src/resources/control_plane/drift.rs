@@ -83,11 +83,11 @@ pub(super) enum Repair {
 
 impl Repair {
     /// Whether the state of the master shows it.
-    fn is_of_the_node(self) -> bool {
+    pub(super) fn is_of_the_node(self) -> bool {
         matches!(self, Self::Machine | Self::Cordon | Self::Node)
     }
 
-    fn step(self, master: &str) -> PreviewedStep {
+    pub(super) fn step(self, master: &str) -> PreviewedStep {
         let (text, gate) = match self {
             Self::Machine => (
                 format!("give the machine of master {master} its labels again"),
@@ -126,10 +126,7 @@ impl Drift {
                 Step::ApplyPodNetwork => &self.altered_pod_network,
                 _ => continue,
             };
-            if !altered.is_empty() {
-                previewed.text.push_str(" again: ");
-                previewed.text.push_str(&listed(altered));
-            }
+            again(previewed, altered);
         }
         steps.extend(self.repairs.iter().map(|repair| repair.step(&desired.replica)));
         steps
@@ -179,7 +176,7 @@ impl Drift {
     }
 }
 
-fn unlabelled(machine: &str, cluster: &str) -> Diagnostic {
+pub(super) fn unlabelled(machine: &str, cluster: &str) -> Diagnostic {
     Diagnostic::warning(
         format!("The master of cluster {cluster} has lost its label"),
         unlabelled_text(machine, cluster),
@@ -194,6 +191,14 @@ pub(super) fn unlabelled_text(machine: &str, cluster: &str) -> String {
          the cloud; the next apply puts the others right.",
         label::CLUSTER
     )
+}
+
+/// A step that was taken before, and why it is again.
+pub(super) fn again(previewed: &mut PreviewedStep, altered: &[String]) {
+    if !altered.is_empty() {
+        previewed.text.push_str(" again: ");
+        previewed.text.push_str(&listed(altered));
+    }
 }
 
 fn listed(altered: &[String]) -> String {

@@ -18,10 +18,11 @@ use tokio::time::{Instant, timeout};
 use tracing::info;
 
 use super::{
-    ControlPlane, MasterNode,
+    ControlPlane, ControlPlanePlanned, MasterNode,
     drift::{self, Seen},
     facts,
     machine::{Wanted, timing},
+    record,
 };
 use crate::{
     configuration::Configured,
@@ -48,9 +49,9 @@ pub(super) struct Executor<'a> {
     facts: ClusterFacts,
     wanted: Wanted,
     desired: Desired,
-    pub(super) connection: ClusterConnection,
-    pub(super) deadline: Instant,
-    pub(super) stop: &'a Stop,
+    connection: ClusterConnection,
+    deadline: Instant,
+    stop: &'a Stop,
     situation: Situation<'a>,
     /// What cannot be observed, only remembered: which rights and which pod network were installed.
     access: bool,
@@ -159,6 +160,12 @@ impl<'a> Executor<'a> {
             self.pod_network = observed.pod_network;
             self.specification = observed.machine.map(|machine| machine.specification);
         }
+    }
+
+    /// Keeps the settings in the cluster, for imports.
+    pub(super) async fn store(&self, planned: &ControlPlanePlanned) -> Result<(), Diagnostics> {
+        let stored = record::store(&self.connection, planned, self.deadline, self.stop).await;
+        stored.map_err(|error| self.apply_failed(&error, "the record of its settings"))
     }
 
     /// The API's URL.
@@ -400,7 +407,7 @@ impl<'a> Executor<'a> {
         )
     }
 
-    pub(super) fn apply_failed(&self, error: &ApplyError, what: &str) -> Diagnostics {
+    fn apply_failed(&self, error: &ApplyError, what: &str) -> Diagnostics {
         let next = match error {
             _ if self.stop.requested() => return self.situation.stopped(),
             ApplyError::TimedOut { .. } => {

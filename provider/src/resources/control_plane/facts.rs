@@ -264,7 +264,7 @@ async fn see(
 }
 
 /// Why a node is not ready, and since when.
-fn not_ready(node: &NodeFacts) -> Option<String> {
+pub(super) fn not_ready(node: &NodeFacts) -> Option<String> {
     let reason = node.not_ready_reason.as_ref()?;
     Some(match &node.not_ready_since {
         Some(since) => format!("since {since}: {reason}"),
@@ -329,7 +329,7 @@ fn said(errors: &Diagnostics) -> String {
     details.join(" ").trim_end_matches('.').to_owned()
 }
 
-async fn altered(connection: &ClusterConnection, manifest: Option<&str>) -> Vec<String> {
+pub(super) async fn altered(connection: &ClusterConnection, manifest: Option<&str>) -> Vec<String> {
     let Some(manifest) = manifest else {
         return Vec::new();
     };

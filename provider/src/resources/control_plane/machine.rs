@@ -148,18 +148,20 @@ impl Wanted {
             machine_type: self.machine_type.clone(),
             image: self.image.clone(),
             boot_disk_gb: self.boot_disk_gb,
-            user_data: self.user_data(provider, facts, situation)?,
+            user_data: self.user_data(provider, facts, situation, &self.name())?,
             identity: Some(identity),
             address: Some(API_ADDRESS.to_owned()),
             labels,
         })
     }
 
-    fn user_data(
+    /// What initialises the cluster on the machine of this name.
+    pub(super) fn user_data(
         &self,
         provider: &Configured,
         facts: &ClusterFacts,
         situation: &Situation<'_>,
+        name: &str,
     ) -> Result<String, Diagnostics> {
         let cloud = provider.cloud();
         let unusable = |what: &dyn std::fmt::Display| {
@@ -177,9 +179,9 @@ impl Wanted {
             pod_cidr: facts.settings.pod_cidr.parse().map_err(|error| unusable(&error))?,
             service_cidr: facts.settings.service_cidr.parse().map_err(|error| unusable(&error))?,
             node: NodeRegistration {
-                name: self.name(),
+                name: name.to_owned(),
                 node_ip: None,
-                provider_id: cloud.provider_id(&self.zone, &self.name()),
+                provider_id: cloud.provider_id(&self.zone, name),
                 labels: kubeadm::topology_labels(cloud.region(), &self.zone, self.legacy_zone_labels),
                 taints: None,
             },
@@ -214,7 +216,7 @@ pub(in crate::resources) fn timing(timing: multizone_cloud::Timing) -> Timing {
 }
 
 /// Takes `BASE/v1/projects/PROJECT/secrets/SECRET` apart.
-fn pki_location(source: &str, secret: &str) -> Option<PkiLocation> {
+pub(super) fn pki_location(source: &str, secret: &str) -> Option<PkiLocation> {
     let (base, rest) = source.split_once("/v1/projects/")?;
     let (project, _) = rest.split_once("/secrets/")?;
     Some(PkiLocation {

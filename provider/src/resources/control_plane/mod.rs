@@ -1,7 +1,8 @@
-//! `multizone_control_plane`: the masters, for now exactly one.
+//! `multizone_control_plane`: the masters.
 //!
-//! The order is the planner's (`multizone_planner::control_plane`); [`executor`] observes, asks it, and acts.  What
-//! planning needs is recorded at the end of every apply and read, in private data.
+//! What planning needs is recorded at the end of every apply and read, in private data.  Several masters, and one behind
+//! a balancer, are [`several`]'s.  For a single master without one the order is that of
+//! `multizone_planner::control_plane`; [`executor`] observes, asks it, and acts.
 
 mod drift;
 mod executor;
@@ -9,6 +10,7 @@ mod facts;
 mod machine;
 mod plan;
 mod record;
+mod several;
 #[cfg(test)]
 mod tests;
 
@@ -37,8 +39,11 @@ const TIMEOUT: Duration = Duration::from_mins(30);
 
 /// The control plane of a cluster: its masters, the Kubernetes version, and the pod network.
 ///
-/// This release runs exactly one master. Its disk holds the only copy of etcd, so whatever would need another machine is
-/// refused at plan.
+/// Masters join and leave one at a time, in the order that `rollout` shows in the plan: what would cost etcd its quorum is
+/// never done, and a master leaves only when it is out of the balancer, drained and out of etcd. Have three masters in
+/// three zones behind a `multizone_api_load_balancer` to survive the loss of any one zone. The version of a control plane
+/// that exists is not changed yet. The disk of a single master holds the only copy of etcd: what would replace it is
+/// refused at plan, unless there is a balancer or more masters are asked for.
 ///
 /// The next apply puts right what somebody changed behind Terraform's back: objects of the pod network and of the node
 /// groups' rights, labels and taints of the master, a cordon. With a label `multizone.dev/hold` on its Node, of any value,
@@ -54,9 +59,20 @@ pub struct ControlPlane {
     /// Machine type of the masters: 2 CPUs and 2 GiB at least.
     #[attribute(required)]
     pub machine_type: String,
-    /// The masters, by a key that stays with each: exactly one for now.
+    /// The masters, by a key that stays with each: an odd number, each in a zone that the cluster spans.
     #[attribute(required, nested, validate = checks::replica_keys)]
     pub replicas: BTreeMap<String, Replica>,
+    /// Name of the balancer in front of the masters: `multizone_api_load_balancer.NAME.name`. Without one the API's
+    /// address is on one master.
+    #[attribute(optional, validate = checks::object_name)]
+    pub load_balancer: Option<String>,
+    /// Refuse replicas of which the loss of one zone would stop all writes.
+    #[attribute(optional, default = false)]
+    pub tolerate_zone_loss: bool,
+    /// Directory in which a snapshot of etcd is saved before masters change. It holds every Secret in plain text: name an
+    /// encrypted place. Without it, several masters are changed without a backup.
+    #[attribute(optional)]
+    pub etcd_backup: Option<String>,
     /// Manifest of the pod network, in YAML: applied once the API serves and whenever it changes. Without it, install a
     /// pod network yourself; nodes then count as ready once they are registered.
     #[attribute(optional, validate = manifest)]
@@ -137,22 +153,37 @@ impl Resource for ControlPlaneResource {
     }
 
     fn validate(&self, config: &ControlPlanePlanned) -> Diagnostics {
-        let Some(count) = config.replicas.known().map(BTreeMap::len).filter(|count| *count != 1) else {
+        let Some(replicas) = config.replicas.known() else {
             return Diagnostics::new();
         };
-        let detail = if count == 0 {
-            "replicas is empty, and a cluster needs a master. Write one, for example: replicas = { a = { zone = \
-             \"us-central1-a\" } }"
-                .to_owned()
-        } else {
-            format!(
-                "replicas has {count} masters. This release runs exactly one; several masters behind a load balancer are \
-                 not supported yet."
-            )
+        if replicas.is_empty() {
+            let detail = "replicas is empty, and a cluster needs a master. Write one, for example: replicas = { a = { zone = \
+                          \"us-central1-a\" } }";
+            return Diagnostic::error("No master", detail).at("replicas").into();
+        }
+        if config.tolerate_zone_loss.known() != Some(&true) {
+            return Diagnostics::new();
+        }
+        let zones = replicas.values().map(|replica| replica.known()?.zone.known());
+        let Some(zones) = zones.collect::<Option<Vec<_>>>() else {
+            return Diagnostics::new();
         };
-        Diagnostic::error("Exactly one master for now", detail)
+        let left = |zone: &String| zones.iter().filter(|other| **other != zone).count();
+        match zones.iter().find(|zone| left(zone) < zones.len() / 2 + 1) {
+            Some(zone) => Diagnostic::error(
+                "Masters that do not survive the loss of a zone",
+                format!(
+                    "tolerate_zone_loss is true, but without {zone} {} of {} masters would be left, and etcd needs {}. Spread \
+                     three or more masters over three zones, or leave tolerate_zone_loss out.",
+                    left(zone),
+                    zones.len(),
+                    zones.len() / 2 + 1
+                ),
+            )
             .at("replicas")
-            .into()
+            .into(),
+            None => Diagnostics::new(),
+        }
     }
 
     async fn plan(&self, provider: &Configured, request: PlanRequest<'_, ControlPlane>) -> Planning<ControlPlane> {
@@ -168,9 +199,12 @@ impl Resource for ControlPlaneResource {
         ) {
             provider.plan_version(&ClusterName::new(cluster), version);
         }
+        if several::concerns(prior.as_ref(), &planning.planned, &planning.private) {
+            return several::plan(provider, prior.as_ref(), planning).await;
+        }
         planning
             .diagnostics
-            .extend(ask(provider, prior.as_ref(), &planning.planned).await);
+            .extend(ask(provider, &planning.planned, |_, _| prior.is_none()).await);
         if let Some(prior) = &prior {
             let refused = refusals(prior, &planning.planned);
             if refused.has_errors() {
@@ -207,6 +241,9 @@ impl Resource for ControlPlaneResource {
         private: Vec<u8>,
         stop: &Stop,
     ) -> Result<Option<(ControlPlane, Vec<u8>)>, Diagnostics> {
+        if several::concerns_state(&state, &private) {
+            return several::refresh(provider, state, &private).await;
+        }
         facts::refresh(provider, state, &private, stop).await
     }
 
@@ -216,6 +253,9 @@ impl Resource for ControlPlaneResource {
         planned: ControlPlanePlanned,
         stop: &Stop,
     ) -> Result<Created<ControlPlane>, Diagnostics> {
+        if several::concerns(None, &planned, &[]) {
+            return several::create(provider, planned, stop).await;
+        }
         let timeout = timeouts::planned(&planned.timeouts, |timeouts| &timeouts.create);
         let deadline = timeouts::deadline(timeout.as_ref(), TIMEOUT);
         let cluster = planned.cluster.known().cloned().unwrap_or_default();
@@ -229,7 +269,7 @@ impl Resource for ControlPlaneResource {
         executor.adopt().await?;
         let reached = executor.run().await?;
         executor.finish().await?;
-        record::store(&executor, &planned).await?;
+        executor.store(&planned).await?;
         let private = facts::encode(&reached);
         let state = complete(provider, planned, &executor, &reached)?;
         Ok(Created {
@@ -247,6 +287,9 @@ impl Resource for ControlPlaneResource {
         private: Vec<u8>,
         stop: &Stop,
     ) -> Result<Updated<ControlPlane>, Failed<ControlPlane>> {
+        if several::concerns(Some(&prior), &planned, &private) {
+            return several::update(provider, prior, planned, private, stop).await;
+        }
         let failed = |diagnostics| Failed {
             state: prior.clone(),
             private: private.clone(),
@@ -265,7 +308,7 @@ impl Resource for ControlPlaneResource {
             .map_err(failed)?;
         executor.remember(facts::decode(&private), prior.legacy_zone_labels);
         let reached = executor.run().await.map_err(failed)?;
-        record::store(&executor, &planned).await.map_err(failed)?;
+        executor.store(&planned).await.map_err(failed)?;
         let private = facts::encode(&reached);
         let state = complete(provider, planned, &executor, &reached).map_err(failed)?;
         Ok(Updated::new(state, private))
@@ -275,11 +318,14 @@ impl Resource for ControlPlaneResource {
         &self,
         provider: &Configured,
         prior: ControlPlane,
-        _private: Vec<u8>,
-        _stop: &Stop,
+        private: Vec<u8>,
+        stop: &Stop,
     ) -> Result<Diagnostics, Diagnostics> {
         if prior.deletion_protection {
             return Err(protected(&prior).into());
+        }
+        if several::concerns_state(&prior, &private) {
+            return several::delete(provider, &prior, &private, stop).await;
         }
         let timeout = prior.timeouts.as_ref().and_then(|timeouts| timeouts.delete.clone());
         let deadline = timeouts::deadline(timeout.as_ref(), TIMEOUT);

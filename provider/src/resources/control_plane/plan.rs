@@ -23,17 +23,17 @@ use crate::{
 /// Asks the cloud whether what is new can be had.
 pub(super) async fn ask(
     provider: &Configured,
-    prior: Option<&ControlPlane>,
     planned: &ControlPlanePlanned,
+    is_new: impl Fn(&str, &str) -> bool,
 ) -> Diagnostics {
     let mut diagnostics = Diagnostics::new();
-    if prior.is_some() {
-        return diagnostics;
-    }
     for (key, replica) in planned.replicas.known().into_iter().flatten() {
         let Some(zone) = replica.known().and_then(|replica| replica.zone.known()) else {
             continue;
         };
+        if !is_new(key, zone) {
+            continue;
+        }
         let path = Path::from("replicas").key(key).attribute("zone");
         let mut unknown = offers::check_zone(provider, path.clone(), zone).await;
         let zone_exists = !unknown.has_errors();
@@ -176,6 +176,9 @@ pub(super) fn blank() -> ControlPlane {
         kubernetes_version: String::new(),
         machine_type: String::new(),
         replicas: BTreeMap::new(),
+        load_balancer: None,
+        tolerate_zone_loss: false,
+        etcd_backup: None,
         pod_network_manifest: None,
         image: None,
         boot_disk_gb: 30,

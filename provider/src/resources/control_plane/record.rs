@@ -2,16 +2,16 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use multizone_kubernetes::cluster_access::Cluster;
-use multizone_schema::Diagnostics;
+use multizone_kubernetes::cluster_access::{ApplyError, Cluster};
 use serde::{Deserialize, Serialize};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tracing::warn;
 
-use super::{ControlPlane, ControlPlanePlanned, executor::Executor};
+use super::{ControlPlane, ControlPlanePlanned};
 use crate::{
     configuration::Configured,
     resources::{cluster::ClusterFacts, trouble::Situation},
+    stop::Stop,
 };
 
 /// The `ConfigMap` in kube-system.
@@ -33,16 +33,30 @@ struct Settings {
     service_account: Option<String>,
     legacy_zone_labels: bool,
     deletion_protection: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    load_balancer: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    tolerate_zone_loss: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    etcd_backup: Option<String>,
 }
 
 /// Keeps what was applied.
-pub(super) async fn store(executor: &Executor<'_>, planned: &ControlPlanePlanned) -> Result<(), Diagnostics> {
+pub(super) async fn store(
+    connection: &Cluster,
+    planned: &ControlPlanePlanned,
+    deadline: Instant,
+    stop: &Stop,
+) -> Result<(), ApplyError> {
     let settings = Settings {
         image: planned.image.known().cloned(),
         boot_disk_gb: planned.boot_disk_gb.known().copied().unwrap_or_default(),
         service_account: planned.service_account.known().cloned(),
         legacy_zone_labels: planned.legacy_zone_labels.known().copied().unwrap_or_default(),
         deletion_protection: planned.deletion_protection.known().copied().unwrap_or_default(),
+        load_balancer: planned.load_balancer.known().cloned(),
+        tolerate_zone_loss: planned.tolerate_zone_loss.known().copied().unwrap_or_default(),
+        etcd_backup: planned.etcd_backup.known().cloned(),
     };
     let settings = serde_json::to_string(&settings).unwrap_or_default();
     let mut data = BTreeMap::from([(SETTINGS.to_owned(), settings)]);
@@ -53,11 +67,7 @@ pub(super) async fn store(executor: &Executor<'_>, planned: &ControlPlanePlanned
     {
         data.insert(MANIFEST.to_owned(), manifest.clone());
     }
-    let stored = executor
-        .connection
-        .store_record(NAME, &data, executor.deadline, executor.stop.wait())
-        .await;
-    stored.map_err(|error| executor.apply_failed(&error, "the record of its settings"))
+    connection.store_record(NAME, &data, deadline, stop.wait()).await
 }
 
 /// Whether somebody deleted or changed what was kept.
@@ -68,6 +78,9 @@ pub(super) async fn altered(connection: &Cluster, state: &ControlPlane) -> bool 
         service_account: state.service_account.clone(),
         legacy_zone_labels: state.legacy_zone_labels,
         deletion_protection: state.deletion_protection,
+        load_balancer: state.load_balancer.clone(),
+        tolerate_zone_loss: state.tolerate_zone_loss,
+        etcd_backup: state.etcd_backup.clone(),
     };
     let manifest = state.pod_network_manifest.as_ref().filter(|text| text.len() <= LARGEST);
     match connection.record(NAME).await {
@@ -120,6 +133,9 @@ pub(super) async fn recall(
         service_account: settings.service_account,
         legacy_zone_labels: settings.legacy_zone_labels,
         deletion_protection: settings.deletion_protection,
+        load_balancer: settings.load_balancer,
+        tolerate_zone_loss: settings.tolerate_zone_loss,
+        etcd_backup: settings.etcd_backup,
         ..imported
     }
 }

@@ -382,6 +382,15 @@ impl Cloud for MemoryCloud {
             Ok(())
         })
     }
+    async fn stop_machine(&self, _zone: &str, name: &str) -> Result<()> {
+        self.change(|state| {
+            let mut found = state.inventory.machines.iter_mut().filter(|machine| machine.name == name);
+            if let Some(machine) = found.next() {
+                machine.state = MachineState::Halted;
+            }
+            Ok(())
+        })
+    }
     async fn delete_machine(&self, zone: &str, name: &str) -> Result<()> {
         self.change(|state| {
             state.lose_machine(zone, name);
