@@ -73,7 +73,9 @@ fn state(run: &mut Run, seen: &[(&str, Value)]) {
 fn configurations_that_are_refused() {
     read!("no_master", check(CONTROL_PLANE, &with("replicas", json!({}))));
     let two = json!({ "a": { "zone": "us-central1-a" }, "b": { "zone": "us-central1-b" } });
-    read!("two_masters", check(CONTROL_PLANE, &with("replicas", two)));
+    let mut fragile = with("replicas", two);
+    fragile["tolerate_zone_loss"] = json!(true);
+    read!("zone_loss", check(CONTROL_PLANE, &fragile));
     let key = json!({ "A b": { "zone": "us-central1-a" } });
     read!("replica_key", check(CONTROL_PLANE, &with("replicas", key)));
     read!("version", check(CONTROL_PLANE, &with("kubernetes_version", "v1.34")));

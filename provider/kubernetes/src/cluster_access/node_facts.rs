@@ -8,6 +8,7 @@ use crate::labels::{self, Taint};
 
 /// What the Kubernetes API says about a node.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct NodeFacts {
     /// The node's name.
     pub name: String,
@@ -111,7 +112,10 @@ impl NodeFacts {
             kubelet_version: status.node_info.map(|info| info.kubelet_version).unwrap_or_default(),
             provider_id: spec.provider_id.filter(|id| !id.is_empty()),
             unschedulable: spec.unschedulable.unwrap_or_default(),
-            volumes_attached: status.volumes_attached.as_ref().is_some_and(|volumes| !volumes.is_empty()),
+            volumes_attached: status
+                .volumes_attached
+                .as_ref()
+                .is_some_and(|volumes| !volumes.is_empty()),
             addresses: status
                 .addresses
                 .into_iter()

@@ -44,6 +44,7 @@ pub(super) struct Reached {
 }
 
 /// One operation on a control plane.
+#[allow(clippy::struct_excessive_bools)] // independent facts
 pub(super) struct Executor<'a> {
     provider: &'a Configured,
     facts: ClusterFacts,

@@ -67,8 +67,8 @@ pub struct ControlPlane {
     #[attribute(optional, validate = checks::object_name)]
     pub load_balancer: Option<String>,
     /// Refuse replicas of which the loss of one zone would stop all writes.
-    #[attribute(optional, default = false)]
-    pub tolerate_zone_loss: bool,
+    #[attribute(optional)]
+    pub tolerate_zone_loss: Option<bool>,
     /// Directory in which a snapshot of etcd is saved before masters change. It holds every Secret in plain text: name an
     /// encrypted place. Without it, several masters are changed without a backup.
     #[attribute(optional)]

@@ -177,7 +177,7 @@ pub(super) fn blank() -> ControlPlane {
         machine_type: String::new(),
         replicas: BTreeMap::new(),
         load_balancer: None,
-        tolerate_zone_loss: false,
+        tolerate_zone_loss: None,
         etcd_backup: None,
         pod_network_manifest: None,
         image: None,

@@ -35,8 +35,8 @@ struct Settings {
     deletion_protection: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     load_balancer: Option<String>,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    tolerate_zone_loss: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tolerate_zone_loss: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     etcd_backup: Option<String>,
 }
@@ -55,7 +55,7 @@ pub(super) async fn store(
         legacy_zone_labels: planned.legacy_zone_labels.known().copied().unwrap_or_default(),
         deletion_protection: planned.deletion_protection.known().copied().unwrap_or_default(),
         load_balancer: planned.load_balancer.known().cloned(),
-        tolerate_zone_loss: planned.tolerate_zone_loss.known().copied().unwrap_or_default(),
+        tolerate_zone_loss: planned.tolerate_zone_loss.known().copied(),
         etcd_backup: planned.etcd_backup.known().cloned(),
     };
     let settings = serde_json::to_string(&settings).unwrap_or_default();

@@ -384,7 +384,11 @@ impl Cloud for MemoryCloud {
     }
     async fn stop_machine(&self, _zone: &str, name: &str) -> Result<()> {
         self.change(|state| {
-            let mut found = state.inventory.machines.iter_mut().filter(|machine| machine.name == name);
+            let mut found = state
+                .inventory
+                .machines
+                .iter_mut()
+                .filter(|machine| machine.name == name);
             if let Some(machine) = found.next() {
                 machine.state = MachineState::Halted;
             }

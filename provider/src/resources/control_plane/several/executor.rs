@@ -280,7 +280,7 @@ impl<'a> Executor<'a> {
         let look = self
             .observer
             .look(self.provider, inventory, &self.several, &self.remembered);
-        look.await.map_err(failed)
+        Box::pin(look).await.map_err(failed)
     }
 
     fn announce(&self, observation: &Observation) -> Option<String> {
@@ -353,8 +353,8 @@ pub(super) fn nodes(
             None => facts::Node::Unseen,
             Some(nodes) => facts::Node::of(nodes.get(&machine.name).cloned()),
         };
-        let none = std::collections::BTreeSet::new();
-        let repairs = repairs.get(&machine.name).unwrap_or(&none);
+        let nothing = std::collections::BTreeSet::new();
+        let repairs = repairs.get(&machine.name).unwrap_or(&nothing);
         let described = facts::describe(provider, machine, &node, pod_network, repairs);
         (machine.name.clone(), described)
     };

@@ -173,7 +173,7 @@ impl Observer {
                 .collect();
             let etcd = self.etcd(connection, masters);
             let (view, listed, endpoints, held) = futures::join!(
-                etcd.view(),
+                Box::pin(etcd.view()),
                 within(connection.nodes()),
                 within(connection.api_server_endpoints()),
                 within(connection.held_api_servers()),
@@ -265,7 +265,7 @@ fn remember(
     world.backed_up = remembered.backed_up;
     world.access = remembered.access;
     world.pod_network.clone_from(&remembered.pod_network);
-    world.settings = settled(several);
+    world.settings = Some(settled(several));
 }
 
 /// What is answered in time.
@@ -305,9 +305,7 @@ fn record_members(world: &mut World, inventory: &Inventory, view: &EtcdView) {
             learner: member.learner,
             started: member.is_started(),
             healthy: status.is_some(),
-            version: status
-                .map(|status| parsed(&status.version))
-                .unwrap_or(Version::new(3, 6, 0)),
+            version: status.map_or(Version::new(3, 6, 0), |status| parsed(&status.version)),
         };
         world.members.insert(member.id, member_facts);
     }

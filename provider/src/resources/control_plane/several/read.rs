@@ -67,8 +67,7 @@ pub(in crate::resources::control_plane) async fn refresh(
     let observer = Observer::find(provider, &cluster, &situation).await?;
     let remembered = remembered(known.as_ref(), &state);
     let inventory = Arc::unwrap_or_clone(inventory);
-    let observation = observer
-        .look(provider, inventory, &several, &remembered)
+    let observation = Box::pin(observer.look(provider, inventory, &several, &remembered))
         .await
         .map_err(|error| situation.cloud(&error))?;
     let drift = drift(provider, &state, &several, &observation).await;
@@ -134,10 +133,11 @@ async fn drift(provider: &Configured, state: &ControlPlane, several: &Several, o
             record::altered(connection, state),
         )
     };
-    match timeout(PATIENCE, looks).await {
-        Ok(found) => (drift.altered_rights, drift.altered_pod_network, drift.settings) = found,
-        Err(_) => warn!(cluster = %several.cluster, "the Kubernetes API is slow to say what was changed in it"),
-    }
+    let Ok(found) = timeout(PATIENCE, looks).await else {
+        warn!(cluster = %several.cluster, "the Kubernetes API is slow to say what was changed in it");
+        return drift;
+    };
+    (drift.altered_rights, drift.altered_pod_network, drift.settings) = found;
     if several.pod_network.is_some() {
         for (name, node) in observation.nodes.iter().flatten() {
             drift

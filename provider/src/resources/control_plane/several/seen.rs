@@ -156,7 +156,7 @@ pub(super) fn of_the_only_master(
         members: BTreeMap::from([(1, member)]),
         leader: Some(1),
         endpoints: BTreeSet::from([name.clone()]),
-        settings: settled(several),
+        settings: Some(settled(several)),
         access: observed.access,
         pod_network: observed.pod_network,
         nodes: BTreeMap::from([(name.clone(), node)]),
@@ -170,11 +170,11 @@ pub(super) fn of_the_only_master(
 }
 
 /// The cluster-wide settings: a version change is refused, so they are what is asked for.
-pub(super) fn settled(several: &Several) -> Option<Settings> {
-    Some(Settings {
+pub(super) fn settled(several: &Several) -> Settings {
+    Settings {
         version: version(several.version),
         fingerprint: String::new(),
-    })
+    }
 }
 
 /// The world in which the control plane's turn will come: Terraform applies the cluster and the balancer before it.

@@ -36,6 +36,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 const GLANCE: Duration = Duration::from_millis(100);
 
 impl Executor<'_> {
+    /// Carries out one step.
+    #[allow(clippy::too_many_lines)] // one arm for each step
     pub(super) async fn act(&mut self, step: &Step, observation: &Observation) -> Result<(), Diagnostics> {
         match self.traffic().carry_out(step, &observation.world).await? {
             Outcome::Done => return Ok(()),
@@ -77,8 +79,7 @@ impl Executor<'_> {
             }
             Step::AwaitNode(name) => {
                 let what = format!("the node of master {name} to become ready");
-                self.until(&what, &self.console(name), |world, _| joined(world, name))
-                    .await
+                self.until(&what, &console(name), |world, _| joined(world, name)).await
             }
             Step::Cordon(name) => {
                 // Cordoned first: a node that is marked is one that is cordoned.
@@ -218,7 +219,7 @@ impl Executor<'_> {
     async fn await_init(&mut self, name: &str) -> Result<(), Diagnostics> {
         let what = format!("master {name} to serve the Kubernetes API");
         let serves = |world: &World, _: &Observation| world.serves(name) && world.votes(name);
-        let next = self.console(name);
+        let next = console(name);
         let reached = self.until(&what, &next, serves).await;
         reached?;
         let observation = self.observe().await?;
@@ -233,7 +234,7 @@ impl Executor<'_> {
 
     async fn await_joined(&self, name: &str) -> Result<(), Diagnostics> {
         let what = format!("master {name} to join");
-        let next = self.console(name);
+        let next = console(name);
         self.until(&what, &next, |world, observation| {
             let voter = world
                 .member_of(name)
@@ -449,15 +450,6 @@ impl Executor<'_> {
         })
     }
 
-    fn console(&self, name: &str) -> String {
-        format!(
-            "The serial console of machine {name} shows what its first boot did and where it failed. If it only needs longer, \
-             apply again, with a longer timeout in timeouts if need be: it is waited for, and replaced when it has not joined \
-             within {} of its creation.",
-            timeouts::words(JOIN)
-        )
-    }
-
     fn access_failed(&self, name: &str, error: &AccessError) -> Diagnostics {
         if let AccessError::Stopped { .. } = error {
             return self.situation.stopped();
@@ -495,4 +487,14 @@ fn leaving() -> OwnedMetadata {
         labels: BTreeMap::from([(LEAVING.to_owned(), "true".to_owned())]),
         ..OwnedMetadata::default()
     }
+}
+
+/// What to do about a machine that does not join.
+fn console(name: &str) -> String {
+    format!(
+        "The serial console of machine {name} shows what its first boot did and where it failed. If it only needs longer, \
+         apply again, with a longer timeout in timeouts if need be: it is waited for, and replaced when it has not joined \
+         within {} of its creation.",
+        timeouts::words(JOIN)
+    )
 }
