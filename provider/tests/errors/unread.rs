@@ -70,7 +70,7 @@ pub(crate) const NOT_PROVOKED: &[(&str, &str, &str)] = &[
     ("control_plane/machine.rs", "{name} has no value", CORE),
     ("control_plane/machine.rs", "The master's user data", BUG),
     ("control_plane/machine.rs", "This is an error in the provider", BUG),
-    ("control_plane/record.rs", "the record of its settings", FAILS),
+    ("control_plane/executor.rs", "the record of its settings", FAILS),
     ("resources/timeouts.rs", "{hours} h {minutes}", PART),
     ("node_group/facts.rs", "no answer within", FAILS),
     ("node_group/facts.rs", "{specification}, now", PART),
