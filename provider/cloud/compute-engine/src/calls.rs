@@ -103,6 +103,8 @@ calls! {
             [request_id] with body;
         start(instances::StartRequest) -> Operation:
             POST "projects/{}/zones/{}/instances/{}/start"(project, zone, instance) [request_id];
+        stop(instances::StopRequest) -> Operation:
+            POST "projects/{}/zones/{}/instances/{}/stop"(project, zone, instance) [request_id];
         set_labels(instances::SetLabelsRequest) -> Operation:
             POST "projects/{}/zones/{}/instances/{}/setLabels"(project, zone, instance) [request_id] with body;
         set_disk_auto_delete(instances::SetDiskAutoDeleteRequest) -> Operation:
@@ -182,5 +184,46 @@ calls! {
     }
     Zones {
         list(zones::ListRequest) -> ZoneList: GET "projects/{}/zones"(project) [filter, max_results, page_token];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::Path;
+
+    /// Every source of this crate but this one.
+    fn sources(directory: &Path, text: &mut String) {
+        for entry in fs::read_dir(directory).expect("the sources are there") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                sources(&path, text);
+            } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("calls.rs") {
+                text.push_str(&fs::read_to_string(&path).expect("a source is text"));
+            }
+        }
+    }
+
+    /// What stands before `.set_project(`: the method of a client.
+    fn called(text: &str) -> BTreeSet<String> {
+        let before = |(at, _): (usize, &str)| {
+            let call = text[..at].trim_end().strip_suffix("()")?;
+            let begin = call.rfind('.')? + 1;
+            Some(call[begin..].to_owned())
+        };
+        text.match_indices(".set_project(").filter_map(before).collect()
+    }
+
+    #[test]
+    fn every_method_that_is_called_is_listed() {
+        let mut text = String::new();
+        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut text);
+        let listed = include_str!("calls.rs");
+        let called = called(&text);
+        assert!(called.len() > 10, "the calls are found: {called:?}");
+        for method in called {
+            assert!(listed.contains(&format!("\n        {method}(")), "{method} is called and not listed");
+        }
     }
 }
