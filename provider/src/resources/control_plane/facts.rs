@@ -265,10 +265,10 @@ async fn see(
 
 /// Why a node is not ready, and since when.
 pub(super) fn not_ready(node: &NodeFacts) -> Option<String> {
-    let reason = node.not_ready_reason.as_ref()?;
+    let reason = node.not_ready_reason.as_ref()?.trim_end_matches('.');
     Some(match &node.not_ready_since {
         Some(since) => format!("since {since}: {reason}"),
-        None => reason.clone(),
+        None => reason.to_owned(),
     })
 }
 
