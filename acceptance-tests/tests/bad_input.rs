@@ -225,7 +225,7 @@ fn exactly_one_cloud_is_configured() {
 }
 
 #[test]
-fn a_control_plane_has_one_replica_for_now() {
+fn a_control_plane_has_masters_that_survive_what_they_are_to_survive() {
     refused(&[
         (
             r#"replicas           = { a = { zone = "us-central1-a" } }"#,
@@ -234,8 +234,8 @@ fn a_control_plane_has_one_replica_for_now() {
         ),
         (
             r#"replicas           = { a = { zone = "us-central1-a" } }"#,
-            r#"replicas = { a = { zone = "us-central1-a" }, b = { zone = "us-central1-a" } }"#,
-            &["replicas", "one"],
+            "replicas = { a = { zone = \"us-central1-a\" }, b = { zone = \"us-central1-b\" } }\n  tolerate_zone_loss = true",
+            &["replicas", "tolerate_zone_loss", "1 of 2"],
         ),
     ]);
 }

@@ -30,7 +30,8 @@
 //! - `compute.regionHealthChecks.` and `compute.regionBackendServices.` create, delete, get, list, update, use;
 //!   `compute.instanceGroups.` create, delete, get, list, update, use; `compute.forwardingRules.` create, delete, get,
 //!   list; `compute.instances.` addAccessConfig, deleteAccessConfig, use;
-//! - `compute.instances.` create, delete, get, list, setLabels, setMetadata, setServiceAccount, setTags, start, update;
+//! - `compute.instances.` create, delete, get, list, setLabels, setMetadata, setServiceAccount, setTags, start, stop,
+//!   update;
 //! - `compute.disks.` create, createSnapshot, delete, get, list, resize, setLabels; `compute.snapshots.` create, delete,
 //!   get, list, setLabels, useReadOnly;
 //! - `secretmanager.secrets.` create, delete, get, getIamPolicy, list, setIamPolicy; `secretmanager.versions.` access,

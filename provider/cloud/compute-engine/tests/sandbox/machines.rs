@@ -85,7 +85,12 @@ async fn machines() {
     );
 
     for again in 0..2 {
-        sandbox.halt("demo-master-a");
+        if again == 0 {
+            cloud.stop_machine(ZONE, "demo-master-a").await.unwrap();
+            cloud.stop_machine(ZONE, "demo-master-a").await.unwrap();
+        } else {
+            sandbox.halt("demo-master-a");
+        }
         assert_eq!(inventory(&sandbox).await.machines[0].state, MachineState::Halted);
         if again == 0 {
             cloud.start_machine(ZONE, "demo-master-a").await.unwrap();
@@ -112,6 +117,7 @@ async fn machines() {
     cloud.delete_machine(ZONE, "demo-master-a").await.unwrap();
     cloud.delete_machine(ZONE, "demo-master-a").await.unwrap();
     assert_eq!(sandbox.everything(), before, "the boot disk went with it");
+    cloud.stop_machine(ZONE, "demo-master-a").await.unwrap();
     let gone = cloud.start_machine(ZONE, "demo-master-a").await.unwrap_err();
     assert!(gone.is_not_found(), "{gone}");
     cloud.delete_address(&cluster(), "api").await.unwrap();

@@ -295,9 +295,12 @@ impl Executor<'_> {
             held.map_err(failed)?;
             let until = self.deadline.min(Instant::now() + ENDING);
             while Instant::now() < until {
-                match machine {
-                    Some(machine) if self.observer.asks.serves(machine).await => {}
-                    _ => return Ok(()),
+                let serves = match machine {
+                    Some(machine) => self.observer.asks.serves(machine).await,
+                    None => false,
+                };
+                if !serves {
+                    return self.await_unrecorded(&connection, machine).await;
                 }
                 tokio::select! {
                     () = tokio::time::sleep(GLANCE) => {}
@@ -312,6 +315,29 @@ impl Executor<'_> {
                 ));
             }
         }
+    }
+
+    /// A server that ends gracefully takes its endpoint record with it.  One that does not is waited for later.
+    async fn await_unrecorded(
+        &self,
+        connection: &ClusterConnection,
+        machine: Option<&CloudMachine>,
+    ) -> Result<(), Diagnostics> {
+        let Some(address) = machine.and_then(|machine| machine.address) else {
+            return Ok(());
+        };
+        let until = self.deadline.min(Instant::now() + ENDING);
+        while Instant::now() < until {
+            match connection.api_server_endpoints().await {
+                Ok(recorded) if recorded.contains(&address.into()) => {}
+                _ => return Ok(()),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(GLANCE) => {}
+                () = self.stop.wait() => return Err(self.situation.stopped()),
+            }
+        }
+        Ok(())
     }
 
     async fn start_api_server(&self, name: &str, observation: &Observation) -> Result<(), Diagnostics> {
