@@ -6,10 +6,12 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod api_load_balancer;
 mod cluster;
 mod control_plane;
 mod disk;
 mod every_text;
+mod kubernetes;
 mod node_group;
 mod others;
 mod protocol;

@@ -112,8 +112,8 @@ impl fmt::Display for PodInTheWay {
 pub enum DrainError {
     /// Pods that the options do not allow to go; nothing was evicted for this.
     #[error(
-        "node {node} is not drained: the drain options do not allow these pods to go:{}\nThe node is cordoned. Move \
-         the pods away, or allow it",
+        "node {node} is not drained: these pods cannot be evicted without loss:{}\nThe node is cordoned. Move these \
+         pods away, or delete them yourself",
         listing(pods)
     )]
     NotAllowed {

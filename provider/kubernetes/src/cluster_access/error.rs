@@ -16,7 +16,7 @@ pub enum AccessError {
         reason: String,
     },
     /// The server's certificate is not the cluster's.
-    #[error("the server at {url} does not prove to be this cluster's (to {action}): {reason}")]
+    #[error("the server at {url} does not prove that it is this cluster's API server (to {action}): {reason}")]
     Untrusted {
         /// Which server.
         url: String,
@@ -36,7 +36,7 @@ pub enum AccessError {
         message: String,
     },
     /// The client may not do this (403).
-    #[error("the Kubernetes API at {url} forbids to {action}: {message}")]
+    #[error("the Kubernetes API at {url} does not let the provider {action}: {message}")]
     Forbidden {
         /// Which server.
         url: String,
@@ -46,7 +46,7 @@ pub enum AccessError {
         message: String,
     },
     /// The object does not exist (404).
-    #[error("the Kubernetes API at {url} has nothing there (to {action}): {message}")]
+    #[error("the Kubernetes API at {url} cannot {action}: {message}")]
     NotFound {
         /// Which server.
         url: String,
@@ -66,7 +66,7 @@ pub enum AccessError {
         message: String,
     },
     /// Any other refusal.
-    #[error("the Kubernetes API at {url} refused to {action} ({code}): {message}")]
+    #[error("the Kubernetes API at {url} refused to {action} (HTTP status {code}): {message}")]
     Refused {
         /// Which server.
         url: String,
@@ -98,7 +98,7 @@ pub enum AccessError {
         reason: String,
     },
     /// The deadline passed.
-    #[error("waited in vain for {what} at {url}: {last}")]
+    #[error("the time allowed passed while waiting for {what} at {url}: {last}")]
     TimedOut {
         /// Which server.
         url: String,
@@ -155,6 +155,33 @@ impl AccessError {
                 action,
                 reason: chain(error),
             },
+        }
+    }
+
+    /// What the user can do about it.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            _ if self.is_passing() => "Apply again once the API serves.",
+            Self::Untrusted { .. } | Self::Unexpected { .. } => {
+                "See whether something else answers at this address, or the cluster's certificates were replaced. Put that \
+                 right, then apply again."
+            }
+            Self::Unauthorised { .. } => {
+                "See whether the cluster's certificate authority was replaced, or a master's clock is wrong. Put that right, \
+                 then apply again."
+            }
+            Self::Forbidden { .. } => {
+                "See which rule or admission plugin of the cluster forbids it. Put that right, then apply again."
+            }
+            Self::NotFound { .. } | Self::Conflict { .. } => {
+                "Somebody else has deleted or changed it meanwhile. Apply again: what is left to do is found out anew."
+            }
+            Self::Unusable { .. } => "Restore the last version of the cluster's secrets, then apply again.",
+            Self::TimedOut { .. } => {
+                "If it only needs longer, apply again, with a longer timeout in timeouts if need be."
+            }
+            Self::Stopped { .. } => "Apply again to continue.",
+            Self::Unreachable { .. } | Self::Refused { .. } => "Correct what the API server names, then apply again.",
         }
     }
 

@@ -26,6 +26,16 @@ pub enum TokenError {
     Access(#[from] AccessError),
 }
 
+impl TokenError {
+    /// What the user can do about it.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::LivesTooLong(_) => "The provider asked for too much: report it.",
+            Self::Access(error) => error.advice(),
+        }
+    }
+}
+
 impl Cluster {
     /// Makes the token valid for joining workers until `now + lifetime`, at most half an hour.
     pub async fn create_bootstrap_token(

@@ -11,7 +11,7 @@ use super::Endpoint;
 #[derive(Debug, thiserror::Error)]
 pub enum EtcdError {
     /// There is nobody to ask.
-    #[error("no etcd member is known")]
+    #[error("there is no etcd member to ask")]
     NoEndpoint,
     /// No connection to the member, or it broke.
     #[error("etcd member {member} does not answer (to {action}): {reason}")]
@@ -25,7 +25,7 @@ pub enum EtcdError {
     },
     /// The member accepts connections and does not answer: it stands still, or it waits for others that do.
     #[error(
-        "etcd member {member} gave no answer within {seconds} s (to {action}); a change may still be carried out later"
+        "etcd member {member} did not answer within {seconds} s (to {action}); a change may still be carried out later"
     )]
     NoAnswer {
         /// The member.
@@ -36,7 +36,7 @@ pub enum EtcdError {
         seconds: u64,
     },
     /// The member answers and has no quorum behind it. A change may still be carried out when there is one again.
-    #[error("etcd has no quorum (asked member {member} to {action}): {said}")]
+    #[error("etcd has no quorum: member {member}, asked to {action}, says {said:?}")]
     NoQuorum {
         /// The member.
         member: String,
@@ -62,7 +62,7 @@ pub enum EtcdError {
         refusal: Refusal,
     },
     /// Any other answer.
-    #[error("etcd member {member} failed to {action}: {said}")]
+    #[error("etcd member {member} failed to {action}: it says {said:?}")]
     Failed {
         /// The member.
         member: String,

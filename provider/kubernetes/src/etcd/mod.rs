@@ -20,6 +20,8 @@ pub use error::EtcdError;
 pub use members::{Alarm, AlarmKind, EtcdView, Member, MemberStatus};
 /// What the provider shows to members, and the authority it checks theirs against.
 pub use multizone_etcd_api::Credentials;
+/// What [`EtcdError`] carries.
+pub use multizone_etcd_api::{ChannelError, Refusal};
 pub use route::{Dialling, Direct, Duplex, Endpoint, PortForward, Route, Stream};
 pub use snapshot::{SnapshotFacts, SnapshotVerifier};
 

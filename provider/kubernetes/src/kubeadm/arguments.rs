@@ -63,7 +63,7 @@ pub enum RefusedArgument {
         given: String,
     },
     /// Set by kubeadm from other settings.
-    #[error("{name} is set by the provider and cannot be chosen")]
+    #[error("argument {name} is set by the provider and cannot be chosen")]
     Given {
         /// The argument.
         name: String,

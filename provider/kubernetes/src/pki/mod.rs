@@ -52,8 +52,12 @@ pub enum PkiError {
         reason: String,
     },
     /// The secret was written by a newer provider.
-    #[error("the secret has format {found}, this provider reads format {SECRET_FORMAT}: use a newer provider")]
+    #[error(
+        "{what} has format {found}, this provider reads format {SECRET_FORMAT}: use the newer provider that wrote it"
+    )]
     UnknownFormat {
+        /// Which secret.
+        what: String,
         /// The format it has.
         found: u64,
     },

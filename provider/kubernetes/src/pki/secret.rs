@@ -160,7 +160,10 @@ fn read<'a, T: Deserialize<'a>>(secret: &'a [u8], what: &str) -> Result<T, PkiEr
     };
     let Format { format } = serde_json::from_slice(secret).map_err(unusable)?;
     if format != SECRET_FORMAT {
-        return Err(PkiError::UnknownFormat { found: format });
+        return Err(PkiError::UnknownFormat {
+            what: what.to_owned(),
+            found: format,
+        });
     }
     serde_json::from_slice(secret).map_err(unusable)
 }

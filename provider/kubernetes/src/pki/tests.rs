@@ -74,7 +74,7 @@ fn the_secret_is_a_map_of_file_names_and_reads_back() {
 fn a_secret_of_a_newer_format_or_with_mixed_up_keys_is_refused() {
     let mut pki = ClusterPki::generate(now()).unwrap();
     let error = ClusterPki::from_secret(br#"{"format":2,"other":true}"#).unwrap_err();
-    assert!(matches!(error, PkiError::UnknownFormat { found: 2 }), "{error}");
+    assert!(matches!(error, PkiError::UnknownFormat { found: 2, .. }), "{error}");
     std::mem::swap(&mut pki.ca.key_pem, &mut pki.etcd_ca.key_pem);
     let error = ClusterPki::from_secret(&pki.to_secret()).unwrap_err().to_string();
     assert!(

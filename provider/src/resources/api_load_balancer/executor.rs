@@ -63,9 +63,10 @@ impl Executor<'_> {
                 }
             };
             if taken.iter().filter(|done| **done == step).count() == REPEATS {
+                let (_, words) = self.words(&world);
                 return Err(self.situation.error(
-                    &format!("The step {step:?} was carried out {REPEATS} times, and the cloud does not show it."),
-                    "Somebody else may be changing the balancer at the same time. Apply again when nobody does.",
+                    &format!("This was carried out {REPEATS} times, and the cloud does not show it: {words}."),
+                    "Somebody else may be changing the balancer at the same time. Run Terraform again when nobody does.",
                 ));
             }
             self.announce(&world, taken.len());
@@ -115,12 +116,17 @@ impl Executor<'_> {
         Ok(world)
     }
 
-    fn announce(&self, world: &World, taken: usize) {
+    /// How many steps are left, and the next one in words.
+    fn words(&self, world: &World) -> (usize, String) {
         let left = preview(world, &self.operation);
         let timing = rollout::timing(self.provider.cloud().capabilities().timing);
-        let text = left.describe(world, &self.operation, &timing).into_iter().next();
-        let text = text.map(|step| step.text).unwrap_or_default();
-        let (number, all) = (taken + 1, taken + left.steps.len());
+        let next = left.describe(world, &self.operation, &timing).into_iter().next();
+        (left.steps.len(), next.map(|step| step.text).unwrap_or_default())
+    }
+
+    fn announce(&self, world: &World, taken: usize) {
+        let (left, text) = self.words(world);
+        let (number, all) = (taken + 1, taken + left);
         info!(cluster = %self.cluster, "step {number} of {all}: {text}");
     }
 }
@@ -132,9 +138,9 @@ fn what_to_do(blocked: &Blocked) -> &'static str {
         }
         Blocked::HandoverFailed(_) => {
             "Its own /readyz says that it serves, so something is in the way of port 6443 at the address: a firewall, or the \
-             machine's own routes. Put that right and apply again."
+             machine's own routes. Put that right and run Terraform again."
         }
-        _ => "Apply again when that has changed.",
+        _ => "Run Terraform again then.",
     }
 }
 

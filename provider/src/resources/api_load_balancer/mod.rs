@@ -341,9 +341,18 @@ impl Resource for ApiLoadBalancerResource {
         let inventory = provider
             .inventory(&cluster)
             .await
-            .map_err(|error| refuse(format!("{error}.")))?;
+            .map_err(|error| refuse(format!("{error}.\n{}", error.advice())))?;
         let Some(found) = inventory.balancer(&name) else {
-            return Err(refuse(format!("Cluster {cluster} has no balancer {name} in {here}.")));
+            let others: Vec<_> = inventory.balancers.iter().map(|found| found.name.as_str()).collect();
+            let others = if others.is_empty() {
+                "none".to_owned()
+            } else {
+                others.join(", ")
+            };
+            return Err(refuse(format!(
+                "Cluster {cluster} has no balancer {name} in {here}; it has {others}. Correct the ID, or apply without the \
+                 import: that makes the balancer."
+            )));
         };
         let labels: BTreeMap<String, String> = own_labels(&found.labels);
         let address = inventory
@@ -466,6 +475,10 @@ async fn complete(
     mut planned: ApiLoadBalancerPlanned,
     situation: &Situation<'_>,
 ) -> Result<ApiLoadBalancer, Diagnostics> {
+    let situation = Situation {
+        left: "Nothing was changed.",
+        ..*situation
+    };
     let region = provider.cloud().region();
     let cluster = ClusterName::new(text(&planned.cluster));
     planned.region = region.into();

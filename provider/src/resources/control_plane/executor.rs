@@ -404,7 +404,7 @@ impl<'a> Executor<'a> {
     fn access_failed(&self, error: &AccessError) -> Diagnostics {
         self.situation.error(
             &format!("Node {} could not be put right: {error}.", self.wanted.name()),
-            "Apply again once the API serves.",
+            error.advice(),
         )
     }
 
@@ -414,7 +414,7 @@ impl<'a> Executor<'a> {
             ApplyError::TimedOut { .. } => {
                 "Apply again once the API serves, with a longer timeout in timeouts if need be."
             }
-            ApplyError::Access { source, .. } if source.is_passing() => "Apply again once the API serves.",
+            ApplyError::Access { source, .. } => source.advice(),
             _ => "Correct what it names, then apply again.",
         };
         self.situation

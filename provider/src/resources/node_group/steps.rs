@@ -200,10 +200,8 @@ impl Executor<'_> {
             .create_bootstrap_token(&token, self.provider.now(), MAXIMUM_LIFETIME)
             .await;
         made.map_err(|error| {
-            self.situation.error(
-                &format!("No bootstrap token could be made: {error}."),
-                "Apply again once the API serves.",
-            )
+            self.situation
+                .error(&format!("No bootstrap token could be made: {error}."), error.advice())
         })?;
         let earlier = self.token.replace((token.clone(), Instant::now() + MAXIMUM_LIFETIME));
         if let Some((earlier, _)) = earlier {
@@ -396,8 +394,7 @@ impl Executor<'_> {
     }
 
     fn access_failed(&self, error: &AccessError) -> Diagnostics {
-        self.situation
-            .error(&format!("{error}."), "Apply again once the API serves.")
+        self.situation.error(&format!("{error}."), error.advice())
     }
 }
 
