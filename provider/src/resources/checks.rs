@@ -36,7 +36,13 @@ pub fn cluster_name(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
 
 /// The name of a node group or a disk.
 pub fn object_name(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
-    name(value, path, diagnostics, "node group, disk or balancer", LONGEST_OBJECT_NAME - 8);
+    name(
+        value,
+        path,
+        diagnostics,
+        "node group, disk or balancer",
+        LONGEST_OBJECT_NAME - 8,
+    );
 }
 
 fn name(value: &Value, path: &Path, diagnostics: &mut Diagnostics, what: &str, longest: usize) {

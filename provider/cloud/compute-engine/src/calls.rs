@@ -223,7 +223,10 @@ mod tests {
         let called = called(&text);
         assert!(called.len() > 10, "the calls are found: {called:?}");
         for method in called {
-            assert!(listed.contains(&format!("\n        {method}(")), "{method} is called and not listed");
+            assert!(
+                listed.contains(&format!("\n        {method}(")),
+                "{method} is called and not listed"
+            );
         }
     }
 }
