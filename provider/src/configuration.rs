@@ -329,11 +329,12 @@ async fn connect(config: &ProviderConfiguration) -> Result<Arc<dyn Cloud>, Diagn
     };
     match ComputeEngine::connect(settings).await {
         Ok(cloud) => Ok(Arc::new(cloud)),
-        Err(error) => Err(
-            Diagnostic::error("Cannot use the cloud", format!("{error}.\n{}", error.advice()))
-                .at(path)
-                .into(),
-        ),
+        Err(error) => Err(Diagnostic::error(
+            "Cannot use the cloud",
+            format!("{error}.\nNothing was changed.\n{}", error.advice()),
+        )
+        .at(path)
+        .into()),
     }
 }
 

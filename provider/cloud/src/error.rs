@@ -50,6 +50,14 @@ pub enum CloudError {
         /// The cloud's words.
         reason: String,
     },
+    /// The cloud does not know who calls, or could not be asked for want of credentials.
+    #[error("{object}: no usable credentials: {reason}")]
+    Credentials {
+        /// Kind and name.
+        object: String,
+        /// What is wrong with them.
+        reason: String,
+    },
     /// The cloud refuses the request as it stands.
     #[error("{object}: refused ({code}): {reason}")]
     Refused {
@@ -60,8 +68,16 @@ pub enum CloudError {
         /// The cloud's words.
         reason: String,
     },
+    /// What answered did not do it as the cloud's API promises.
+    #[error("{object}: the reply is not that of the cloud's API: {reason}")]
+    Unreadable {
+        /// Kind and name.
+        object: String,
+        /// What is wrong with the reply.
+        reason: String,
+    },
     /// The cloud could not be reached or kept failing after retries.
-    #[error("{object}: the cloud did not answer after {attempts} attempts: {reason}")]
+    #[error("{object}: the cloud {}: {reason}", outcome(*attempts))]
     Unavailable {
         /// Kind and name.
         object: String,
@@ -92,7 +108,9 @@ impl CloudError {
             | Self::InUse { object, .. }
             | Self::Capacity { object, .. }
             | Self::Forbidden { object, .. }
+            | Self::Credentials { object, .. }
             | Self::Refused { object, .. }
+            | Self::Unreadable { object, .. }
             | Self::Unavailable { object, .. }
             | Self::Timeout { object, .. } => object,
         }
@@ -119,7 +137,15 @@ impl CloudError {
             Self::Forbidden { .. } => {
                 "Give the caller's identity the permission that is missing, then run terraform apply again."
             }
+            Self::Credentials { .. } => {
+                "Correct the credentials in the provider block or, where it has none, those of the environment; then run \
+                 Terraform again."
+            }
             Self::Refused { .. } => "Correct what the cloud names in its refusal.",
+            Self::Unreadable { .. } => {
+                "Check that the endpoint is the cloud's and that no proxy answers in its place, then run Terraform again: it \
+                 finds what was made."
+            }
             Self::Unavailable { .. } => {
                 "Nothing is lost: run terraform apply again when the cloud answers; it continues where it stopped."
             }
@@ -127,6 +153,14 @@ impl CloudError {
                 "The operation may still finish: run terraform apply again; it finds what was made and continues."
             }
         }
+    }
+}
+
+/// What is not worth another attempt has failed; the rest was tried again until it was given up.
+fn outcome(attempts: u32) -> String {
+    match attempts {
+        0 | 1 => "failed".to_owned(),
+        attempts => format!("did not answer after {attempts} attempts"),
     }
 }
 

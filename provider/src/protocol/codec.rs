@@ -23,7 +23,10 @@ pub fn decode(value: Option<&wire::DynamicValue>, type_: &Type) -> Result<Value,
     decoded.map_err(|error| {
         Diagnostic::error(
             "Terraform sent a value that does not fit the schema",
-            format!("{error}. This is an error in the provider, or in Terraform; nothing was changed."),
+            format!(
+                "{error}. Nothing was changed. This is an error in the provider or in Terraform: run terraform init \
+                 -upgrade if one of them was just upgraded, otherwise please report it with the log (TF_LOG=debug)."
+            ),
         )
         .into()
     })
@@ -43,7 +46,11 @@ fn written(bytes: Result<Vec<u8>, EncodeError>) -> Result<wire::DynamicValue, Di
     let msgpack = bytes.map_err(|error| {
         Diagnostic::error(
             "The provider made a value that does not fit its schema",
-            format!("{}. This is an error in the provider.", error.reason),
+            format!(
+                "{}. What was there before is kept in state. This is an error in the provider; please report it with the \
+                 log (TF_LOG=debug). Running Terraform again continues from what exists.",
+                error.reason
+            ),
         )
         .at(error.path)
     })?;

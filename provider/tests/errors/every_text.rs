@@ -11,7 +11,7 @@ use crate::{
 const SOURCES: [(&str, bool); 4] = [
     ("src", false),
     ("cloud/src/error.rs", false),
-    ("cloud/compute-engine/src", true),
+    ("cloud/compute-engine/src", false),
     ("kubernetes/src", true),
 ];
 

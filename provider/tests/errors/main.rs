@@ -8,6 +8,7 @@
 
 mod api_load_balancer;
 mod cluster;
+mod compute_engine;
 mod control_plane;
 mod disk;
 mod every_text;
@@ -36,6 +37,10 @@ mod memory_cloud;
 #[allow(dead_code)]
 #[path = "../interruption/region.rs"]
 mod region;
+// A Compute Engine that answers as it is told.
+#[allow(dead_code)]
+#[path = "../../cloud/compute-engine/tests/scripted/server.rs"]
+mod scripted;
 #[allow(dead_code)]
 #[path = "../interruption/terraform.rs"]
 mod terraform;

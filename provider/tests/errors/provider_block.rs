@@ -101,4 +101,7 @@ async fn what_cannot_be_used() {
         "credentials_of_another_kind",
         configure(&credentials("{\"type\": \"key\"}")).await
     );
+    read!("credentials_of_no_kind", configure(&credentials("{}")).await);
+    let incomplete = credentials("{\"type\": \"service_account\", \"project_id\": \"my-project-1\"}");
+    read!("credentials_incomplete", configure(&incomplete).await);
 }

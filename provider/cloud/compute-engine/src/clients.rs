@@ -55,9 +55,8 @@ clients! {
 
 /// Google's credentials for what the settings say.
 pub(crate) fn credentials(wanted: &Credentials) -> Result<GoogleCredentials, CloudError> {
-    let refused = |code: &str, reason: String| CloudError::Refused {
-        object: "the credentials for Compute Engine".to_owned(),
-        code: code.to_owned(),
+    let unusable = |reason: String| CloudError::Credentials {
+        object: "the API of Compute Engine".to_owned(),
         reason,
     };
     let built = match wanted {
@@ -65,24 +64,28 @@ pub(crate) fn credentials(wanted: &Credentials) -> Result<GoogleCredentials, Clo
         Credentials::ApplicationDefault => credentials::Builder::default().build(),
         Credentials::Json(text) => {
             // The parser's error may quote the content, which is secret: only its place is told.
-            let document: serde_json::Value = serde_json::from_str(text)
-                .map_err(|error| refused("not JSON", format!("line {}, column {}", error.line(), error.column())))?;
+            let document: serde_json::Value = serde_json::from_str(text).map_err(|error| {
+                let (line, column) = (error.line(), error.column());
+                unusable(format!(
+                    "the credentials given are not JSON (line {line}, column {column})"
+                ))
+            })?;
             match document.get("type").and_then(serde_json::Value::as_str) {
                 Some("service_account") => credentials::service_account::Builder::new(document).build(),
                 Some("authorized_user") => credentials::user_account::Builder::new(document).build(),
                 Some("external_account") => credentials::external_account::Builder::new(document).build(),
                 Some("impersonated_service_account") => credentials::impersonated::Builder::new(document).build(),
                 other => {
-                    let kind = other.unwrap_or("none").to_owned();
-                    return Err(refused(
-                        "unknown type",
-                        format!("a credentials file of type {kind:?} is not supported"),
-                    ));
+                    let kind = other.map_or("no type".to_owned(), |kind| format!("type {kind:?}"));
+                    return Err(unusable(format!(
+                        "the credentials given are of {kind}, but service_account, authorized_user, external_account or \
+                         impersonated_service_account is needed"
+                    )));
                 }
             }
         }
     };
-    built.map_err(|error| refused("unusable", chain(&error)))
+    built.map_err(|error| unusable(chain(&error)))
 }
 
 #[cfg(test)]
@@ -91,13 +94,13 @@ mod tests {
 
     #[test]
     fn credentials_that_cannot_be_read_are_refused_without_quoting_them() {
-        for (content, code) in [
-            ("{\"private_key\": abc}", "not JSON"),
-            ("{\"type\":\"x\"}", "unknown type"),
+        for (content, told) in [
+            ("{\"private_key\": abc}", "not JSON (line 1, column 17)"),
+            ("{\"type\":\"x\",\"private_key\":\"abc\"}", "of type \"x\""),
         ] {
             let error = credentials(&Credentials::Json(content.into())).unwrap_err();
             assert!(
-                matches!(error, CloudError::Refused { code: ref c, .. } if c == code),
+                matches!(error, CloudError::Credentials { ref reason, .. } if reason.contains(told)),
                 "{error}"
             );
             assert!(!error.to_string().contains("abc"));

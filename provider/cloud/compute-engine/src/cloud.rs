@@ -39,7 +39,7 @@ impl ComputeEngine {
     /// TLS uses the process's default provider of cryptography; where none is installed, ring is.
     ///
     /// # Errors
-    /// [`CloudError::Refused`] when the credentials cannot be used.
+    /// [`CloudError::Credentials`] when the credentials cannot be used.
     #[allow(clippy::unused_async)]
     pub async fn connect(settings: Settings) -> Result<Self> {
         if rustls::crypto::CryptoProvider::get_default().is_none() {

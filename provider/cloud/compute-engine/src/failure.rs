@@ -157,7 +157,9 @@ impl Failure {
     }
 
     fn is_forbidden(&self) -> bool {
-        matches!(self.kind, Kind::Http(401 | 403)) || self.is(&["PERMISSIONS_ERROR"])
+        // An API that is not enabled is not the caller's to be permitted.
+        let disabled = self.is(&["accessNotConfigured", "SERVICE_DISABLED"]);
+        (self.kind == Kind::Http(403) && !disabled) || self.is(&["PERMISSIONS_ERROR"])
     }
 
     /// Whether the reason is one of these, however it is spelled (`alreadyExists`, `ALREADY_EXISTS`).
@@ -216,11 +218,11 @@ impl Failure {
                 reason,
             };
         }
-        if self.kind == Kind::Credentials {
-            return CloudError::Forbidden {
-                object,
-                reason: format!("no usable credentials: {reason}"),
-            };
+        if matches!(self.kind, Kind::Credentials | Kind::Http(401)) {
+            return CloudError::Credentials { object, reason };
+        }
+        if self.kind == Kind::Unreadable {
+            return CloudError::Unreadable { object, reason };
         }
         if self.is_forbidden() {
             let reason = match missing_permission(&self.message) {
@@ -229,16 +231,13 @@ impl Failure {
             };
             return CloudError::Forbidden { object, reason };
         }
+        let message = unstopped(&self.message);
+        let reason = if message.is_empty() { "no reason given" } else { message }.to_owned();
         let code = match self.kind {
             Kind::Http(status) if self.reason.is_empty() => format!("HTTP {status}"),
-            Kind::Unreadable => "unreadable reply".to_owned(),
             _ => self.reason,
         };
-        CloudError::Refused {
-            object,
-            code,
-            reason: unstopped(&self.message).to_owned(),
-        }
+        CloudError::Refused { object, code, reason }
     }
 }
 
@@ -441,7 +440,7 @@ mod tests {
     #[test]
     fn missing_credentials_are_called_so() {
         let error = Failure::new(Kind::Credentials, "", "run gcloud auth application-default login").into_error("x");
-        let expected = "x: not allowed: no usable credentials: run gcloud auth application-default login";
+        let expected = "x: no usable credentials: run gcloud auth application-default login";
         assert_eq!(error.to_string(), expected);
     }
 

@@ -85,6 +85,21 @@ async fn a_request_is_given_up_after_so_many_attempts() {
 }
 
 #[tokio::test]
+async fn a_page_in_place_of_a_reply_is_not_taken_for_a_refusal() {
+    let server = Server::start(vec![
+        ("GET /zones", Reply::Page(502, "<html>Bad Gateway</html>")),
+        (
+            "GET /zones",
+            Reply::Page(200, "<html>Log in to the hotel's network</html>"),
+        ),
+    ])
+    .await;
+    let error = server.cloud.zones().await.unwrap_err();
+    assert!(matches!(error, CloudError::Unreadable { .. }), "{error}");
+    server.finish();
+}
+
+#[tokio::test]
 async fn a_cloud_out_of_reach_is_unavailable() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());

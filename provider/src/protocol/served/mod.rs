@@ -38,8 +38,9 @@ fn not_configured(operation: &str) -> Diagnostics {
     Diagnostic::error(
         "The provider's configuration is not known yet",
         format!(
-            "Cannot {operation}: the provider block depends on values that are known only after apply. Write those \
-             arguments as literals or variables, or apply what they depend on first (terraform apply -target=...)."
+            "Cannot {operation}: the provider block depends on values that are known only after apply. Nothing was \
+             changed. Write those arguments as literals or variables, or apply what they depend on first (terraform \
+             apply -target=...)."
         ),
     )
     .into()

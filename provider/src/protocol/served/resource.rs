@@ -357,7 +357,8 @@ fn as_errors(mut diagnostics: Diagnostics) -> Diagnostics {
     if !diagnostics.has_errors() {
         diagnostics.push(Diagnostic::error(
             "The operation failed without saying why",
-            "This is an error in the provider. Run terraform apply again: it continues from what is there.",
+            "State holds what was reached. Run terraform apply again: it continues from what is there. This is an error in \
+             the provider; please report it with the log (TF_LOG=debug).",
         ));
     }
     diagnostics

@@ -24,6 +24,8 @@ pub(crate) enum Reply {
     Json(u16, Value),
     /// A status, a `Retry-After` header and a document.
     Later(u16, u64, Value),
+    /// A status and a page for people, as a gateway or a proxy sends it.
+    Page(u16, &'static str),
     /// The request is carried out, the reply never arrives.
     Lost,
 }
@@ -148,6 +150,11 @@ async fn answer(State(play): State<Arc<Mutex<Play>>>, method: Method, uri: Uri, 
     match play.steps.remove(position).reply {
         Reply::Json(status, document) => json_reply(status, None, &document),
         Reply::Later(status, seconds, document) => json_reply(status, Some(seconds), &document),
+        Reply::Page(status, page) => {
+            let mut reply = Response::new(Body::from(page));
+            *reply.status_mut() = StatusCode::from_u16(status).unwrap();
+            reply
+        }
         Reply::Lost => {
             let cut = stream::iter([Err::<Bytes, _>(io::Error::from(io::ErrorKind::ConnectionReset))]);
             Response::new(Body::from_stream(cut))
