@@ -11,6 +11,20 @@ use crate::{
     specs::{ZONE, address_spec, cluster, inventory, machine_spec, network_spec},
 };
 
+/// Stops the machine `spec` makes and starts it again, then lets it be halted by somebody else and ensures it again.
+async fn is_stopped_and_halted(sandbox: &Sandbox, spec: &MachineSpec) {
+    let cloud = &sandbox.cloud;
+    cloud.stop_machine(ZONE, "demo-master-a").await.unwrap();
+    cloud.stop_machine(ZONE, "demo-master-a").await.unwrap();
+    assert_eq!(inventory(sandbox).await.machines[0].state, MachineState::Halted);
+    cloud.start_machine(ZONE, "demo-master-a").await.unwrap();
+    assert_eq!(inventory(sandbox).await.machines[0].state, MachineState::Running);
+    sandbox.halt("demo-master-a");
+    assert_eq!(inventory(sandbox).await.machines[0].state, MachineState::Halted);
+    cloud.ensure_machine(spec).await.unwrap();
+    assert_eq!(inventory(sandbox).await.machines[0].state, MachineState::Running);
+}
+
 #[tokio::test]
 async fn machines() {
     let sandbox = Sandbox::start().await;
@@ -84,21 +98,7 @@ async fn machines() {
         ("data", "demo")
     );
 
-    for again in 0..2 {
-        if again == 0 {
-            cloud.stop_machine(ZONE, "demo-master-a").await.unwrap();
-            cloud.stop_machine(ZONE, "demo-master-a").await.unwrap();
-        } else {
-            sandbox.halt("demo-master-a");
-        }
-        assert_eq!(inventory(&sandbox).await.machines[0].state, MachineState::Halted);
-        if again == 0 {
-            cloud.start_machine(ZONE, "demo-master-a").await.unwrap();
-        } else {
-            cloud.ensure_machine(&spec).await.unwrap();
-        }
-        assert_eq!(inventory(&sandbox).await.machines[0].state, MachineState::Running);
-    }
+    is_stopped_and_halted(&sandbox, &spec).await;
 
     let bigger = MachineSpec {
         machine_type: "n1-standard-4".into(),
