@@ -369,16 +369,21 @@ pub(super) async fn import(provider: &Configured, id: &str) -> Result<ControlPla
         )));
     };
     let label = |key: &str| machine.labels.get(key).cloned().unwrap_or_default();
+    let replica = |machine: &CloudMachine| {
+        let zone = machine.zone.clone();
+        let key = machine.labels.get(label::REPLICA).cloned().unwrap_or_default();
+        (key, Replica { zone })
+    };
     let imported = ControlPlane {
         cluster: found.cluster.to_string(),
         kubernetes_version: label(label::VERSION).replace('-', "."),
         machine_type: machine.machine_type.clone(),
-        replicas: BTreeMap::from([(
-            label(label::REPLICA),
-            Replica {
-                zone: machine.zone.clone(),
-            },
-        )]),
+        replicas: inventory
+            .machines
+            .iter()
+            .filter(|machine| is_master(machine))
+            .map(replica)
+            .collect(),
         id: ObjectId::cluster(region, &found.cluster),
         endpoint: facts.endpoint.url(),
         ..blank()
