@@ -126,6 +126,18 @@ impl EtcdError {
         }
     }
 
+    /// Whether etcd refuses for now only: it changes its membership when all its voters have been connected for a few
+    /// seconds, so one that was started just now holds it up.
+    pub fn passes(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused {
+                refusal: Refusal::Unhealthy,
+                ..
+            }
+        )
+    }
+
     /// Whether it says that there is no quorum, or may.
     pub fn is_without_quorum(&self) -> bool {
         matches!(self, Self::NoQuorum { .. } | Self::NoAnswer { .. })

@@ -288,7 +288,7 @@ impl Resource for ControlPlaneResource {
         stop: &Stop,
     ) -> Result<Updated<ControlPlane>, Failed<ControlPlane>> {
         if several::concerns(Some(&prior), &planned, &private) {
-            return several::update(provider, prior, planned, private, stop).await;
+            return Box::pin(several::update(provider, prior, planned, private, stop)).await;
         }
         let failed = |diagnostics| Failed {
             state: prior.clone(),

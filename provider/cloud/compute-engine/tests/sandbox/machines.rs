@@ -26,6 +26,7 @@ async fn is_stopped_and_halted(sandbox: &Sandbox, spec: &MachineSpec) {
 }
 
 #[tokio::test]
+#[allow(clippy::too_many_lines)] // one machine's life
 async fn machines() {
     let sandbox = Sandbox::start().await;
     let cloud = &sandbox.cloud;

@@ -27,9 +27,13 @@ use crate::resources::{
 /// How long kubeadm may be at work on a machine, and how long its bootstrap token lives: what it waits for by itself.
 const JOIN: Duration = Duration::from_mins(15);
 /// How long an API server is held at most: long enough to remove its member and to stop its machine.
-const HOLD: Duration = Duration::from_mins(30);
+const HOLD: Duration = Duration::from_hours(1);
+/// How long the endpoint record of an API server that has ended may take to go with it.
+const RECORD: Duration = Duration::from_secs(3);
 /// How long an API server may take to end once it is held; then it is held anew.
 const ENDING: Duration = Duration::from_secs(30);
+/// How long etcd may take to find its members connected for long enough.
+const SETTLING: Duration = Duration::from_secs(30);
 /// Between two looks at something that takes its time.
 const PAUSE: Duration = Duration::from_millis(500);
 /// Between two looks at one API server.
@@ -128,7 +132,15 @@ impl Executor<'_> {
             Step::RemoveMember(id, name) => {
                 let connection = self.connection(observation, name.as_deref())?;
                 let etcd = self.observer.etcd(&connection, masters(observation, name.as_deref()));
-                etcd.remove(*id).await.map_err(|error| self.etcd_failed(&error))
+                let until = self.deadline.min(Instant::now() + SETTLING);
+                loop {
+                    match etcd.remove(*id).await {
+                        Err(error) if error.passes() && Instant::now() < until && !self.stop.requested() => {
+                            tokio::time::sleep(PAUSE).await;
+                        }
+                        removed => return removed.map_err(|error| self.etcd_failed(&error)),
+                    }
+                }
             }
             Step::StopMachine(name) => {
                 let zone = self.zone(observation, name)?;
@@ -326,7 +338,7 @@ impl Executor<'_> {
         let Some(address) = machine.and_then(|machine| machine.address) else {
             return Ok(());
         };
-        let until = self.deadline.min(Instant::now() + ENDING);
+        let until = self.deadline.min(Instant::now() + RECORD);
         while Instant::now() < until {
             match connection.api_server_endpoints().await {
                 Ok(recorded) if recorded.contains(&address.into()) => {}
@@ -349,7 +361,7 @@ impl Executor<'_> {
         }
         // Where no other serves, the hold's own time ends it.
         let what = format!("the API server of master {name} to serve again");
-        let next = "It is put back within half an hour by itself. Apply again.";
+        let next = "It is put back within an hour by itself. Apply again.";
         self.until(&what, next, |world, _| world.serves(name)).await?;
         let observation = self.observe().await?;
         let connection = self.connection(&observation, None)?;
