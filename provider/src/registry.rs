@@ -1,7 +1,7 @@
 //! Everything that is served.
 
 use crate::{
-    data_sources::zones::ZonesSource,
+    data_sources::{cluster_status::ClusterStatusSource, zones::ZonesSource},
     ephemeral::kubeconfig::KubeconfigResource,
     functions::{quorum_size::QuorumSize, spread::Spread},
     protocol::served::{AnyDataSource, AnyEphemeral, AnyFunction, AnyResource},
@@ -24,7 +24,7 @@ pub fn resources() -> Vec<Box<dyn AnyResource>> {
 
 /// The data sources.
 pub fn data_sources() -> Vec<Box<dyn AnyDataSource>> {
-    vec![Box::new(ZonesSource)]
+    vec![Box::new(ClusterStatusSource), Box::new(ZonesSource)]
 }
 
 /// The ephemeral resources.

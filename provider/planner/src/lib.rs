@@ -17,6 +17,8 @@
 //! | subject | engine | tests |
 //! |---|---|---|
 //! | etcd's arithmetic | `cluster/quorum.rs` | there |
+//! | what a zone's loss would cost | `cluster/loss.rs` | there |
+//! | which zone each replica goes to | `spread.rs` | there |
 //! | what is mended before anything changes | `cluster/repair.rs` | `cluster/tests/{dead,joins,disagreement}.rs` |
 //! | growing, replacing, versions | `cluster/{rollout,change,refuse}.rs` | `cluster/tests/{grow,replace,version}.rs` |
 //! | one master leaves | `cluster/leave.rs` | `cluster/tests/shrink.rs` |
@@ -37,11 +39,13 @@ pub mod cluster;
 pub mod control_plane;
 mod fingerprint;
 pub mod node_group;
+mod spread;
 mod timing;
 mod version;
 mod wording;
 
 pub use fingerprint::fingerprint;
+pub use spread::{round, spread};
 pub use timing::{Timing, approximately};
 pub use version::Version;
 pub use wording::{PreviewedStep, lines};

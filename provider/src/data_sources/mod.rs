@@ -1,5 +1,6 @@
 //! The data sources, and what a data source is.
 
+pub mod cluster_status;
 pub mod zones;
 
 use async_trait::async_trait;

@@ -1,5 +1,6 @@
 //! `spread`: which zone each of some replicas goes to.
 
+use multizone_planner::round;
 use multizone_schema::{Type, Value};
 
 use super::{Function, FunctionDefinition, FunctionError, Parameter};
@@ -65,7 +66,7 @@ impl Function for Spread {
                 format!("zones names {} twice", twice.1.as_str().unwrap_or_default()),
             ));
         }
-        Ok(Value::list(zones.iter().cycle().take(count).cloned()))
+        Ok(Value::list(round(count, zones)))
     }
 }
 

@@ -13,6 +13,7 @@ mod ownership;
 mod patience;
 mod records;
 mod rollout_lock;
+mod serving_certificate;
 mod tokens;
 
 use std::future::Future;
@@ -31,6 +32,7 @@ pub use node_facts::{NodeAddress, NodeFacts};
 pub use nodes::NodeState;
 pub use ownership::OwnedMetadata;
 pub use rollout_lock::{RolloutHolder, RolloutTurn};
+pub use serving_certificate::serving_certificate;
 pub use tokens::TokenError;
 
 use crate::endpoint::ControlPlaneEndpoint;

@@ -53,8 +53,12 @@ pub struct CertificateFacts {
 impl CertificateFacts {
     /// Reads the first certificate of a PEM text.
     pub fn read(certificate_pem: &str) -> Result<Self, PkiError> {
-        let pem = parse_pem(certificate_pem)?;
-        let certificate = pem.parse_x509().map_err(|error| unusable(&error))?;
+        Self::of_der(&parse_pem(certificate_pem)?.contents)
+    }
+
+    /// Reads a certificate in DER.
+    pub fn of_der(certificate: &[u8]) -> Result<Self, PkiError> {
+        let (_, certificate) = x509_parser::parse_x509_certificate(certificate).map_err(|error| unusable(&error))?;
         let subject = certificate.subject();
         let text = |value: &x509_parser::x509::AttributeTypeAndValue<'_>| value.as_str().unwrap_or_default().to_owned();
         let moment = |seconds: i64| Timestamp::from_second(seconds).map_err(|error| unusable(&error));

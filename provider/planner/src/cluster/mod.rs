@@ -8,7 +8,8 @@
 //! - `rollout`: the phases of a control plane's change; `repair`, `change`, `leave`, `teardown`: what each does
 //! - `address`: who holds the API's address, and handing it over
 //! - `balancer`, `zones`: what those resources do themselves, and who cleans up
-//! - `gates`: what must be true before a step; `quorum`: etcd's arithmetic; `refuse`, `warnings`: what is said before
+//! - `gates`: what must be true before a step; `quorum`: etcd's arithmetic; `loss`: what a zone's loss would cost;
+//!   `refuse`, `warnings`: what is said before
 //!
 //! # Guarantees, in every state, after a crash between any two steps too
 //! `rules.md` in this crate lists each rule with the tests that hold it.
@@ -32,6 +33,7 @@ mod facts;
 mod gates;
 mod intent;
 mod leave;
+mod loss;
 mod preview;
 #[cfg(test)]
 mod proof;
@@ -54,6 +56,7 @@ pub use facts::{
 };
 pub use gates::Gate;
 pub use intent::{BalancerIntent, ControlPlane, Operation, Replica};
+pub use loss::ZoneLoss;
 pub use preview::{Preview, preview};
 pub use quorum::Quorum;
 pub use step::{Blocked, NewMachine, Next, Step, Violation};

@@ -6,17 +6,28 @@
 
 mod asks;
 mod cloud;
+mod kubernetes;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use multizone_cloud::{Inventory, Machine as CloudMachine, Zone as CloudZone};
 use multizone_planner::cluster::{Address, Holder, World};
+use tokio::time::{sleep, timeout};
 
 pub(crate) use asks::{Api, Asks};
 use cloud::{balancer, holder, machines, zones};
 pub(crate) use cloud::{endpoint, masters};
+pub(crate) use kubernetes::{record_endpoints, record_members};
 
 use super::identity::API_ADDRESS;
+
+/// For how long the API is asked again at its address before it counts as one that does not answer there, and the pause
+/// between two questions.
+const PATIENCE: Duration = Duration::from_secs(6);
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// The cloud's part of a world.
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +92,21 @@ pub(crate) async fn ask(world: &mut World, inventory: &Inventory, asks: &dyn Ask
         }
     }
     world.address.answers = answers;
+}
+
+/// The same, and the API's address again while its holder serves: behind a balancer that has not noticed yet, one request
+/// in three may go to a master that was just halted, so that one without an answer says nothing about the address.
+pub(crate) async fn ask_patiently(world: &mut World, inventory: &Inventory, asks: &dyn Asks) {
+    ask(world, inventory, asks).await;
+    if world.address.answers || !world.holder_serves(&world.address.holder) {
+        return;
+    }
+    let again = async {
+        while !asks.answers().await {
+            sleep(PAUSE).await;
+        }
+    };
+    world.address.answers = timeout(PATIENCE, again).await.is_ok();
 }
 
 fn runs(world: &World, master: &CloudMachine) -> bool {
