@@ -172,6 +172,11 @@ fn a_disks_size_labels_and_being() {
         &["+ \"team\" = \"web\"", "\"us-central1-f\" -> \"us-central1-a\""],
     );
     assert_eq!(region.get(&path)["labels"]["team"], "web");
+    // Without the cluster's label it is in no inventory, and still not gone.
+    region.label(&path, &[("multizone-cluster", None)]);
+    let id = region.get(&path)["id"].clone();
+    shown_and_healed(&workspace, disk, &["+ \"multizone-cluster\" = \"demo\""]);
+    assert_eq!(region.get(&path)["id"], id, "the disk and its data are the same");
     // Others' labels are theirs.
     region.label(&path, &[("cost-centre", Some("7"))]);
     workspace.assert_empty_plan(&[]);
@@ -281,6 +286,12 @@ fn nodes_and_their_machines() {
     );
     region.label(&machine, &[("multizone-role", Some("master-of-none"))]);
     shown_and_healed(&workspace, pool, &["the group's labels again"]);
+    region.label(&machine, &[("multizone-cluster", None)]);
+    shown_and_healed(
+        &workspace,
+        pool,
+        &["state = \"relabelled\"", "the group's labels again"],
+    );
     assert_eq!(names(&workspace), before, "no node was replaced so far");
 
     let _ = workspace.sandbox(&["halt", first]).succeeded();
@@ -294,7 +305,21 @@ fn nodes_and_their_machines() {
     shown_and_healed(&workspace, pool, &["state = \"not registered\""]);
     region.delete(&machine);
     shown_and_healed(&workspace, pool, &["state = \"machine gone\""]);
-    assert_eq!(names(&workspace).len(), 2);
+    let before = names(&workspace);
+    assert_eq!(before.len(), 2);
+
+    // Somebody gives a worker another machine type, which the cloud lets them do while it is halted.
+    let first = before[0].as_str();
+    let machine = format!("zones/us-central1-b/instances/{first}");
+    let _ = workspace.sandbox(&["halt", first]).succeeded();
+    let larger = json!({ "machineType": "zones/us-central1-b/machineTypes/n1-standard-2" });
+    region.post(&format!("{machine}/setMachineType"), &larger);
+    shown_and_healed(
+        &workspace,
+        pool,
+        &["n1-standard-2", &format!("delete the machine of worker {first}")],
+    );
+    assert!(!names(&workspace).contains(&before[0]), "it was replaced");
 }
 
 const CONTROL_PLANE: &str = r#"

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use multizone_cloud::{Cloud, CloudError, Unanswered};
+use multizone_cloud::{Cloud, CloudError, Outage, Unanswered};
 
 /// How long a question has.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -60,6 +60,7 @@ impl Patience {
         // Somebody may have waited longer, for the same answer, and know more.
         let silence = self.silence().unwrap_or_else(|| Silence {
             last: cloud.unanswered().unwrap_or_else(|| Unanswered {
+                outage: Outage::Silent,
                 attempts: 1,
                 reason: format!("nothing came within {} s", self.length.as_secs()),
             }),
@@ -78,8 +79,14 @@ impl Patience {
     /// Remembers what an answer says about the cloud, and passes it on.
     pub(crate) fn heard<T>(&self, answer: Result<T, CloudError>) -> Result<T, CloudError> {
         match &answer {
-            Err(CloudError::Unavailable { attempts, reason, .. }) => self.set(Some(Silence {
+            Err(CloudError::Unavailable {
+                outage,
+                attempts,
+                reason,
+                ..
+            }) => self.set(Some(Silence {
                 last: Unanswered {
+                    outage: *outage,
                     attempts: *attempts,
                     reason: reason.clone(),
                 },
@@ -105,6 +112,7 @@ impl Silence {
     fn error(self, object: &str) -> CloudError {
         CloudError::Unavailable {
             object: object.to_owned(),
+            outage: self.last.outage,
             attempts: self.last.attempts,
             reason: self.last.reason,
         }
@@ -140,6 +148,7 @@ mod tests {
         let patience = Patience::default();
         let lost = CloudError::Unavailable {
             object: "x".to_owned(),
+            outage: Outage::Silent,
             attempts: 8,
             reason: "connection refused".to_owned(),
         };

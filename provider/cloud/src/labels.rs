@@ -19,6 +19,8 @@ pub mod label {
     pub const VERSION: &str = "multizone-version";
     /// Present while a create has not finished: the next create adopts the object (design.md, Resources).
     pub const CREATING: &str = "multizone-creating";
+    /// Its value while the create is under way.
+    pub const UNFINISHED: &str = "true";
     /// Name of the disk within the cluster; on disks.
     pub const DISK: &str = "multizone-disk";
     /// Name of the stable address within the cluster; on addresses, set by the cloud's own code.

@@ -13,7 +13,7 @@ mod spec;
 use async_trait::async_trait;
 
 pub use capabilities::{Capabilities, EndpointKind, Subnets, Timing};
-pub use error::CloudError;
+pub use error::{CloudError, Outage};
 pub use inventory::{
     Address, AddressHolder, Balancer, BalancerTarget, Disk, FirewallRule, Inventory, Machine, MachineState, Network,
     Subnet, TargetHealth,
@@ -29,6 +29,8 @@ pub type Result<T> = std::result::Result<T, CloudError>;
 /// A request that got no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unanswered {
+    /// How the cloud failed.
+    pub outage: Outage,
     /// Attempts made so far.
     pub attempts: u32,
     /// Where the cloud was looked for, and what was found instead.
@@ -111,7 +113,11 @@ pub trait Cloud: Send + Sync + std::fmt::Debug {
     async fn stop_machine(&self, zone: &str, name: &str) -> Result<()>;
     /// Deletes a machine with its boot disk and waits until it is gone; absent is fine.
     async fn delete_machine(&self, zone: &str, name: &str) -> Result<()>;
-    /// Replaces a machine's labels.
+    /// The machine of that zone and name, whoever's it is: for one that has lost the label by which
+    /// [`Cloud::inventory`] knows it.
+    async fn machine(&self, zone: &str, name: &str) -> Result<Option<Machine>>;
+    /// Replaces a machine's labels.  The cluster that it belongs to stays; one that belongs to none becomes that of the
+    /// given labels.
     async fn set_machine_labels(&self, zone: &str, name: &str, labels: &Labels) -> Result<()>;
 
     /// Makes sure that a disk exists, filled from a snapshot when one is given.  An existing disk of the cluster is
@@ -119,7 +125,9 @@ pub trait Cloud: Send + Sync + std::fmt::Debug {
     async fn ensure_disk(&self, spec: &DiskSpec) -> Result<Disk>;
     /// Grows a disk to a size; a disk of that size already is fine, a larger one is [`CloudError::Differs`].
     async fn resize_disk(&self, zone: &str, name: &str, size_gb: i64) -> Result<()>;
-    /// Replaces a disk's labels.
+    /// The disk of that zone and name, whoever's it is; see [`Cloud::machine`].
+    async fn disk(&self, zone: &str, name: &str) -> Result<Option<Disk>>;
+    /// Replaces a disk's labels, as [`Cloud::set_machine_labels`] does a machine's.
     async fn set_disk_labels(&self, zone: &str, name: &str, labels: &Labels) -> Result<()>;
     /// Deletes a disk; absent is fine, in use is an error.
     async fn delete_disk(&self, zone: &str, name: &str) -> Result<()>;

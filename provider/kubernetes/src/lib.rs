@@ -13,6 +13,7 @@ pub mod kubeadm;
 pub mod kubeconfig;
 pub mod labels;
 pub mod node_group_access;
+pub mod pauses;
 pub mod persistent_volume;
 pub mod pki;
 pub mod user_data;

@@ -58,8 +58,8 @@ impl ObjectId {
         }
     }
 
-    /// Reads `REGION/CLUSTER/NAME`.
-    pub fn parse_object(given: &str) -> Result<(Self, String), MalformedId> {
+    /// Reads `REGION/CLUSTER/NAME`; `example` is such an ID, for whoever wrote another.
+    pub fn parse_object(given: &str, example: &'static str) -> Result<(Self, String), MalformedId> {
         match given.split('/').collect::<Vec<_>>()[..] {
             [region, cluster, name] if !region.is_empty() && !cluster.is_empty() && !name.is_empty() => {
                 let cluster = ClusterName::new(cluster);
@@ -75,7 +75,7 @@ impl ObjectId {
             _ => Err(MalformedId {
                 given: given.to_owned(),
                 form: "REGION/CLUSTER/NAME",
-                example: "us-central1/demo/data",
+                example,
             }),
         }
     }
@@ -133,7 +133,7 @@ pub struct ObjectIdentity {
 
 impl Identity for ObjectIdentity {
     fn from_id(id: &str) -> Result<Self, MalformedId> {
-        let (ObjectId { region, cluster, .. }, name) = ObjectId::parse_object(id)?;
+        let (ObjectId { region, cluster, .. }, name) = ObjectId::parse_object(id, "us-central1/demo/NAME")?;
         Ok(Self {
             region,
             cluster: cluster.to_string(),
@@ -207,7 +207,7 @@ mod tests {
         let cluster = ClusterName::new("demo");
         let id = ObjectId::parse_cluster(&ObjectId::cluster("us-central1", &cluster)).unwrap();
         assert_eq!((id.region.as_str(), &id.cluster), ("us-central1", &cluster));
-        let (id, name) = ObjectId::parse_object(&ObjectId::object("us-central1", &cluster, "data")).unwrap();
+        let (id, name) = ObjectId::parse_object(&ObjectId::object("us-central1", &cluster, "data"), "").unwrap();
         assert_eq!((id.cluster, name.as_str()), (cluster, "data"));
         for wrong in ["", "demo", "a/b/c/d", "/demo", "us-central1/"] {
             assert!(ObjectId::parse_cluster(wrong).is_err(), "{wrong}");

@@ -12,7 +12,7 @@ use tracing::warn;
 use crate::configuration::Configured;
 
 /// The value of the mark while a create is under way.
-pub const UNFINISHED: &str = "true";
+pub const UNFINISHED: &str = label::UNFINISHED;
 
 /// Whether the create that made this is not known to have finished.
 pub fn unfinished(labels: &Labels) -> bool {

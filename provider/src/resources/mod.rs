@@ -19,6 +19,7 @@ pub mod offers;
 pub mod protection;
 pub(crate) mod rollout;
 pub mod settled;
+pub mod strays;
 pub mod timeouts;
 pub mod trouble;
 pub(crate) mod world;

@@ -3,12 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use multizone_cloud::{CloudError, ClusterName, Inventory, Machine, MachineState};
+use multizone_kubernetes::pauses::Pauses;
 use tokio::time::{Instant, sleep};
 
 use crate::configuration::Configured;
 
-/// Between two looks.
-const PAUSE: Duration = Duration::from_millis(500);
+/// Bounds of the pauses between two looks.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
 /// The longest that a machine takes to go down.
 const PATIENCE: Duration = Duration::from_mins(2);
 
@@ -21,13 +22,14 @@ pub async fn inventory(
     concerns: impl Fn(&Machine) -> bool + Send,
 ) -> Result<Inventory, CloudError> {
     let deadline = deadline.min(Instant::now() + PATIENCE);
+    let pauses = Pauses::between(PAUSES.0, PAUSES.1);
     loop {
         let inventory = provider.inventory(cluster).await?;
         let going = |machine: &Machine| machine.state == MachineState::Stopping && concerns(machine);
         if Instant::now() >= deadline || !inventory.machines.iter().any(going) {
             return Ok(inventory);
         }
-        sleep(PAUSE).await;
+        sleep(pauses.next()).await;
     }
 }
 

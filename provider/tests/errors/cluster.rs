@@ -1,6 +1,6 @@
 //! Errors of clusters.
 
-use multizone_cloud::{CloudError, Labels};
+use multizone_cloud::{CloudError, Labels, Outage};
 use multizone_schema::Diagnostics;
 use serde_json::{Value, json};
 
@@ -180,7 +180,7 @@ async fn changes_behind_terraforms_back() {
         inventory.firewall_rules[1].spec.all_protocols = false;
         inventory.network.as_mut().unwrap().subnets.clear();
     });
-    run.cloud.unlabel_secret(SETTINGS);
+    run.cloud.unlabel(SETTINGS);
     run.cloud
         .tamper_with_secret("multizone-us-central1-demo-node-credential", None);
     run.read(CLUSTER).await;
@@ -212,6 +212,7 @@ async fn reads_and_imports_that_fail() {
     let mut run = existing().await;
     let unreachable = CloudError::Unavailable {
         object: "the inventory of cluster demo".to_owned(),
+        outage: Outage::Silent,
         attempts: 5,
         reason: "connection refused".to_owned(),
     };

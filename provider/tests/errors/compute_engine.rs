@@ -14,7 +14,7 @@ use crate::{
 const DISK: &str = "GET /compute/v1/projects/p/zones/us-central1-a/disks/data";
 const INSERT: &str = "POST /compute/v1/projects/p/zones/us-central1-a/disks";
 const DELETE: &str = "DELETE /compute/v1/projects/p/zones/us-central1-a/disks/data";
-const UNCHANGED: &str = "Nothing was changed.";
+pub(crate) const UNCHANGED: &str = "Nothing was changed.";
 const WAIT: &str = "POST /zones/us-central1-a/operations/operation-1/wait";
 
 /// What the user reads when a disk cannot be made for that reason.
@@ -22,7 +22,7 @@ fn told(error: &CloudError) -> Diagnostics {
     told_of("create disk data", ADOPTED, error)
 }
 
-fn told_of(doing: &str, left: &str, error: &CloudError) -> Diagnostics {
+pub(crate) fn told_of(doing: &str, left: &str, error: &CloudError) -> Diagnostics {
     Situation { doing, left }.cloud(error)
 }
 
@@ -153,7 +153,7 @@ async fn operations() {
 }
 
 /// As it is with the time that users wait, which no test does.
-fn in_whole_seconds(error: CloudError) -> CloudError {
+pub(crate) fn in_whole_seconds(error: CloudError) -> CloudError {
     match error {
         CloudError::Timeout {
             object, waiting_for, ..
@@ -179,11 +179,14 @@ async fn failures() {
     read!("not_the_cloud", told(&portal));
     let busy = inserting(each_time(503, "backendError", "The service is currently unavailable.")).await;
     read!("busy", told(&busy));
+    let broken = inserting(each_time(500, "backendError", "Backend error.")).await;
+    read!("broken", told(&broken));
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
     let CloudError::Unavailable {
         object,
+        outage,
         attempts,
         reason,
     } = make(&connect(endpoint.clone()).await).await
@@ -192,6 +195,7 @@ async fn failures() {
     };
     let unreachable = CloudError::Unavailable {
         object,
+        outage,
         attempts,
         reason: reason.replace(&endpoint, "http://127.0.0.1:4510"),
     };

@@ -120,6 +120,11 @@ async fn changes_that_fail() {
         .tamper(|inventory| inventory.disks[0].attached_to.push("demo-pool-x".into()));
     read!("moves_while_attached", run.apply(DISK, Some(&moved)).await);
     read!("destroyed_while_attached", run.apply(DISK, None).await);
+    let mut run = existing().await;
+    run.cloud.unlabel("demo-data");
+    run.read(DISK).await;
+    read!("destroyed_without_its_label", run.apply(DISK, None).await);
+    let mut run = existing().await;
     run.cloud.tamper(|inventory| inventory.disks.clear());
     read!(
         "gone_before_the_update",

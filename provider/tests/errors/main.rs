@@ -9,6 +9,8 @@
 mod api_load_balancer;
 mod cluster;
 mod compute_engine;
+mod compute_engine_balancers;
+mod compute_engine_network;
 mod control_plane;
 mod disk;
 mod every_text;

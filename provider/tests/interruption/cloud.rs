@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use multizone_cloud::{
     Address, AddressHolder, AddressSpec, Balancer, BalancerSpec, Capabilities, Cloud, CloudError, ClusterName, Disk,
     DiskSpec, FirewallRule, FirewallSpec, Inventory, Labels, Machine, MachineSpec, MachineType, Network, NetworkSpec,
-    Result, SecretSpec, Zone,
+    Outage, Result, SecretSpec, Zone,
 };
 
 use crate::{
@@ -48,6 +48,7 @@ impl<C> Interrupted<C> {
                 let _ = call.await;
                 Err(CloudError::Unavailable {
                     object: object.to_owned(),
+                    outage: Outage::Silent,
                     attempts: 1,
                     reason: "the reply was lost on purpose".to_owned(),
                 })
@@ -82,6 +83,12 @@ impl<C: Cloud> Cloud for Interrupted<C> {
     }
     async fn inventory(&self, cluster: &ClusterName) -> Result<Inventory> {
         self.cloud.inventory(cluster).await
+    }
+    async fn machine(&self, zone: &str, name: &str) -> Result<Option<Machine>> {
+        self.cloud.machine(zone, name).await
+    }
+    async fn disk(&self, zone: &str, name: &str) -> Result<Option<Disk>> {
+        self.cloud.disk(zone, name).await
     }
     async fn ensure_network(&self, spec: &NetworkSpec) -> Result<Network> {
         self.pass("ensure_network", "", self.cloud.ensure_network(spec)).await

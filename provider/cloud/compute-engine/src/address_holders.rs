@@ -55,11 +55,15 @@ impl ComputeEngine {
         self.prepare(cluster, to).await?;
         self.let_go(cluster, &held, from).await?;
         if let Err(error) = self.take_up(cluster, &held, to).await {
-            if let Err(worse) = self.take_up(cluster, &held, from).await {
-                tracing::error!(target: "multizone::cloud", %from, %worse, "the address is with nobody: its old holder could not take it back");
-            }
-            if let Err(error) = self.reach_out(cluster, to).await {
-                tracing::warn!(target: "multizone::cloud", %to, %error, "the machine has no external address");
+            let error = match self.take_up(cluster, &held, from).await {
+                Ok(()) => error.and(&format!("{from} has the address {} back", held.address)),
+                Err(worse) => error.and(&format!(
+                    "nobody holds the address {} now, since {from} could not take it back ({worse})",
+                    held.address
+                )),
+            };
+            if let Err(unreached) = self.reach_out(cluster, to).await {
+                tracing::warn!(target: "multizone::cloud", %to, %unreached, "the machine has no external address");
             }
             return Err(error);
         }

@@ -13,6 +13,7 @@ use crate::{
     names::last_segment,
     networks::{present, unless_absent, unless_exists},
     ownership::{Owner, labels_for},
+    pages::PAGE,
 };
 
 impl ComputeEngine {
@@ -61,8 +62,7 @@ impl ComputeEngine {
 
     /// The address, once it has one.
     async fn reserved(&self, name: &str, object: &str) -> Result<model::Address> {
-        let waiting_for = format!("{object} to be reserved");
-        let found = self.poll(&waiting_for, || async {
+        let found = self.poll("it to be reserved", || async {
             let found = self.address(name).await?;
             let making = |found: &model::Address| found.address.as_deref().is_none_or(str::is_empty);
             Ok(if found.as_ref().is_some_and(making) {
@@ -133,24 +133,14 @@ impl ComputeEngine {
     pub(crate) async fn addresses_of(&self, cluster: &ClusterName) -> std::result::Result<Vec<Address>, Failure> {
         let client = self.clients().addresses().await?;
         let (project, region) = (&self.settings().project, &self.settings().region);
-        let (mut addresses, mut page) = (Vec::new(), None);
-        loop {
-            let request = || {
-                let call = client.list().set_project(project).set_region(region);
-                call.set_max_results(500_u32)
-                    .set_or_clear_page_token(page.clone())
-                    .send()
-            };
-            let reply = self.sender().send("addresses.list", request).await?;
-            for found in &reply.items {
-                addresses.extend(self.address_facts(found, cluster)?);
-            }
-            page = reply.next_page_token.filter(|token| !token.is_empty());
-            if page.is_none() {
-                addresses.sort_by(|a, b| a.name.cmp(&b.name));
-                return Ok(addresses);
-            }
-        }
+        let request = |page| {
+            let call = client.list().set_project(project).set_region(region);
+            call.set_max_results(PAGE).set_or_clear_page_token(page).send()
+        };
+        let own = |found: model::Address| self.address_facts(&found, cluster);
+        let mut addresses = self.pages("addresses.list", request, own).await?;
+        addresses.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(addresses)
     }
 
     /// Who a user of an address is.
@@ -202,7 +192,7 @@ impl ComputeEngine {
         }
         let value = text
             .parse()
-            .map_err(|_| Failure::unreadable(format!("the address is {text:?}")))?;
+            .map_err(|_| Failure::unreadable(format!("address {name} is {text:?}")))?;
         Ok(Some(Address {
             name,
             address: value,

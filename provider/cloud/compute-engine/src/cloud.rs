@@ -198,6 +198,10 @@ impl Cloud for ComputeEngine {
         self.delete_instance(zone, name).await
     }
 
+    async fn machine(&self, zone: &str, name: &str) -> Result<Option<Machine>> {
+        self.find_machine(zone, name).await
+    }
+
     async fn set_machine_labels(&self, zone: &str, name: &str, labels: &Labels) -> Result<()> {
         self.label_instance(zone, name, labels).await
     }
@@ -208,6 +212,10 @@ impl Cloud for ComputeEngine {
 
     async fn resize_disk(&self, zone: &str, name: &str, size_gb: i64) -> Result<()> {
         self.grow_disk(zone, name, size_gb).await
+    }
+
+    async fn disk(&self, zone: &str, name: &str) -> Result<Option<Disk>> {
+        self.find_disk(zone, name).await
     }
 
     async fn set_disk_labels(&self, zone: &str, name: &str, labels: &Labels) -> Result<()> {

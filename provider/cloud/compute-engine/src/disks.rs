@@ -16,14 +16,9 @@ impl ComputeEngine {
     pub(crate) async fn ensure_zonal_disk(&self, spec: &DiskSpec) -> Result<Disk> {
         let object = disk_object(&spec.zone, &spec.name);
         let (project, zone) = (&self.settings().project, &spec.zone);
-        let mut found = self.disk(zone, &spec.name).await.about(&object)?;
-        if found.as_ref().is_some_and(|disk| disk.status == Some(Status::Deleting)) {
-            let gone = || async { Ok(self.disk(zone, &spec.name).await?.is_none().then_some(())) };
-            self.poll(&format!("an earlier {object} to be gone"), gone)
-                .await
-                .about(&object)?;
-            found = None;
-        }
+        let look = || self.disk(zone, &spec.name);
+        let leaving = |disk: &model::Disk| disk.status == Some(Status::Deleting);
+        let found = self.staying(&object, look, leaving).await?;
         if found.is_none() {
             let body = model::Disk::new()
                 .set_name(&spec.name)
@@ -45,30 +40,18 @@ impl ComputeEngine {
             .making(&object)?;
         }
         let making = |disk: &model::Disk| matches!(disk.status, Some(Status::Creating | Status::Restoring));
-        if found.as_ref().is_none_or(making) {
-            found = self
-                .poll(&format!("{object} to be ready"), || async {
-                    let found = self.disk(zone, &spec.name).await?;
-                    Ok(if found.as_ref().is_some_and(making) {
-                        None
-                    } else {
-                        Some(found)
-                    })
-                })
-                .await
-                .about(&object)?;
-        }
-        let Some(found) = found else {
-            return Err(CloudError::NotFound { object });
-        };
+        let found = self.ready(&object, found, look, making).await?;
         if !labelled(&found.labels, &spec.cluster) || found.labels.contains_key(label::BOOT) {
             return Err(CloudError::NotOurs { object });
         }
         if found.status == Some(Status::Failed) {
-            let (code, reason) = ("FAILED".to_owned(), "the cloud could not make it; delete it".to_owned());
+            let (code, reason) = (
+                "FAILED".to_owned(),
+                "the cloud could not make it: delete it, and the next apply makes another".to_owned(),
+            );
             return Err(CloudError::Refused { object, code, reason });
         }
-        let disk = disk_facts(&found);
+        let disk = disk_facts(found);
         if disk.disk_type != spec.disk_type {
             let difference = format!("its kind is {}, not {}", disk.disk_type, spec.disk_type);
             return Err(CloudError::Differs { object, difference });
@@ -105,6 +88,14 @@ impl ComputeEngine {
         }
     }
 
+    /// Any disk but one that a machine boots from.
+    pub(crate) async fn find_disk(&self, zone: &str, name: &str) -> Result<Option<Disk>> {
+        let found = self.disk(zone, name).await.about(&disk_object(zone, name))?;
+        Ok(found
+            .filter(|disk| !disk.labels.contains_key(label::BOOT))
+            .map(disk_facts))
+    }
+
     /// Replaces the labels; the label that names the owner stays in any case.
     pub(crate) async fn label_disk(&self, zone: &str, name: &str, labels: &Labels) -> Result<()> {
         let object = disk_object(zone, name);
@@ -112,7 +103,8 @@ impl ComputeEngine {
         let project = &self.settings().project;
         let mut attempt = 1;
         loop {
-            let disk = self.own_disk(zone, name, &object).await?;
+            let found = self.disk(zone, name).await.about(&object)?;
+            let disk = found.ok_or_else(|| CloudError::NotFound { object: object.clone() })?;
             let Some(wanted) = relabelled(&disk.labels, labels) else {
                 return Err(CloudError::NotOurs { object });
             };
@@ -200,16 +192,16 @@ pub(crate) fn disk_object(zone: &str, name: &str) -> String {
 }
 
 /// What the cloud says of a disk.
-pub(crate) fn disk_facts(disk: &model::Disk) -> Disk {
+pub(crate) fn disk_facts(disk: model::Disk) -> Disk {
     let mut attached_to: Vec<_> = disk.users.iter().map(|user| last_segment(user).to_owned()).collect();
     attached_to.sort();
     Disk {
         id: disk.id.map(|id| id.to_string()).unwrap_or_default(),
-        name: disk.name.clone().unwrap_or_default(),
+        name: disk.name.unwrap_or_default(),
         zone: disk.zone.as_deref().map(last_segment).unwrap_or_default().to_owned(),
         size_gb: disk.size_gb.unwrap_or_default(),
         disk_type: disk.r#type.as_deref().map(last_segment).unwrap_or_default().to_owned(),
         attached_to,
-        labels: disk.labels.clone().into_iter().collect(),
+        labels: disk.labels.into_iter().collect(),
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use google_cloud_compute_v1::model::Operation;
 use google_cloud_gax::error::{Error as GoogleError, rpc::StatusDetails};
-use multizone_cloud::CloudError;
+use multizone_cloud::{CloudError, Outage};
 use serde::Deserialize;
 
 /// Where a failure came from.
@@ -99,8 +99,22 @@ impl Failure {
     pub(crate) fn is_transient(&self) -> bool {
         match self.kind {
             Kind::Http(408 | 429 | 500 | 502..=504) | Kind::Transport => true,
-            Kind::Http(_) => self.is(&["rateLimitExceeded", "userRateLimitExceeded"]),
+            Kind::Http(_) => self.is_rate_limit(),
             Kind::Credentials | Kind::Operation | Kind::Unreadable | Kind::Deadline(_) => false,
+        }
+    }
+
+    fn is_rate_limit(&self) -> bool {
+        self.kind == Kind::Http(429) || self.is(&["rateLimitExceeded", "userRateLimitExceeded"])
+    }
+
+    /// How the cloud fails, when it is transient.
+    pub(crate) fn outage(&self) -> Outage {
+        match self.kind {
+            _ if self.is_rate_limit() => Outage::Limiting,
+            Kind::Transport | Kind::Http(408 | 502 | 504) => Outage::Silent,
+            Kind::Http(503) => Outage::Refusing,
+            _ => Outage::Failing,
         }
     }
 
@@ -214,6 +228,7 @@ impl Failure {
         if self.is_transient() || self.is(&["INTERNAL_ERROR"]) {
             return CloudError::Unavailable {
                 object,
+                outage: self.outage(),
                 attempts: self.attempts,
                 reason,
             };
@@ -482,7 +497,7 @@ mod tests {
         let failure = Failure::new(Kind::Deadline(Duration::from_secs(5)), "", "operation insert x");
         assert_eq!(
             failure.into_error("disk d").to_string(),
-            "disk d: still not done after 5 s: operation insert x"
+            "disk d: after 5 s still waiting for operation insert x"
         );
     }
 }

@@ -12,8 +12,9 @@ use crate::{
     ComputeEngine,
     failure::{About as _, Failure},
     names::last_segment,
-    networks::{present, unless_absent, unless_exists},
+    networks::{present, unless_absent},
     ownership::Owner,
+    pages::PAGE,
 };
 
 impl ComputeEngine {
@@ -43,24 +44,12 @@ impl ComputeEngine {
         let client = self.clients().firewalls().await.about(&object)?;
         let project = &self.settings().project;
         let body = self.rule_body(spec, &name);
-        let mut found = self.firewall(&name).await.about(&object)?;
-        if found.is_none() {
-            self.change("firewalls.insert", |token| {
-                client
-                    .insert()
-                    .set_project(project)
-                    .set_request_id(token)
-                    .set_body(body.clone())
-                    .send()
-            })
-            .await
-            .or_else(unless_exists)
-            .making(&object)?;
-            found = self.firewall(&name).await.about(&object)?;
-        }
-        let Some(existing) = found else {
-            return Err(CloudError::NotFound { object });
+        let insert = |token| {
+            let call = client.insert().set_project(project).set_request_id(token);
+            call.set_body(body.clone()).send()
         };
+        let look = || self.firewall(&name);
+        let existing = self.found_or_made(&object, look, "firewalls.insert", insert).await?;
         let Some(facts) = self.rule_facts(&existing, &spec.cluster) else {
             return Err(CloudError::NotOurs { object });
         };
@@ -114,20 +103,14 @@ impl ComputeEngine {
     ) -> std::result::Result<Vec<FirewallRule>, Failure> {
         let client = self.clients().firewalls().await?;
         let project = &self.settings().project;
-        let (mut rules, mut page) = (Vec::new(), None);
-        loop {
-            let request = || {
-                let call = client.list().set_project(project).set_max_results(500_u32);
-                call.set_or_clear_page_token(page.clone()).send()
-            };
-            let reply = self.sender().send("firewalls.list", request).await?;
-            rules.extend(reply.items.iter().filter_map(|rule| self.rule_facts(rule, cluster)));
-            page = reply.next_page_token.filter(|token| !token.is_empty());
-            if page.is_none() {
-                rules.sort_by(|a, b| a.name.cmp(&b.name));
-                return Ok(rules);
-            }
-        }
+        let request = |page| {
+            let call = client.list().set_project(project).set_max_results(PAGE);
+            call.set_or_clear_page_token(page).send()
+        };
+        let own = |rule: model::Firewall| Ok(self.rule_facts(&rule, cluster));
+        let mut rules = self.pages("firewalls.list", request, own).await?;
+        rules.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(rules)
     }
 
     async fn firewall(&self, name: &str) -> std::result::Result<Option<model::Firewall>, Failure> {
@@ -181,7 +164,7 @@ impl ComputeEngine {
                     .find(|role| names.tag(*role) == *tag)
                 {
                     Some(known) => found.push(known),
-                    None => drop(unexpected.insert(format!("tag {tag}"))),
+                    None => drop(unexpected.insert(format!("it names the tag {tag}"))),
                 }
             }
             found
@@ -191,7 +174,7 @@ impl ComputeEngine {
         for range in &rule.source_ranges {
             match range.parse() {
                 Ok(range) => source_ranges.push(range),
-                Err(_) => drop(unexpected.insert(format!("source {range}"))),
+                Err(_) => drop(unexpected.insert(format!("it lets {range} in"))),
             }
         }
         let (mut tcp_ports, mut all_protocols) = (Vec::new(), false);
@@ -203,25 +186,31 @@ impl ComputeEngine {
                     for ports in &allowed.ports {
                         match parse_ports(ports) {
                             Some(range) => tcp_ports.push(range),
-                            None => drop(unexpected.insert(format!("ports {ports}"))),
+                            None => drop(unexpected.insert(format!("it lets ports {ports} through"))),
                         }
                     }
                 }
-                protocol => drop(unexpected.insert(format!("protocol {}", protocol.unwrap_or("none")))),
+                protocol => drop(unexpected.insert(format!("it lets protocol {} through", protocol.unwrap_or("none")))),
             }
         }
         for (present, what) in [
-            (rule.disabled == Some(true), "disabled"),
-            (!rule.denied.is_empty(), "denies"),
+            (rule.disabled == Some(true), "it is disabled"),
+            (!rule.denied.is_empty(), "it denies traffic"),
             (
                 rule.direction
                     .as_ref()
                     .is_some_and(|direction| *direction != Direction::Ingress),
-                "not for ingress",
+                "it is not for ingress",
             ),
-            (!rule.source_service_accounts.is_empty(), "source service accounts"),
-            (!rule.target_service_accounts.is_empty(), "target service accounts"),
-            (!rule.destination_ranges.is_empty(), "destination ranges"),
+            (
+                !rule.source_service_accounts.is_empty(),
+                "it names source service accounts",
+            ),
+            (
+                !rule.target_service_accounts.is_empty(),
+                "it names target service accounts",
+            ),
+            (!rule.destination_ranges.is_empty(), "it names destination ranges"),
         ] {
             if present {
                 unexpected.insert(what.to_owned());
@@ -249,7 +238,8 @@ fn refused(object: String, code: &str, reason: &str) -> CloudError {
     }
 }
 
-fn sorted(mut spec: FirewallSpec) -> FirewallSpec {
+/// The rule, with its lists as the inventory has them.
+pub(crate) fn sorted(mut spec: FirewallSpec) -> FirewallSpec {
     spec.source_ranges.sort_unstable();
     spec.source_ranges.dedup();
     spec.source_roles.sort_unstable();

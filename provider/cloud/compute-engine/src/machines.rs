@@ -65,8 +65,7 @@ impl ComputeEngine {
     /// Starts a machine if it is halted, and waits until it runs.
     pub(crate) async fn run_existing(&self, zone: &str, name: &str) -> Result<Machine> {
         let object = machine_object(zone, name);
-        match self.instance(zone, name).await.about(&object)? {
-            Some(instance) if !instance.labels.contains_key(label::CLUSTER) => Err(CloudError::NotOurs { object }),
+        match self.owned(zone, name).await? {
             Some(instance) => self.run(instance, &object).await,
             None => Err(CloudError::NotFound { object }),
         }
@@ -80,7 +79,7 @@ impl ComputeEngine {
         let Machine { zone, name, .. } = machine_facts(&instance);
         let (zone, name) = (zone.as_str(), name.as_str());
         let running = self
-            .poll(&format!("{object} to run"), || async {
+            .poll("it to run", || async {
                 let Some(instance) = self.instance(zone, name).await? else {
                     return Ok(Some(None));
                 };
@@ -125,12 +124,9 @@ impl ComputeEngine {
     /// Stops a machine that carries some cluster's label.
     pub(crate) async fn stop_instance(&self, zone: &str, name: &str) -> Result<()> {
         let object = machine_object(zone, name);
-        let Some(instance) = self.instance(zone, name).await.about(&object)? else {
+        let Some(instance) = self.owned(zone, name).await? else {
             return Ok(());
         };
-        if !instance.labels.contains_key(label::CLUSTER) {
-            return Err(CloudError::NotOurs { object });
-        }
         if state(&instance) == MachineState::Halted {
             return Ok(());
         }
@@ -154,12 +150,9 @@ impl ComputeEngine {
     /// whatever somebody has set meanwhile.
     pub(crate) async fn delete_instance(&self, zone: &str, name: &str) -> Result<()> {
         let object = machine_object(zone, name);
-        let Some(instance) = self.instance(zone, name).await.about(&object)? else {
+        let Some(instance) = self.owned(zone, name).await? else {
             return Ok(());
         };
-        if !instance.labels.contains_key(label::CLUSTER) {
-            return Err(CloudError::NotOurs { object });
-        }
         self.delete_boot_disk_only(zone, name, &instance).await.about(&object)?;
         let client = self.clients().instances().await.about(&object)?;
         let project = &self.settings().project;
@@ -209,6 +202,11 @@ impl ComputeEngine {
         Ok(())
     }
 
+    pub(crate) async fn find_machine(&self, zone: &str, name: &str) -> Result<Option<Machine>> {
+        let found = self.instance(zone, name).await.about(&machine_object(zone, name))?;
+        Ok(found.as_ref().map(machine_facts))
+    }
+
     /// Replaces the labels; the label that names the owner stays in any case.
     pub(crate) async fn label_instance(&self, zone: &str, name: &str, labels: &Labels) -> Result<()> {
         let object = machine_object(zone, name);
@@ -247,6 +245,16 @@ impl ComputeEngine {
         }
     }
 
+    /// A machine, if there is one; one that carries no cluster's label is nobody's to touch.
+    async fn owned(&self, zone: &str, name: &str) -> Result<Option<Instance>> {
+        let object = machine_object(zone, name);
+        let found = self.instance(zone, name).await.about(&object)?;
+        match found {
+            Some(instance) if !instance.labels.contains_key(label::CLUSTER) => Err(CloudError::NotOurs { object }),
+            found => Ok(found),
+        }
+    }
+
     pub(crate) async fn instance(&self, zone: &str, name: &str) -> std::result::Result<Option<Instance>, Failure> {
         let client = self.clients().instances().await?;
         let project = &self.settings().project;
@@ -276,9 +284,9 @@ fn check(instance: &Instance, spec: &MachineSpec, object: &str) -> Result<()> {
     Ok(())
 }
 
-/// The labels to set, with the owner's kept; `None` when the object has no owner.
+/// The labels to set, with the owner's kept; `None` when the object neither has an owner nor is given one.
 pub(crate) fn relabelled(now: &std::collections::HashMap<String, String>, wanted: &Labels) -> Option<Labels> {
-    let owner = now.get(label::CLUSTER)?;
+    let owner = now.get(label::CLUSTER).or_else(|| wanted.get(label::CLUSTER))?;
     let mut labels = wanted.clone();
     labels.insert(label::CLUSTER.to_owned(), owner.clone());
     Some(labels)
@@ -299,6 +307,13 @@ mod tests {
         let now = HashMap::from([(label::CLUSTER.to_owned(), "demo".to_owned())]);
         let labels = relabelled(&now, &Labels::from([("a".into(), "b".into())])).unwrap();
         assert_eq!(labels[label::CLUSTER], "demo");
-        assert_eq!(relabelled(&HashMap::new(), &labels), None);
+        let other = Labels::from([(label::CLUSTER.into(), "other".into())]);
+        assert_eq!(relabelled(&now, &other).unwrap()[label::CLUSTER], "demo");
+        assert_eq!(
+            relabelled(&HashMap::new(), &labels).unwrap(),
+            labels,
+            "it had lost the label"
+        );
+        assert_eq!(relabelled(&HashMap::new(), &Labels::new()), None);
     }
 }

@@ -25,58 +25,43 @@ impl ComputeEngine {
 
     async fn ensure_network_alone(&self, cluster: &ClusterName, name: &str) -> Result<()> {
         let object = format!("network {name}");
-        let mut found = self.network(name).await.about(&object)?;
-        if found.is_none() {
-            let body = model::Network::new()
-                .set_name(name)
-                .set_description(self.owner(cluster, None).description())
-                .set_auto_create_subnetworks(false)
-                .set_routing_config(model::NetworkRoutingConfig::new().set_routing_mode(RoutingMode::Regional));
-            let client = self.clients().networks().await.about(&object)?;
-            let project = &self.settings().project;
-            self.change("networks.insert", |token| {
-                client
-                    .insert()
-                    .set_project(project)
-                    .set_request_id(token)
-                    .set_body(body.clone())
-                    .send()
-            })
-            .await
-            .or_else(unless_exists)
-            .making(&object)?;
-            found = self.network(name).await.about(&object)?;
-        }
-        match found {
-            Some(network) if self.owns(network.description.as_deref(), cluster) => Ok(()),
-            Some(_) => Err(CloudError::NotOurs { object }),
-            None => Err(CloudError::NotFound { object }),
+        let body = model::Network::new()
+            .set_name(name)
+            .set_description(self.owner(cluster, None).description())
+            .set_auto_create_subnetworks(false)
+            .set_routing_config(model::NetworkRoutingConfig::new().set_routing_mode(RoutingMode::Regional));
+        let client = self.clients().networks().await.about(&object)?;
+        let project = &self.settings().project;
+        let insert = |token| {
+            let call = client.insert().set_project(project).set_request_id(token);
+            call.set_body(body.clone()).send()
+        };
+        let look = || self.network(name);
+        let found = self.found_or_made(&object, look, "networks.insert", insert).await?;
+        if self.owns(found.description.as_deref(), cluster) {
+            Ok(())
+        } else {
+            Err(CloudError::NotOurs { object })
         }
     }
 
     async fn ensure_subnet(&self, cluster: &ClusterName, name: &str, cidr: Ipv4Net) -> Result<Subnet> {
         let region = &self.settings().region;
         let object = format!("subnet {name} in {region}");
-        let mut found = self.subnet(name).await.about(&object)?;
-        if found.is_none() {
-            let body = model::Subnetwork::new()
-                .set_name(name)
-                .set_description(self.owner(cluster, None).description())
-                .set_network(format!("projects/{}/global/networks/{name}", self.settings().project))
-                .set_ip_cidr_range(cidr.to_string())
-                .set_private_ip_google_access(true);
-            let client = self.clients().subnetworks().await.about(&object)?;
-            let project = &self.settings().project;
-            self.change("subnetworks.insert", |token| {
-                let call = client.insert().set_project(project).set_region(region);
-                call.set_request_id(token).set_body(body.clone()).send()
-            })
-            .await
-            .or_else(unless_exists)
-            .making(&object)?;
-            found = self.subnet(name).await.about(&object)?;
-        }
-        let found = found.ok_or_else(|| CloudError::NotFound { object: object.clone() })?;
+        let body = model::Subnetwork::new()
+            .set_name(name)
+            .set_description(self.owner(cluster, None).description())
+            .set_network(format!("projects/{}/global/networks/{name}", self.settings().project))
+            .set_ip_cidr_range(cidr.to_string())
+            .set_private_ip_google_access(true);
+        let client = self.clients().subnetworks().await.about(&object)?;
+        let project = &self.settings().project;
+        let insert = |token| {
+            let call = client.insert().set_project(project).set_region(region);
+            call.set_request_id(token).set_body(body.clone()).send()
+        };
+        let look = || self.subnet(name);
+        let found = self.found_or_made(&object, look, "subnetworks.insert", insert).await?;
         if !self.owns(found.description.as_deref(), cluster) {
             return Err(CloudError::NotOurs { object });
         }

@@ -55,7 +55,7 @@ impl ComputeEngine {
             }
             let name = operation.name.clone().unwrap_or_default();
             if started.elapsed() >= timeouts.operation {
-                let waiting_for = format!("{what} (operation {name})");
+                let waiting_for = format!("operation {name} ({what}) to end");
                 return Err(Failure::new(Kind::Deadline(started.elapsed()), "", waiting_for));
             }
             let asked = Instant::now();

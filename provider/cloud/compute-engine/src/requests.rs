@@ -88,6 +88,7 @@ impl Requests {
                 return Err(failure);
             }
             self.note(Some(Unanswered {
+                outage: failure.outage(),
                 attempts,
                 reason: failure.words(),
             }));

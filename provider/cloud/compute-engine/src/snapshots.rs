@@ -9,6 +9,7 @@ use crate::{
     failure::{About as _, Failure},
     networks::{present, unless_absent, unless_exists},
     ownership::{filter, labelled},
+    pages::PAGE,
 };
 
 impl ComputeEngine {
@@ -23,17 +24,9 @@ impl ComputeEngine {
                 reason,
             });
         };
-        let mut found = self.snapshot(name).await.about(&object)?;
-        if found
-            .as_ref()
-            .is_some_and(|found| found.status == Some(Status::Deleting))
-        {
-            let gone = || async { Ok(self.snapshot(name).await?.is_none().then_some(())) };
-            self.poll(&format!("an earlier {object} to be gone"), gone)
-                .await
-                .about(&object)?;
-            found = None;
-        }
+        let look = || self.snapshot(name);
+        let leaving = |found: &model::Snapshot| found.status == Some(Status::Deleting);
+        let found = self.staying(&object, look, leaving).await?;
         if found.is_none() {
             self.own_disk(zone, disk, &disk_object(zone, disk)).await?;
             let mut labels = labels.clone();
@@ -53,32 +46,21 @@ impl ComputeEngine {
             .making(&object)?;
         }
         let making = |found: &model::Snapshot| matches!(found.status, Some(Status::Creating | Status::Uploading));
-        if found.as_ref().is_none_or(making) {
-            found = self
-                .poll(&format!("{object} to be ready"), || async {
-                    let found = self.snapshot(name).await?;
-                    Ok(if found.as_ref().is_some_and(making) {
-                        None
-                    } else {
-                        Some(found)
-                    })
-                })
-                .await
-                .about(&object)?;
-        }
-        let Some(found) = found else {
-            return Err(CloudError::NotFound { object });
-        };
+        let found = self.ready(&object, found, look, making).await?;
         if !labelled(&found.labels, &cluster) {
             return Err(CloudError::NotOurs { object });
         }
         let source = found.source_disk.as_deref().unwrap_or_default();
         if !source.ends_with(&format!("/zones/{zone}/disks/{disk}")) {
-            let difference = format!("it was taken of {source}, not of disk {disk} in {zone}");
+            let source = source.split_once("/zones/").map_or(source, |(_, path)| path);
+            let difference = format!("it was taken of {source}, not of {zone}/disks/{disk}");
             return Err(CloudError::Differs { object, difference });
         }
         if found.status == Some(Status::Failed) {
-            let (code, reason) = ("FAILED".to_owned(), "the cloud could not take it; delete it".to_owned());
+            let (code, reason) = (
+                "FAILED".to_owned(),
+                "the cloud could not take it: delete it, and the next apply takes another".to_owned(),
+            );
             return Err(CloudError::Refused { object, code, reason });
         }
         Ok(())
@@ -110,28 +92,17 @@ impl ComputeEngine {
     pub(crate) async fn snapshots_of(&self, cluster: &ClusterName) -> std::result::Result<Vec<String>, Failure> {
         let client = self.clients().snapshots().await?;
         let (project, region) = (&self.settings().project, &self.settings().region);
-        let (mut names, mut page) = (Vec::new(), None);
-        loop {
-            let request = || {
-                let call = client.list().set_project(project).set_filter(filter(cluster));
-                call.set_max_results(500_u32)
-                    .set_or_clear_page_token(page.clone())
-                    .send()
-            };
-            let reply = self.sender().send("snapshots.list", request).await?;
-            names.extend(
-                reply
-                    .items
-                    .into_iter()
-                    .filter(|found| labelled(&found.labels, cluster) && found.labels.get(label::REGION) == Some(region))
-                    .filter_map(|found| found.name),
-            );
-            page = reply.next_page_token.filter(|token| !token.is_empty());
-            if page.is_none() {
-                names.sort();
-                return Ok(names);
-            }
-        }
+        let request = |page| {
+            let call = client.list().set_project(project).set_max_results(PAGE);
+            call.set_filter(filter(cluster)).set_or_clear_page_token(page).send()
+        };
+        let own = |found: model::Snapshot| {
+            let here = labelled(&found.labels, cluster) && found.labels.get(label::REGION) == Some(region);
+            Ok(found.name.filter(|_| here))
+        };
+        let mut names = self.pages("snapshots.list", request, own).await?;
+        names.sort();
+        Ok(names)
     }
 
     async fn snapshot(&self, name: &str) -> std::result::Result<Option<model::Snapshot>, Failure> {

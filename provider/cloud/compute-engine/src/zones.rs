@@ -1,6 +1,6 @@
 //! What the region offers: zones and machine types.
 
-use google_cloud_compute_v1::model::zone::Status;
+use google_cloud_compute_v1::model::{self, zone::Status};
 use multizone_cloud::{MachineType, Result, Zone};
 
 use crate::{
@@ -8,43 +8,32 @@ use crate::{
     failure::{About as _, Failure},
     names::{last_segment, region_of},
     networks::present,
+    pages::PAGE,
 };
 
 impl ComputeEngine {
     pub(crate) async fn zones_on_offer(&self) -> Result<Vec<Zone>> {
         let object = format!("the zones of {}", self.settings().region);
-        let (mut zones, mut page) = (Vec::new(), None);
-        loop {
-            let reply = self.zone_page(page).await.about(&object)?;
-            for zone in reply.items {
-                let name = zone.name.unwrap_or_default();
-                let region = zone.region.as_deref().map_or_else(|| region_of(&name), last_segment);
-                if region == self.settings().region && zone.deprecated.is_none() {
-                    zones.push(Zone {
-                        name,
-                        up: zone.status == Some(Status::Up),
-                    });
-                }
-            }
-            page = reply.next_page_token.filter(|token| !token.is_empty());
-            if page.is_none() {
-                zones.sort_by(|a, b| a.name.cmp(&b.name));
-                return Ok(zones);
-            }
-        }
+        let mut zones = self.list_zones().await.about(&object)?;
+        zones.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(zones)
     }
 
-    async fn zone_page(
-        &self,
-        page: Option<String>,
-    ) -> std::result::Result<google_cloud_compute_v1::model::ZoneList, Failure> {
+    async fn list_zones(&self) -> std::result::Result<Vec<Zone>, Failure> {
         let client = self.clients().zones().await?;
         let project = &self.settings().project;
-        let request = || {
-            let call = client.list().set_project(project).set_max_results(500_u32);
-            call.set_or_clear_page_token(page.clone()).send()
+        let request = |page| {
+            let call = client.list().set_project(project).set_max_results(PAGE);
+            call.set_or_clear_page_token(page).send()
         };
-        self.sender().send("zones.list", request).await
+        let on_offer = |zone: model::Zone| {
+            let name = zone.name.unwrap_or_default();
+            let region = zone.region.as_deref().map_or_else(|| region_of(&name), last_segment);
+            let here = region == self.settings().region && zone.deprecated.is_none();
+            let up = zone.status == Some(Status::Up);
+            Ok(here.then_some(Zone { name, up }))
+        };
+        self.pages("zones.list", request, on_offer).await
     }
 
     pub(crate) async fn machine_type_in(&self, zone: &str, name: &str) -> Result<Option<MachineType>> {
@@ -67,7 +56,7 @@ impl ComputeEngine {
         &self,
         zone: &str,
         name: &str,
-    ) -> std::result::Result<Option<google_cloud_compute_v1::model::MachineType>, Failure> {
+    ) -> std::result::Result<Option<model::MachineType>, Failure> {
         let client = self.clients().machine_types().await?;
         let project = &self.settings().project;
         let request = || {
@@ -90,11 +79,11 @@ impl ComputeEngine {
             .ok_or_else(|| multizone_cloud::CloudError::Refused {
                 object,
                 code: "no default service account".to_owned(),
-                reason: "the project has none: name a service account for the masters".to_owned(),
+                reason: "the machines of the control plane run as it: enable the Compute Engine API, which makes it, or undelete it".to_owned(),
             })
     }
 
-    async fn get_project(&self) -> std::result::Result<google_cloud_compute_v1::model::Project, Failure> {
+    async fn get_project(&self) -> std::result::Result<model::Project, Failure> {
         let client = self.clients().projects().await?;
         let project = &self.settings().project;
         let request = || client.get().set_project(project).send();

@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::patience::Patience;
-use super::{AccessError, Cluster, READY_PAUSE, RETRY_PAUSE};
+use super::{AccessError, Cluster, READY_PAUSE, retry_pauses};
 
 /// The static pod of a master's API server.
 pub const API_SERVER_MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
@@ -120,6 +120,7 @@ impl Cluster {
         let pod = release_pod(node, image);
         let mut patience = Patience::new(deadline, stop);
         let action = format!("release the API server of {node}");
+        let pauses = retry_pauses();
         loop {
             let made = patience.within(pods.create(&PostParams::default(), &pod)).await;
             let last = match made {
@@ -134,7 +135,7 @@ impl Cluster {
                 }
                 Err(interrupted) => return Err(self.interrupted(interrupted, &action, "it was not tried")),
             };
-            if let Err(interrupted) = patience.pause(RETRY_PAUSE).await {
+            if let Err(interrupted) = patience.pause(pauses.next()).await {
                 return Err(self.interrupted(interrupted, &action, &last));
             }
         }

@@ -14,7 +14,7 @@ use kube::discovery::{ApiResource, Scope, pinned_kind};
 use tokio::time::Instant;
 
 use super::patience::{Interrupted, Patience};
-use super::{AccessError, Cluster, FIELD_MANAGER, RETRY_PAUSE};
+use super::{AccessError, Cluster, FIELD_MANAGER, retry_pauses};
 pub use alterations::Alteration;
 use manifest::Object;
 
@@ -112,6 +112,7 @@ impl Cluster {
         let mut applied = Vec::with_capacity(objects.len());
         for object in &objects {
             let mut last = "it was not tried".to_owned();
+            let pauses = retry_pauses();
             loop {
                 match patience.within(self.apply_object(object, &mut kinds)).await {
                     Ok(Ok(name)) => {
@@ -126,7 +127,7 @@ impl Cluster {
                     Ok(Err(error)) => return Err(error),
                     Err(interrupted) => return Err(interrupt(interrupted, object, last)),
                 }
-                if let Err(interrupted) = patience.pause(RETRY_PAUSE).await {
+                if let Err(interrupted) = patience.pause(pauses.next()).await {
                     return Err(interrupt(interrupted, object, last));
                 }
             }

@@ -25,7 +25,7 @@ use kube::api::{DeleteParams, EvictParams, ListParams, Preconditions};
 use tokio::time::Instant;
 
 use super::patience::{Interrupted, Patience};
-use super::{AccessError, Cluster, RETRY_PAUSE};
+use super::{AccessError, Cluster, retry_pauses};
 use pods::{PodOnNode, Sorted};
 
 /// How a node is drained.
@@ -213,13 +213,14 @@ impl From<Interrupted> for Failure {
 
 impl Drain<'_> {
     async fn run(&mut self, patience: &mut Patience<impl Future<Output = ()>>) -> Result<Drained, Failure> {
+        let pauses = retry_pauses();
         loop {
             match patience.within(self.cluster.cordon(self.node)).await? {
                 Ok(()) => break,
                 Err(AccessError::NotFound { .. }) => return Ok(Drained::default()),
                 Err(error) => self.pass(error)?,
             }
-            patience.pause(RETRY_PAUSE).await?;
+            patience.pause(pauses.next()).await?;
         }
         loop {
             match patience.within(self.pods()).await? {
@@ -248,7 +249,7 @@ impl Drain<'_> {
                 }
                 Err(error) => self.pass(error)?,
             }
-            patience.pause(RETRY_PAUSE).await?;
+            patience.pause(pauses.next()).await?;
         }
     }
 

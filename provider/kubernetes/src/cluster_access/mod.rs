@@ -36,6 +36,7 @@ pub use serving_certificate::serving_certificate;
 pub use tokens::TokenError;
 
 use crate::endpoint::ControlPlaneEndpoint;
+use crate::pauses::Pauses;
 use crate::pki::ClientCredential;
 use crate::version::KubernetesVersion;
 use patience::Patience;
@@ -46,8 +47,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a server may stay silent; longer than a watch lasts.
 const SILENCE: Duration = Duration::from_mins(1);
 
-/// How long to wait before something that failed is tried again.
-const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// Bounds of the pauses before something that failed is tried again, and between two looks at what takes its time.
+const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+
+/// The pauses of a wait that begins now.
+fn retry_pauses() -> Pauses {
+    Pauses::between(RETRY_PAUSES.0, RETRY_PAUSES.1)
+}
 
 /// Pause between two questions whether the API server is ready: one connection each, and everything waits for it.
 const READY_PAUSE: Duration = Duration::from_millis(200);

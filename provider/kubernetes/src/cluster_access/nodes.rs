@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::patience::{Interrupted, Patience};
-use super::{AccessError, Cluster, NodeFacts, OwnedMetadata, RETRY_PAUSE, ownership};
+use super::{AccessError, Cluster, NodeFacts, OwnedMetadata, ownership, retry_pauses};
 
 /// How often a change is made again after somebody else changed the node in between.
 const CONFLICT_RETRIES: usize = 5;
@@ -72,6 +72,7 @@ impl Cluster {
     ) -> Result<T, AccessError> {
         let mut patience = Patience::new(deadline, stop);
         let mut missing = "the nodes were not read yet".to_owned();
+        let pauses = retry_pauses();
         loop {
             match self.watch_once(&mut patience, &mut missing, &mut done).await {
                 Ok(Some(result)) => return Ok(result),
@@ -83,7 +84,7 @@ impl Cluster {
                 Err(Failure::Access(error)) => return Err(error),
                 Err(Failure::Interrupted(interrupted)) => return Err(self.interrupted(interrupted, what, &missing)),
             }
-            if let Err(interrupted) = patience.pause(RETRY_PAUSE).await {
+            if let Err(interrupted) = patience.pause(pauses.next()).await {
                 return Err(self.interrupted(interrupted, what, &missing));
             }
         }

@@ -74,7 +74,7 @@ pub enum Rule {
     #[error("a value is planned, but none is configured and the attribute is not computed")]
     NotComputed,
     /// A plan with more or fewer nested objects than the configuration.
-    #[error("{planned} elements are planned, but {configured} are configured")]
+    #[error("elements: {planned} planned, {configured} configured")]
     Count {
         /// How many are planned.
         planned: usize,

@@ -185,7 +185,8 @@ impl Resource for ApiLoadBalancerResource {
         let Some(found) = inventory.balancer(&state.name) else {
             return Ok(None);
         };
-        if found.creating() {
+        // What is left of a delete is nothing to confirm.
+        if found.creating() && found.unexpected.is_none() {
             confirm(provider, &cluster, found).await;
         }
         state.zones.clone_from(&found.zones);
@@ -333,7 +334,7 @@ impl Resource for ApiLoadBalancerResource {
     async fn import(&self, provider: &Configured, id: &str) -> Result<ApiLoadBalancer, Diagnostics> {
         let refuse = |reason: String| Diagnostics::from(Diagnostic::error("Cannot import the balancer", reason));
         let (ObjectId { region, cluster, .. }, name) =
-            ObjectId::parse_object(id).map_err(|error| refuse(format!("{error}.")))?;
+            ObjectId::parse_object(id, "us-central1/demo/api").map_err(|error| refuse(format!("{error}.")))?;
         let here = provider.cloud().region();
         if region != here {
             return Err(refuse(format!("The provider works on region {here}, not on {region}.")));

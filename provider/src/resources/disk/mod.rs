@@ -23,7 +23,7 @@ use super::{
     Created, Failed, PlanRequest, Planning, Resource, Updated, checks,
     cluster::check_planned_zone,
     identity::{LONGEST_OBJECT_NAME, ObjectId, ObjectIdentity, disk_name, zonal_labels},
-    offers, protection,
+    offers, protection, strays,
     timeouts::{self, Timeouts},
     trouble::{ADOPTED, CONTINUED, STILL_THERE, Situation, within},
 };
@@ -179,7 +179,14 @@ impl Resource for DiskResource {
                 .iter()
                 .find(|disk| disk.name == name && objects::belongs(disk, &state.name))
         };
-        let Some(found) = inventory.disk(&state.zone, &name).or_else(elsewhere) else {
+        let known = inventory.disk(&state.zone, &name).or_else(elsewhere);
+        let stray = match known {
+            Some(_) => None,
+            None => strays::disk(provider, &inventory, &state.zone, &name)
+                .await
+                .map_err(|error| situation.cloud(&error))?,
+        };
+        let Some(found) = known.or(stray.as_ref()) else {
             return Ok(None);
         };
         if found.zone != state.zone || found.size_gb != state.size_gb {
@@ -188,7 +195,7 @@ impl Resource for DiskResource {
             state.persistent_volume = volume(provider, &state.clone().into()).unwrap_or_default();
         }
         state.disk_type.clone_from(&found.disk_type);
-        if objects::marked(found) {
+        if objects::marked(found) && stray.is_none() {
             objects::confirm(provider, found).await;
         }
         // Labels that somebody else added are theirs.
@@ -273,7 +280,7 @@ impl Resource for DiskResource {
     async fn import(&self, provider: &Configured, id: &str) -> Result<Disk, Diagnostics> {
         let refuse = |reason: String| Diagnostics::from(Diagnostic::error("Cannot import the disk", reason));
         let (ObjectId { region, cluster, .. }, name) =
-            ObjectId::parse_object(id).map_err(|error| refuse(format!("{error}.")))?;
+            ObjectId::parse_object(id, "us-central1/demo/data").map_err(|error| refuse(format!("{error}.")))?;
         let here = provider.cloud().region();
         if region != here {
             return Err(refuse(format!(

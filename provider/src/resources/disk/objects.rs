@@ -10,7 +10,7 @@ use crate::{
     resources::{
         cluster::check_zone,
         identity::{cluster_labels, disk_name},
-        marks,
+        marks, strays,
         trouble::Situation,
     },
     stop::Stop,
@@ -130,6 +130,7 @@ pub(super) async fn update(
     let cluster = ClusterName::new(&disk.cluster);
     let failed = |error: CloudError| situation.cloud(&error);
     let name = disk_name(&cluster, &disk.name);
+    put_label_back(provider, prior, &name, situation).await?;
     if disk.zone != prior.zone {
         relocate(provider, prior, disk, stop, situation).await?;
     }
@@ -165,6 +166,28 @@ pub(super) async fn update(
             .await
             .map_err(failed)?;
     }
+    provider.forget(&cluster).await;
+    Ok(())
+}
+
+/// Makes a disk the cluster's again that somebody has taken the cluster's label from.
+async fn put_label_back(
+    provider: &Configured,
+    prior: &Disk,
+    name: &str,
+    situation: &Situation<'_>,
+) -> Result<(), Diagnostics> {
+    let cluster = ClusterName::new(&prior.cluster);
+    let failed = |error: CloudError| situation.cloud(&error);
+    let inventory = inventory(provider, &cluster, situation).await?;
+    let stray = strays::disk(provider, &inventory, &prior.zone, name).await;
+    let Some(CloudDisk { mut labels, zone, .. }) = stray.map_err(failed)? else {
+        return Ok(());
+    };
+    info!(disk = %name, %zone, "put the cluster's label back");
+    labels.extend(cluster_labels(&cluster));
+    let labelled = provider.cloud().set_disk_labels(&zone, name, &labels).await;
+    labelled.map_err(failed)?;
     provider.forget(&cluster).await;
     Ok(())
 }
@@ -255,6 +278,17 @@ pub(super) async fn delete(provider: &Configured, disk: &Disk, situation: &Situa
     let failed = |error: CloudError| situation.cloud(&error);
     let name = disk_name(&cluster, &disk.name);
     let inventory = inventory(provider, &cluster, situation).await?;
+    let stray = strays::disk(provider, &inventory, &disk.zone, &name).await;
+    if stray.map_err(failed)?.is_some() {
+        return Err(situation.error(
+            &format!(
+                "Disk {name} in {} has lost its label {} = {cluster}: it may be somebody else's by now.",
+                disk.zone,
+                label::CLUSTER
+            ),
+            "If it may be deleted, put the label back and destroy again; if not, terraform state rm forgets it.",
+        ));
+    }
     for found in inventory
         .disks
         .iter()

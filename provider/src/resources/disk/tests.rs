@@ -55,7 +55,7 @@ fn names_are_short_enough_for_the_cloud() {
 }
 
 mod in_a_region {
-    use multizone_cloud::ClusterName;
+    use multizone_cloud::{Cloud as _, ClusterName};
     use multizone_schema::Planned;
 
     use super::*;
@@ -112,6 +112,35 @@ mod in_a_region {
             .await
             .unwrap()
             .map(|(state, _)| state)
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_has_lost_its_label_is_not_gone() {
+        let (cloud, provider) = region();
+        let made = create(&provider).await.unwrap();
+        cloud.unlabel("demo-data");
+        let found = read(&provider, made.clone()).await.unwrap();
+        let lost: Vec<_> = made
+            .labels_all
+            .keys()
+            .filter(|key| !found.labels_all.contains_key(*key))
+            .collect();
+        assert_eq!(lost, [label::CLUSTER], "that is what the plan shows");
+        let error = DiskResource
+            .delete(&provider, found.clone(), Vec::new(), &Stop::new())
+            .await;
+        let said = error.unwrap_err().to_string();
+        assert!(said.contains("has lost its label multizone-cluster = demo"), "{said}");
+        assert_eq!(
+            cloud.disk("us-central1-a", "demo-data").await.unwrap().unwrap().size_gb,
+            20
+        );
+        let healed = update(&provider, &found, planned("us-central1-a", 20)).await.unwrap();
+        assert_eq!(read(&provider, healed.clone()).await.unwrap(), made);
+        cloud.unlabel("demo-data");
+        let moved = update(&provider, &healed, planned("us-central1-b", 20)).await.unwrap();
+        assert_eq!(moved.zone, "us-central1-b");
+        assert_eq!(cloud.all().disks.len(), 1, "the data moved with its label put back");
     }
 
     #[tokio::test]

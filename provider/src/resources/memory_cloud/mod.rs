@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use multizone_cloud::{
     Address, AddressHolder, AddressSpec, Balancer, BalancerSpec, Capabilities, Cloud, CloudError, ClusterName, Disk,
     DiskSpec, EndpointKind, FirewallRule, FirewallSpec, Inventory, Labels, Machine, MachineSpec, MachineState,
-    MachineType, Network, NetworkSpec, Result, SecretSpec, Subnet, Subnets, Timing, Zone, label,
+    MachineType, Network, NetworkSpec, Outage, Result, SecretSpec, Subnet, Subnets, Timing, Zone, label,
 };
 
 use crate::configuration::{Configured, Destroy};
@@ -99,6 +99,7 @@ impl MemoryCloud {
     pub(crate) fn fail(&self, after: u64, fault: Fault) {
         let lost = CloudError::Unavailable {
             object: "the call".into(),
+            outage: Outage::Silent,
             attempts: 3,
             reason: "lost".into(),
         };
@@ -123,9 +124,9 @@ impl MemoryCloud {
         self.lock().lost_from = Some(self.changes() + after);
     }
 
-    /// Takes the cluster's label from a secret.
+    /// Takes the cluster's label from a secret, a disk or a machine.
     #[allow(dead_code)]
-    pub(crate) fn unlabel_secret(&self, name: &str) {
+    pub(crate) fn unlabel(&self, name: &str) {
         self.lock().unlabelled.insert(name.to_owned());
     }
 
@@ -156,6 +157,10 @@ impl MemoryCloud {
         let labelled = |name: &&String| !state.unlabelled.contains(*name);
         inventory.secrets = state.secrets.keys().filter(labelled).cloned().collect();
         inventory.snapshots = state.snapshots.iter().cloned().collect();
+        inventory.disks.retain(|disk| !state.unlabelled.contains(&disk.name));
+        inventory
+            .machines
+            .retain(|machine| !state.unlabelled.contains(&machine.name));
         inventory
     }
 
@@ -170,6 +175,7 @@ impl MemoryCloud {
         if state.lost_from.is_some_and(|from| number >= from) {
             let error = CloudError::Unavailable {
                 object: "the region".into(),
+                outage: Outage::Silent,
                 attempts: 5,
                 reason: "connection refused".into(),
             };
@@ -405,10 +411,22 @@ impl Cloud for MemoryCloud {
             Ok(())
         })
     }
+    async fn machine(&self, zone: &str, name: &str) -> Result<Option<Machine>> {
+        self.answer(|state| {
+            let mut found = state.inventory.machine(zone, name).cloned()?;
+            if state.unlabelled.contains(name) {
+                found.labels.remove(label::CLUSTER);
+            }
+            Some(found)
+        })
+    }
     async fn set_machine_labels(&self, _zone: &str, name: &str, labels: &Labels) -> Result<()> {
         self.change(|state| {
             let found = state.inventory.machines.iter_mut().find(|machine| machine.name == name);
             found.ok_or_else(|| missing("machine", name))?.labels = labels.clone();
+            if labels.contains_key(label::CLUSTER) {
+                state.unlabelled.remove(name);
+            }
             Ok(())
         })
     }
@@ -448,6 +466,15 @@ impl Cloud for MemoryCloud {
             Ok(())
         })
     }
+    async fn disk(&self, zone: &str, name: &str) -> Result<Option<Disk>> {
+        self.answer(|state| {
+            let mut found = state.inventory.disk(zone, name).cloned()?;
+            if state.unlabelled.contains(name) {
+                found.labels.remove(label::CLUSTER);
+            }
+            Some(found)
+        })
+    }
     async fn set_disk_labels(&self, zone: &str, name: &str, labels: &Labels) -> Result<()> {
         self.change(|state| {
             let found = state
@@ -456,6 +483,9 @@ impl Cloud for MemoryCloud {
                 .iter_mut()
                 .find(|disk| disk.zone == zone && disk.name == name);
             found.ok_or_else(|| missing("disk", name))?.labels = labels.clone();
+            if labels.contains_key(label::CLUSTER) {
+                state.unlabelled.remove(name);
+            }
             Ok(())
         })
     }

@@ -11,7 +11,7 @@ use std::{
 use multizone_cloud::{Inventory, Machine};
 use multizone_kubernetes::{
     bootstrap_token::BootstrapToken, cluster_access::Cluster as ClusterConnection, endpoint::ControlPlaneEndpoint,
-    pki::NodeCredential,
+    pauses::Pauses, pki::NodeCredential,
 };
 use multizone_planner::{
     lines,
@@ -36,8 +36,8 @@ use crate::{
 
 /// How long an API that does not answer is waited for before the operation gives up.
 const SILENCE: Duration = Duration::from_mins(1);
-/// Between two looks at an API that does not answer.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Bounds of the pauses between two looks at an API that does not answer.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
 
 /// What a run leaves that could not begin.
 const UNTOUCHED: &str = "This run has changed nothing.";
@@ -164,7 +164,7 @@ impl<'a> Executor<'a> {
     }
 
     async fn steps_to_the_end(&mut self) -> Result<Reached, Diagnostics> {
-        let mut silent_since: Option<Instant> = None;
+        let mut silent_since: Option<(Instant, Pauses)> = None;
         loop {
             let (inventory, observed, silence) = self.observe().await?;
             match next(&observed, &self.desired) {
@@ -185,7 +185,8 @@ impl<'a> Executor<'a> {
                     ));
                 }
                 Next::Blocked(Blocked::ApiSilent) => {
-                    let since = *silent_since.get_or_insert_with(Instant::now);
+                    let begins = || (Instant::now(), Pauses::between(PAUSES.0, PAUSES.1));
+                    let (since, pauses) = *silent_since.get_or_insert_with(begins);
                     if self.stop.requested() {
                         return Err(self.situation.stopped());
                     }
@@ -193,7 +194,7 @@ impl<'a> Executor<'a> {
                         let waited = Some(since.elapsed()).filter(|_| !silence.halted);
                         return Err(self.silent(&silence.reason, waited));
                     }
-                    sleep(PAUSE).await;
+                    sleep(pauses.next()).await;
                 }
                 Next::Step(step) => {
                     silent_since = None;
@@ -259,7 +260,7 @@ impl<'a> Executor<'a> {
     }
 
     async fn observe(&mut self) -> Result<(Inventory, Observed, Silence), Diagnostics> {
-        let inventory = self.inventory().await?;
+        let mut inventory = self.inventory().await?;
         if !self.fresh && self.desired.size > 0 {
             // Terraform has the group in its state, even when it was told not to read it.
             let machines = facts::machines(&inventory, &self.wanted.group);
@@ -280,6 +281,11 @@ impl<'a> Executor<'a> {
             },
         };
         let kubernetes = facts::look(&inventory, &connection).await;
+        let Wanted { zone, group, .. } = &self.wanted;
+        let strays = facts::unlabelled(self.provider, &inventory, (zone, group), &kubernetes, [])
+            .await
+            .map_err(|error| self.situation.cloud(&error))?;
+        inventory.machines.extend(strays);
         let mut observed = facts::observe(
             &inventory,
             &self.wanted.group,

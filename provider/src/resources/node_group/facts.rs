@@ -3,10 +3,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
-use multizone_cloud::{ClusterName, Inventory, Machine as CloudMachine, MachineState, Role, label};
+use multizone_cloud::{CloudError, ClusterName, Inventory, Machine as CloudMachine, MachineState, Role, label};
 use multizone_kubernetes::{
     cluster_access::{Cluster as ClusterConnection, ClusterAddress, NodeFacts},
     labels::CONTROL_PLANE_ROLE,
@@ -27,7 +28,7 @@ use crate::{
         cluster::ClusterFacts,
         control_plane::{SPECIFICATION, address_is_held, cordoned},
         identity::{API_ADDRESS, ObjectId, SecretNames},
-        marks, settled,
+        marks, settled, strays,
         trouble::Situation,
     },
 };
@@ -160,6 +161,26 @@ pub(super) fn pod_network(nodes: &[NodeFacts]) -> bool {
         .any(|node| node.ready && node.labels.contains_key(CONTROL_PLANE_ROLE))
 }
 
+/// The group's machines that have lost the cluster's label: of those that its Nodes are named after, and of those that are
+/// remembered.
+pub(super) async fn unlabelled(
+    provider: &Configured,
+    inventory: &Inventory,
+    (zone, group): (&str, &str),
+    kubernetes: &Kubernetes,
+    remembered: impl IntoIterator<Item = &String>,
+) -> Result<Vec<CloudMachine>, CloudError> {
+    let mut names: BTreeSet<&str> = remembered.into_iter().map(String::as_str).collect();
+    if let Kubernetes::Serving(_, nodes) = kubernetes {
+        let ours = |node: &&NodeFacts| {
+            let record = node.annotations.get(RECORD).and_then(|record| Record::of(record));
+            record.is_some_and(|record| record.group == group)
+        };
+        names.extend(nodes.iter().filter(ours).map(|node| node.name.as_str()));
+    }
+    strays::machines(provider, inventory, zone, names).await
+}
+
 /// Machines and Nodes put together, as the planner sees them.
 pub(super) fn observe(
     inventory: &Inventory,
@@ -247,6 +268,7 @@ pub(super) fn find_retyped(observed: &mut Observed, inventory: &Inventory, wante
 /// Whether the cloud's labels on a machine are no longer those that it was made with.
 fn mislabelled(machine: &CloudMachine, record: &Record) -> bool {
     !is_of(machine, &record.group)
+        || !machine.labels.contains_key(label::CLUSTER)
         || machine.labels.get(SPECIFICATION) != Some(&record.specification)
         || machine.labels.get(label::ZONE) != Some(&machine.zone)
 }
@@ -333,7 +355,7 @@ pub(super) async fn refresh(
         )
     })?;
     let group = state.name.clone();
-    let inventory = settled::known_inventory(provider, &id.cluster, |machine| is_of(machine, &group))
+    let mut inventory = settled::known_inventory(provider, &id.cluster, |machine| is_of(machine, &group))
         .await
         .map_err(|error| situation.cloud(&error))?;
     if inventory.is_empty() {
@@ -348,6 +370,13 @@ pub(super) async fn refresh(
         warn!(node_group = %state.name, %reason, "the Kubernetes API does not answer; nodes are shown as last seen");
     }
     let earlier = decode(private);
+    let remembered = earlier.iter().flat_map(|earlier| earlier.members.keys());
+    let strays = unlabelled(provider, &inventory, (&state.zone, &group), &kubernetes, remembered)
+        .await
+        .map_err(|error| situation.cloud(&error))?;
+    if !strays.is_empty() {
+        Arc::make_mut(&mut inventory).machines.extend(strays);
+    }
     let nobody = BTreeSet::new();
     let mut observed = observe(&inventory, &state.name, &kubernetes, earlier.as_ref(), &nobody, &nobody);
     state.nodes = describe(provider, &inventory, &state.name, &observed);
@@ -371,7 +400,7 @@ pub(super) async fn refresh(
 pub(super) async fn import(provider: &Configured, id: &str) -> Result<NodeGroup, Diagnostics> {
     let refuse = |reason: String| Diagnostics::from(Diagnostic::error("Cannot import the node group", reason));
     let (ObjectId { region, cluster, .. }, name) =
-        ObjectId::parse_object(id).map_err(|error| refuse(format!("{error}.")))?;
+        ObjectId::parse_object(id, "us-central1/demo/pool").map_err(|error| refuse(format!("{error}.")))?;
     let here = provider.cloud().region();
     if region != here {
         return Err(refuse(format!("The provider works on region {here}, not on {region}.")));

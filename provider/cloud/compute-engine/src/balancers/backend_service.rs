@@ -17,6 +17,7 @@ use crate::{
     names::last_segment,
     networks::{present, unless_absent, unless_exists},
     ownership::Owner,
+    pages::PAGE,
 };
 
 /// Seconds that the connections of a target that leaves are kept: watches begin anew elsewhere, other requests of the
@@ -96,21 +97,12 @@ impl ComputeEngine {
     ) -> std::result::Result<Vec<BackendService>, Failure> {
         let client = self.clients().region_backend_services().await?;
         let (project, region) = (&self.settings().project, &self.settings().region);
-        let (mut services, mut page) = (Vec::new(), None);
-        loop {
-            let request = || {
-                let call = client.list().set_project(project).set_region(region);
-                call.set_max_results(500_u32)
-                    .set_or_clear_page_token(page.clone())
-                    .send()
-            };
-            let reply = self.sender().send("regionBackendServices.list", request).await?;
-            services.extend(reply.items.into_iter().filter(|service| self.is_ours(service, cluster)));
-            page = reply.next_page_token.filter(|token| !token.is_empty());
-            if page.is_none() {
-                return Ok(services);
-            }
-        }
+        let request = |page| {
+            let call = client.list().set_project(project).set_region(region);
+            call.set_max_results(PAGE).set_or_clear_page_token(page).send()
+        };
+        let own = |service| Ok(self.is_ours(&service, cluster).then_some(service));
+        self.pages("regionBackendServices.list", request, own).await
     }
 
     async fn backend_service(&self, name: &str) -> std::result::Result<Option<BackendService>, Failure> {
@@ -250,7 +242,7 @@ impl ComputeEngine {
         for backend in &service.backends {
             let group = backend.group.as_deref().map(last_segment).unwrap_or_default();
             match self.own_zone(backend, name) {
-                None => found.push(format!("the foreign backend {group}")),
+                None => found.push(format!("it has the foreign backend {group}")),
                 Some(zone) if backend.balancing_mode != Some(BalancingMode::Connection) => {
                     found.push(format!("its backend in {zone} has another balancing mode"));
                 }

@@ -11,6 +11,7 @@ use crate::{
     failure::{About as _, Failure},
     networks::{present, unless_absent, unless_exists},
     ownership::Owner,
+    pages::PAGE,
 };
 
 impl ComputeEngine {
@@ -119,21 +120,12 @@ impl ComputeEngine {
     ) -> std::result::Result<Vec<ForwardingRule>, Failure> {
         let client = self.clients().forwarding_rules().await?;
         let (project, region) = (&self.settings().project, &self.settings().region);
-        let (mut rules, mut page) = (Vec::new(), None);
-        loop {
-            let request = || {
-                let call = client.list().set_project(project).set_region(region);
-                call.set_max_results(500_u32)
-                    .set_or_clear_page_token(page.clone())
-                    .send()
-            };
-            let reply = self.sender().send("forwardingRules.list", request).await?;
-            rules.extend(reply.items.into_iter().filter(|rule| self.is_our_rule(rule, cluster)));
-            page = reply.next_page_token.filter(|token| !token.is_empty());
-            if page.is_none() {
-                return Ok(rules);
-            }
-        }
+        let request = |page| {
+            let call = client.list().set_project(project).set_region(region);
+            call.set_max_results(PAGE).set_or_clear_page_token(page).send()
+        };
+        let own = |rule| Ok(self.is_our_rule(&rule, cluster).then_some(rule));
+        self.pages("forwardingRules.list", request, own).await
     }
 
     pub(super) async fn forwarding_rule(&self, name: &str) -> std::result::Result<Option<ForwardingRule>, Failure> {

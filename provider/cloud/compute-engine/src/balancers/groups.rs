@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use futures::future::try_join_all;
 use google_cloud_compute_v1::model::{
     InstanceGroup, InstanceGroupsAddInstancesRequest, InstanceGroupsListInstancesRequest,
-    InstanceGroupsRemoveInstancesRequest, InstanceReference,
+    InstanceGroupsRemoveInstancesRequest, InstanceReference, InstanceWithNamedPorts,
 };
 use multizone_cloud::{BalancerSpec, CloudError, ClusterName, Result};
 
@@ -13,8 +13,9 @@ use crate::{
     ComputeEngine,
     failure::{About as _, Failure},
     names::last_segment,
-    networks::{unless_absent, unless_exists},
+    networks::{present, unless_absent, unless_exists},
     ownership::Owner,
+    pages::PAGE,
 };
 
 impl ComputeEngine {
@@ -81,59 +82,39 @@ impl ComputeEngine {
     pub(super) async fn groups_of(&self, cluster: &ClusterName) -> std::result::Result<Vec<(String, String)>, Failure> {
         let client = self.clients().instance_groups().await?;
         let (project, region) = (&self.settings().project, &self.settings().region);
-        let (mut groups, mut page) = (Vec::new(), None);
-        loop {
-            let request = || {
-                let call = client.aggregated_list().set_project(project).set_max_results(500_u32);
-                call.set_or_clear_page_token(page.clone()).send()
-            };
-            let reply = self.sender().send("instanceGroups.aggregatedList", request).await?;
-            self.check_reached("instance groups", &reply.unreachables)?;
-            for (scope, list) in reply.items {
-                if !self.in_region(&scope) {
-                    continue;
-                }
-                for group in list.instance_groups {
-                    let owner = Owner::parse(group.description.as_deref());
-                    let balancer = owner
-                        .filter(|owner| owner.is(cluster, region))
-                        .and_then(|owner| owner.name);
-                    groups.extend(balancer.map(|balancer| (balancer, last_segment(&scope).to_owned())));
-                }
-            }
-            page = reply.next_page_token.filter(|token| !token.is_empty());
-            if page.is_none() {
-                groups.sort();
-                return Ok(groups);
-            }
-        }
+        let request = |page| {
+            let call = client.aggregated_list().set_project(project).set_max_results(PAGE);
+            call.set_or_clear_page_token(page).send()
+        };
+        let own = |group: InstanceGroup| {
+            let owner = Owner::parse(group.description.as_deref()).filter(|owner| owner.is(cluster, region));
+            let zone = group.zone.as_deref().map(last_segment).unwrap_or_default();
+            Ok(owner.and_then(|owner| Some((owner.name?, zone.to_owned()))))
+        };
+        let mut groups = self.pages("instanceGroups.aggregatedList", request, own).await?;
+        groups.sort();
+        Ok(groups)
     }
 
     /// The names of a group's machines, sorted; none when the group is absent.
     pub(super) async fn members(&self, zone: &str, name: &str) -> std::result::Result<Vec<String>, Failure> {
         let client = self.clients().instance_groups().await?;
         let project = &self.settings().project;
-        let (mut members, mut page) = (Vec::new(), None);
-        loop {
-            let request = || {
-                let call = client.list_instances().set_project(project).set_zone(zone);
-                let call = call.set_instance_group(name).set_max_results(500_u32);
-                call.set_or_clear_page_token(page.clone())
-                    .set_body(InstanceGroupsListInstancesRequest::new())
-                    .send()
-            };
-            let reply = match self.sender().send("instanceGroups.listInstances", request).await {
-                Err(failure) if failure.is_not_found() => return Ok(Vec::new()),
-                reply => reply?,
-            };
-            let names = reply.items.iter().filter_map(|item| item.instance.as_deref());
-            members.extend(names.map(|url| last_segment(url).to_owned()));
-            page = reply.next_page_token.filter(|token| !token.is_empty());
-            if page.is_none() {
-                members.sort();
-                return Ok(members);
-            }
-        }
+        let request = |page| {
+            let call = client.list_instances().set_project(project).set_zone(zone);
+            let call = call.set_instance_group(name).set_max_results(PAGE);
+            call.set_or_clear_page_token(page)
+                .set_body(InstanceGroupsListInstancesRequest::new())
+                .send()
+        };
+        let machine = |item: InstanceWithNamedPorts| {
+            let url = item.instance;
+            Ok(url.map(|url| last_segment(&url).to_owned()))
+        };
+        let listed = self.pages("instanceGroups.listInstances", request, machine).await;
+        let mut members = present(listed)?.unwrap_or_default();
+        members.sort();
+        Ok(members)
     }
 
     pub(crate) async fn register_machine(
@@ -223,9 +204,12 @@ impl ComputeEngine {
             let there = members.iter().any(|member| member == machine) || health.contains_key(machine);
             Ok((!there).then_some(()))
         };
-        self.poll(&format!("machine {machine} in {zone} to be off {object}"), gone)
-            .await
-            .about(&object)
+        self.poll(
+            &format!("machine {machine} in {zone} to have no connections through it"),
+            gone,
+        )
+        .await
+        .about(&object)
     }
 
     fn reference(&self, zone: &str, machine: &str) -> InstanceReference {

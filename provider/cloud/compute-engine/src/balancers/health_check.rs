@@ -11,7 +11,8 @@ use super::description::Description;
 use crate::{
     ComputeEngine,
     failure::{About as _, Failure},
-    networks::{present, unless_absent, unless_exists},
+    networks::{present, unless_absent},
+    pages::PAGE,
 };
 
 /// Seconds between two probes, and for the answer to one.  A target that fails two is out: an API server has to go on
@@ -29,18 +30,13 @@ impl ComputeEngine {
         let description = Description::of(spec, region);
         let body = body(&description, name);
         let client = self.clients().region_health_checks().await.about(&object)?;
-        let mut found = self.health_check(name).await.about(&object)?;
-        if found.is_none() {
-            self.change("regionHealthChecks.insert", |token| {
-                let call = client.insert().set_project(project).set_region(region);
-                call.set_request_id(token).set_body(body.clone()).send()
-            })
-            .await
-            .or_else(unless_exists)
-            .making(&object)?;
-            found = self.health_check(name).await.about(&object)?;
-        }
-        let found = found.ok_or_else(|| CloudError::NotFound { object: object.clone() })?;
+        let insert = |token| {
+            let call = client.insert().set_project(project).set_region(region);
+            call.set_request_id(token).set_body(body.clone()).send()
+        };
+        let look = || self.health_check(name);
+        let what = "regionHealthChecks.insert";
+        let found = self.found_or_made(&object, look, what, insert).await?;
         let now = Description::parse(found.description.as_deref(), &spec.cluster, region)
             .filter(|now| now.name == spec.name)
             .ok_or_else(|| CloudError::NotOurs { object: object.clone() })?;
@@ -87,24 +83,15 @@ impl ComputeEngine {
     ) -> std::result::Result<Vec<(Description, HealthCheck)>, Failure> {
         let client = self.clients().region_health_checks().await?;
         let (project, region) = (&self.settings().project, &self.settings().region);
-        let (mut checks, mut page) = (Vec::new(), None);
-        loop {
-            let request = || {
-                let call = client.list().set_project(project).set_region(region);
-                call.set_max_results(500_u32)
-                    .set_or_clear_page_token(page.clone())
-                    .send()
-            };
-            let reply = self.sender().send("regionHealthChecks.list", request).await?;
-            checks.extend(reply.items.into_iter().filter_map(|check| {
-                let description = Description::parse(check.description.as_deref(), cluster, region)?;
-                Some((description, check))
-            }));
-            page = reply.next_page_token.filter(|token| !token.is_empty());
-            if page.is_none() {
-                return Ok(checks);
-            }
-        }
+        let request = |page| {
+            let call = client.list().set_project(project).set_region(region);
+            call.set_max_results(PAGE).set_or_clear_page_token(page).send()
+        };
+        let own = |check: HealthCheck| {
+            let description = Description::parse(check.description.as_deref(), cluster, region);
+            Ok(description.map(|description| (description, check)))
+        };
+        self.pages("regionHealthChecks.list", request, own).await
     }
 
     async fn health_check(&self, name: &str) -> std::result::Result<Option<HealthCheck>, Failure> {
@@ -176,7 +163,7 @@ pub(super) fn deviations(check: &HealthCheck, description: &Description) -> Vec<
         check.unhealthy_threshold,
     ];
     if pace != [Some(INTERVAL), Some(INTERVAL), Some(HEALTHY), Some(UNHEALTHY)] {
-        found.push("its health check has another pace".to_owned());
+        found.push("its health check asks at another pace".to_owned());
     }
     found
 }

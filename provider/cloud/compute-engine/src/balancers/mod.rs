@@ -10,8 +10,9 @@
 //! | regional backend service | the groups as backends |
 //! | regional forwarding rule | listens at the stable address: it exists exactly while the balancer holds that |
 //!
-//! A balancer exists while its health check does, so whatever a crash leaves behind is found and finished or deleted by
-//! the next call.  Target pools would be fewer objects, but support only legacy HTTP checks (domain-rules.md, Compute
+//! The firewall rule is there before everything else and after it: whatever a crash leaves behind is found by it, and
+//! finished or deleted by the next call; and a region without such a rule needs not be asked for balancers.  Somebody may
+//! delete the rule: then the address that a balancer holds still tells of it.  Target pools would be fewer objects, but support only legacy HTTP checks (domain-rules.md, Compute
 //! Engine).
 
 mod backend_service;
@@ -38,7 +39,7 @@ impl ComputeEngine {
         let BalancerSpec { cluster, zones, .. } = spec;
         let name = self.names(cluster).balancer(&spec.name);
         let object = self.balancer_object(&spec.name, &name);
-        self.ensure_firewall(&probes(spec)).await?;
+        let probes = self.ensure_firewall(&probes(cluster, &spec.name, spec.port)).await?;
         self.ensure_health_check(spec, &name).await?;
         let there: BTreeSet<String> = self.group_zones(cluster, &spec.name).await.about(&object)?;
         for zone in there.difference(zones) {
@@ -49,7 +50,7 @@ impl ComputeEngine {
         self.ensure_backend_service(spec, &name).await?;
         self.correct_forwarding_rule(spec, &name).await?;
         try_join_all(there.difference(zones).map(|zone| self.delete_group(zone, &name))).await?;
-        let found = self.balancers_of(cluster).await.about(&object)?;
+        let found = self.balancers_of(cluster, &[probes]).await.about(&object)?;
         found
             .into_iter()
             .find(|balancer| balancer.name == spec.name)
@@ -74,8 +75,8 @@ impl ComputeEngine {
         }
         self.delete_backend_service(cluster, &name).await?;
         try_join_all(groups.iter().map(|zone| self.delete_group(zone, &name))).await?;
-        self.delete_firewall_rule_named(cluster, &probes_rule(balancer)).await?;
-        self.delete_health_check(cluster, &name).await
+        self.delete_health_check(cluster, &name).await?;
+        self.delete_firewall_rule_named(cluster, &probes_rule(balancer)).await
     }
 
     /// An instance group with members is not deleted: they would lose what leads to them.
@@ -101,21 +102,24 @@ impl ComputeEngine {
     }
 }
 
+/// How the name of the rule for a balancer's probes ends, after the balancer's.
+const PROBES_RULE: &str = "-probes";
+
 fn probes_rule(balancer: &str) -> String {
-    format!("{balancer}-probes")
+    format!("{balancer}{PROBES_RULE}")
 }
 
-fn probes(spec: &BalancerSpec) -> FirewallSpec {
+fn probes(cluster: &ClusterName, balancer: &str, port: u16) -> FirewallSpec {
     FirewallSpec {
-        cluster: spec.cluster.clone(),
-        name: probes_rule(&spec.name),
+        cluster: cluster.clone(),
+        name: probes_rule(balancer),
         source_ranges: PROBES
             .iter()
             .filter_map(|range| range.parse::<Ipv4Net>().ok())
             .collect(),
         source_roles: Vec::new(),
         target_roles: vec![Role::Master],
-        tcp_ports: vec![(spec.port, spec.port)],
+        tcp_ports: vec![(port, port)],
         all_protocols: false,
     }
 }
@@ -126,14 +130,7 @@ mod tests {
 
     #[test]
     fn probes_come_from_every_range_that_google_names() {
-        let spec = BalancerSpec {
-            cluster: ClusterName::new("demo"),
-            name: "api".into(),
-            zones: BTreeSet::new(),
-            port: 6443,
-            health_path: "/readyz".into(),
-            labels: multizone_cloud::Labels::new(),
-        };
-        assert_eq!(probes(&spec).source_ranges.len(), PROBES.len());
+        let rule = probes(&ClusterName::new("demo"), "api", 6443);
+        assert_eq!(rule.source_ranges.len(), PROBES.len());
     }
 }

@@ -206,6 +206,57 @@ async fn what_somebody_changed_is_told_and_put_right() {
     assert_eq!(put_right.zones.len(), 2);
 }
 
+/// Deletes the rule that lets the health probes through, behind the provider's back.
+async fn without_probes(sandbox: &Sandbox) {
+    let rule = sandbox
+        .everything()
+        .into_iter()
+        .find(|name| name.contains("-api-probes-"));
+    let rule = rule.unwrap().rsplit(['/', ' ']).next().unwrap().to_owned();
+    let path = format!("global/firewalls/{rule}");
+    sandbox.change(Method::DELETE, &path, None).await;
+}
+
+#[tokio::test]
+async fn a_balancer_without_its_rule_is_still_found_by_the_address_that_it_holds() {
+    let sandbox = start().await;
+    sandbox
+        .cloud
+        .move_address(&cluster(), "api", &balancer())
+        .await
+        .unwrap();
+    without_probes(&sandbox).await;
+    let unexpected = found(&sandbox).await.unexpected.unwrap();
+    assert_eq!(unexpected, "the firewall rule for its probes is gone");
+    let spec = balancer_spec(&[ZONE, OTHER]);
+    assert_eq!(sandbox.cloud.ensure_balancer(&spec).await.unwrap().unexpected, None);
+}
+
+#[tokio::test]
+async fn what_a_delete_leaves_is_found_and_deleted_by_the_next() {
+    let sandbox = Sandbox::start().await;
+    let cloud = &sandbox.cloud;
+    cloud.ensure_network(&network_spec(cluster())).await.unwrap();
+    let before = sandbox.everything();
+    cloud.ensure_balancer(&balancer_spec(&[])).await.unwrap();
+    let names = sandbox.everything();
+    let name = names.iter().find_map(|name| {
+        let (_, name) = name.strip_prefix("health check ")?.rsplit_once('/')?;
+        Some(name)
+    });
+    let name = name.unwrap();
+    for kind in ["backendServices", "healthChecks"] {
+        let path = format!("regions/us-central1/{kind}/{name}");
+        sandbox.change(Method::DELETE, &path, None).await;
+    }
+    let left = found(&sandbox).await;
+    assert!(left.creating() && left.zones.is_empty(), "{left:?}");
+    assert_eq!(left.unexpected.as_deref(), Some("it has no health check"));
+    cloud.delete_balancer(&cluster(), "api").await.unwrap();
+    assert_eq!(sandbox.everything(), before);
+    assert!(inventory(&sandbox).await.balancers.is_empty());
+}
+
 #[tokio::test]
 async fn another_clusters_balancer_of_that_name_is_another() {
     let sandbox = start().await;

@@ -62,8 +62,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a server.  Each step is `METHOD end-of-path` and its reply; of the steps that fit a request the first is
-    /// played, once.
+    /// Starts a server.  Each step is `METHOD end-of-path` and its reply, where a last segment `*` is any; of the steps that
+    /// fit a request the first is played, once.
     pub(crate) async fn start(steps: Vec<(&str, Reply)>) -> Self {
         let steps = steps
             .into_iter()
@@ -84,6 +84,12 @@ impl Server {
             play,
             cloud: connect(endpoint).await,
         }
+    }
+
+    /// What was asked, whether it was in the script or not.
+    #[allow(dead_code)]
+    pub(crate) fn asked(&self) -> Vec<Seen> {
+        self.play.lock().unwrap().seen.clone()
     }
 
     /// What was asked, once the whole script was played and nothing else was asked.
@@ -137,7 +143,12 @@ async fn answer(State(play): State<Arc<Mutex<Play>>>, method: Method, uri: Uri, 
     });
     let fits = |step: &Step| {
         let (wanted_method, end) = step.call.split_once(' ').unwrap();
-        wanted_method == method.as_str() && uri.path().ends_with(end)
+        let parent = uri.path().rsplit_once('/').map_or("", |(parent, _)| parent);
+        let found = match end.strip_suffix("/*") {
+            Some(end) => parent.ends_with(end),
+            None => uri.path().ends_with(end),
+        };
+        wanted_method == method.as_str() && found
     };
     let Some(position) = play.steps.iter().position(fits) else {
         play.unexpected.push(call);

@@ -619,19 +619,19 @@ async fn what_is_configured_is_planned_or_what_was_there() {
             "rules",
             Value::list([rule(1, "n")]),
             "rules",
-            "1 elements are planned, but 2 are configured",
+            "elements: 1 planned, 2 configured",
         ),
         (
             "zones",
             Value::map::<&str>([]),
             "zones",
-            "0 elements are planned, but 2 are configured",
+            "elements: 0 planned, 2 configured",
         ),
         (
             "pool",
             Value::set([rule(1, "n")]),
             "pool",
-            "1 elements are planned, but 2 are configured",
+            "elements: 1 planned, 2 configured",
         ),
         (
             "size",
