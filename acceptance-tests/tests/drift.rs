@@ -319,7 +319,11 @@ fn nodes_and_their_machines() {
         pool,
         &["n1-standard-2", &format!("delete the machine of worker {first}")],
     );
-    assert!(!names(&workspace).contains(&before[0]), "it was replaced");
+    for name in names(&workspace) {
+        let found = region.get(&format!("zones/us-central1-b/instances/{name}"));
+        let machine_type = found["machineType"].as_str().unwrap();
+        assert!(machine_type.ends_with("/n1-standard-1"), "{name} is {machine_type}");
+    }
 }
 
 const CONTROL_PLANE: &str = r#"

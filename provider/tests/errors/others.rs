@@ -29,11 +29,17 @@ async fn data_sources() {
         object: "the zones of region us-central1".to_owned(),
         reason: "compute.zones.list".to_owned(),
     }));
-    let source = registry::data_sources().remove(0);
-    let schema = source.schema();
-    let config = value(&schema, &json!({}));
-    let read = source.read_data(&schema, Some(&run.provider), config, &run.stop).await;
-    read!("zones", read.unwrap_err());
+    let read = async |name: &str, config: serde_json::Value| {
+        let mut sources = registry::data_sources().into_iter();
+        let source = sources.find(|source| source.name() == name).unwrap();
+        let schema = source.schema();
+        let config = value(&schema, &config);
+        let read = source.read_data(&schema, Some(&run.provider), config, &run.stop).await;
+        read.unwrap_err()
+    };
+    read!("zones", read("multizone_zones", json!({})).await);
+    let demo = json!({ "cluster": "demo" });
+    read!("cluster_status", read("multizone_cluster_status", demo).await);
 }
 
 async fn kubeconfig(run: &Run, control_plane: &str) -> Diagnostics {

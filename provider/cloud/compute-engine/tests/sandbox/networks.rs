@@ -102,7 +102,7 @@ async fn firewall_rules() {
     assert_ne!(found, made);
     assert_eq!(
         found.unexpected.as_deref(),
-        Some("disabled, protocol udp, tag their-tag")
+        Some("it is disabled, it lets protocol udp through, it names the tag their-tag")
     );
     assert_eq!(found.spec.tcp_ports, [(22, 22)]);
     assert_eq!(cloud.ensure_firewall_rule(&rule_spec()).await.unwrap(), made);
