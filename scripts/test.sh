@@ -20,7 +20,7 @@ scripts/lint.sh
 export RUST_BACKTRACE=1 CARGO_TERM_COLOR=never
 export MULTIZONE_PROVIDER=$binary
 cargo build --locked --workspace
-TF_CLI_CONFIG_FILE=/dev/null terraform fmt -check -recursive examples
+TF_CLI_CONFIG_FILE=/dev/null terraform fmt -check -recursive examples modules
 "$binary" docs --directory docs --check
 cargo test --locked --workspace --doc
 rm -rf .work/interruption
