@@ -134,7 +134,7 @@ fn applied(workspace: &Workspace) -> Vec<String> {
             .find(|(at, _)| line[at + 2..].split(' ').next().is_some_and(|word| word.contains('=')))?;
         Some(line[..end.0].to_owned())
     };
-    let mine = |line: &&str| line.contains("control_plane::several") || line.contains("control_plane.several");
+    let mine = |line: &&str| line.contains("control_plane");
     // An API server that ends takes its record with it, or the record is waited for: that is no change.
     let changes = |step: &String| !step.starts_with("wait until the API endpoint of");
     log.lines().filter(mine).filter_map(step).filter(changes).collect()

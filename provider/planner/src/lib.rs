@@ -3,11 +3,10 @@
 //! Each engine is one pure function, `next(observed, desired)`: no I/O, no clock, no randomness, no cloud.  The executor
 //! in the provider loops: observe, ask `next`, carry the step out, repeat.  There is no journal: after a crash between
 //! any two steps the world itself says what is left to do.  What `terraform plan` shows is the same function, iterated
-//! over the steps' own effects ([`node_group::preview`], [`control_plane::preview`], [`cluster::preview`]).
+//! over the steps' own effects ([`node_group::preview`], [`cluster::preview`]).
 //!
 //! - [`node_group`]: the workers of one node group in one zone.
-//! - [`control_plane`]: a control plane of exactly one replica.
-//! - [`cluster`]: control planes of many replicas, the API's address and balancer, and the cluster's zones.
+//! - [`cluster`]: control planes of any number of replicas, the API's address and balancer, and the cluster's zones.
 //!
 //! # Checking it against the rules
 //! `rules.md` in this crate has every rule about order in the words of domain-rules.md, in the order in which it stands
@@ -36,7 +35,6 @@
 //! end (`fairness.rs`).  `teeth.rs` opens each gate in turn and shows what then breaks.
 
 pub mod cluster;
-pub mod control_plane;
 mod fingerprint;
 pub mod node_group;
 mod spread;

@@ -48,7 +48,7 @@ fn master(run: &Run, mark: Option<&str>) {
 }
 
 /// The control plane in Terraform's state, with what was last seen of it.
-fn state(run: &mut Run, seen: &[(&str, Value)]) {
+fn state(run: &mut Run, specification: &str, drift: &Value) {
     let mut saved = control_plane();
     saved["id"] = "us-central1/demo".into();
     saved["endpoint"] = "https://127.255.255.254:6443".into();
@@ -60,13 +60,42 @@ fn state(run: &mut Run, seen: &[(&str, Value)]) {
     });
     saved["nodes"] = json!({ "demo-master-a": node });
     saved["rollout"] = json!([]);
-    let mut private = json!({
-        "machine": null, "serving": true, "access": true, "pod_network": null, "joined": true,
+    let version = json!({ "major": 1, "minor": 34, "patch": 1 });
+    let machine = json!({
+        "replica": "a", "zone": "us-central1-a", "specification": specification, "version": version, "power": "On",
+        "joining": false, "api": "Serving",
     });
-    for (name, value) in seen {
-        private[*name] = value.clone();
-    }
-    run.put(CONTROL_PLANE, &saved, &private);
+    let member = json!({
+        "machine": "demo-master-a", "learner": false, "started": true, "healthy": true,
+        "version": { "major": 3, "minor": 6, "patch": 0 },
+    });
+    let node = json!({ "joined": true, "leaving": false, "pods": true, "volumes": false, "out_of_service": false });
+    let world = json!({
+        "cloud": { "endpoint": "Address", "zonal_subnets": false },
+        "initialised": true,
+        "address": { "holder": { "Machine": "demo-master-a" }, "answers": true, "failed": null },
+        "machines": { "demo-master-a": machine },
+        "membership_known": true,
+        "members": { "1": member },
+        "leader": 1,
+        "balancer": null,
+        "nodes": { "demo-master-a": node },
+        "endpoints": ["demo-master-a"],
+        "disks": {},
+        "settings": { "version": version, "fingerprint": "" },
+        "access": true,
+        "pod_network": null,
+        "zones": {},
+        "oldest_worker": null,
+        "backed_up": false,
+    });
+    run.put(CONTROL_PLANE, &saved, &json!({ "world": world, "drift": drift }));
+}
+
+/// What the master was made from.
+fn made() -> String {
+    let parts = ["us-central1-a", "n1-standard-2", "", "30", ""];
+    format!("{:016x}", multizone_planner::fingerprint(&parts))
 }
 
 #[test]
@@ -102,43 +131,35 @@ async fn plans_that_are_refused() {
 }
 
 #[tokio::test]
-async fn changes_that_are_refused() {
+async fn changes_that_are_refused_or_warned_of() {
     let mut run = region().await;
-    state(&mut run, &[]);
+    state(&mut run, &made(), &json!({}));
     let mut plan = async |config: Value| run.plan(CONTROL_PLANE, Some(&config)).await;
     read!("changes_version", plan(with("kubernetes_version", "1.35.0")).await);
-    read!("changes_image", plan(with("image", "other")).await);
-    read!("changes_disk", plan(with("boot_disk_gb", 40)).await);
-    let renamed = json!({ "b": { "zone": "us-central1-a" } });
-    read!("changes_replica", plan(with("replicas", renamed)).await);
-    let moved = json!({ "a": { "zone": "us-central1-b" } });
-    read!("changes_zone", plan(with("replicas", moved)).await);
+    read!("replaces_the_only_master", plan(with("image", "other")).await);
+    read!(
+        "machine_type_of_a_change",
+        plan(with("machine_type", "n1-standard-1")).await
+    );
+    let spread = json!({ "a": { "zone": "us-central1-a" }, "b": { "zone": "us-central1-a" } });
+    read!("two_masters", plan(with("replicas", spread)).await);
 }
 
 #[tokio::test]
 async fn what_plans_warn_of() {
     let mut run = region().await;
     let config = with("pod_network_manifest", Value::Null);
-    let reason = "the Kubernetes API at https://127.255.255.254:6443 does not answer (to read node demo-master-a)";
-    for (name, seen) in [
-        ("silence", json!(reason)),
-        (
-            "not_ready",
-            json!("since 2026-01-02T03:04:05Z: KubeletNotReady: PLEG is not healthy"),
-        ),
-        ("other_machine_type", json!("n1-standard-8")),
-        ("unlabelled", json!("demo-master-a")),
-    ] {
-        state(&mut run, &[(name, seen)]);
-        let said = run.plan(CONTROL_PLANE, Some(&config)).await;
-        match name {
-            "silence" => read!("silent", said),
-            "not_ready" => read!("not_ready", said),
-            "other_machine_type" => read!("retyped", said),
-            _ => read!("unlabelled", said),
-        }
-    }
-    state(&mut run, &[]);
+    let reason = "the Kubernetes API at https://127.255.255.254:6443 does not answer (to ask whether it is ready)";
+    let since = "since 2026-01-02T03:04:05Z: KubeletNotReady: PLEG is not healthy";
+    state(&mut run, &made(), &json!({ "silence": reason }));
+    read!("silent", run.plan(CONTROL_PLANE, Some(&config)).await);
+    state(&mut run, &made(), &json!({ "not_ready": { "demo-master-a": since } }));
+    read!("not_ready", run.plan(CONTROL_PLANE, Some(&config)).await);
+    state(&mut run, &format!("{}, now n1-standard-8", made()), &json!({}));
+    read!("retyped", run.plan(CONTROL_PLANE, Some(&config)).await);
+    state(&mut run, &made(), &json!({ "unlabelled": "demo-master-a" }));
+    read!("unlabelled", run.plan(CONTROL_PLANE, Some(&config)).await);
+    state(&mut run, &made(), &json!({}));
     read!("destroy_loses_etcd", run.plan(CONTROL_PLANE, None).await);
     run.amend(CONTROL_PLANE, "deletion_protection", &json!(true));
     read!("protected", run.plan(CONTROL_PLANE, None).await);
@@ -154,7 +175,7 @@ async fn creates_that_fail() {
     read!("exists", run.apply(CONTROL_PLANE, Some(&control_plane())).await);
     let mut run = region().await;
     master(&run, Some("true"));
-    read!("unfinished", run.apply(CONTROL_PLANE, Some(&control_plane())).await);
+    read!("unfinished", run.apply(CONTROL_PLANE, Some(&impatient)).await);
     let mut run = region().await;
     run.cloud.fail(0, Fault::Before);
     read!("create_lost", run.apply(CONTROL_PLANE, Some(&control_plane())).await);
@@ -171,7 +192,7 @@ async fn creates_that_fail() {
 #[tokio::test]
 async fn updates_and_destroys_that_fail() {
     let mut run = region().await;
-    state(&mut run, &[]);
+    state(&mut run, &made(), &json!({}));
     let legacy = with("legacy_zone_labels", true);
     read!("machine_gone", run.apply(CONTROL_PLANE, Some(&legacy)).await);
     run.cloud.tamper(|inventory| {
@@ -186,7 +207,7 @@ async fn updates_and_destroys_that_fail() {
 #[tokio::test]
 async fn reads_that_fail() {
     let mut run = region().await;
-    state(&mut run, &[]);
+    state(&mut run, &made(), &json!({}));
     run.cloud.hide(Some(CloudError::Forbidden {
         object: "the machines".into(),
         reason: "compute.instances.list is missing".into(),

@@ -227,7 +227,9 @@ pub(crate) fn redacted(said: &Diagnostics) -> Diagnostics {
                 format!("{before}ADDRESS{}", end.map_or("", |end| &rest[end..]))
             });
             let number = word.chars().all(|c| c.is_ascii_digit()).then(|| "N".to_owned());
-            address.or(number).unwrap_or_else(|| word.to_owned())
+            let time = word.starts_with("20") && word.contains('T') && word.contains("Z:");
+            let time = time.then(|| "TIME:".to_owned());
+            address.or(number).or(time).unwrap_or_else(|| word.to_owned())
         });
         one.detail = words.collect::<Vec<_>>().join(" ");
         redacted.push(one);

@@ -8,7 +8,7 @@ pub(crate) const NO_DIAGNOSTICS: &[(&str, &str)] = &[
         "what the data source shows, asserted in its own tests",
     ),
     ("src/main.rs", "before Terraform is there"),
-    ("src/resources/control_plane/several/", "to be read"),
+    ("src/resources/control_plane/steps/", "to be read"),
     ("src/protocol/companions.rs", TRANSPORT),
     ("src/protocol/debug.rs", "for people at a terminal, without Terraform"),
     ("src/protocol/plugin.rs", TRANSPORT),
@@ -75,25 +75,60 @@ pub(crate) const NOT_PROVOKED: &[(&str, &str, &str)] = &[
     ("rollout/balancer.rs", "Run terraform apply again", BETWEEN),
     ("rollout/mod.rs", "The time allowed passed", ROLLOUT),
     ("world/asks.rs", "A certificate for asking", INTERNAL),
+    ("control_plane/drift.rs", "Machines {places} run", SEVERAL),
+    ("control_plane/drift.rs", "zones are out", SEVERAL),
     ("control_plane/drift.rs", "give the machine of master", STEP),
     ("control_plane/drift.rs", "somebody changed them", STEP),
     ("control_plane/drift.rs", "let master", STEP),
     ("control_plane/drift.rs", "set labels and taints of master", STEP),
     ("control_plane/drift.rs", "keep the control plane's settings", STEP),
-    ("control_plane/executor.rs", "Change the configuration back", REFUSED),
-    ("control_plane/executor.rs", "the rights of node groups", FAILS),
     (
         "control_plane/executor.rs",
-        "The machine's serial console shows how far",
+        "Cannot connect to the Kubernetes API",
+        INTERNAL,
+    ),
+    (
+        "control_plane/executor.rs",
+        "The step {step:?} was carried out",
+        FORGETS,
+    ),
+    ("control_plane/executor.rs", "Somebody else may be changing", FORGETS),
+    ("control_plane/executor.rs", "It is not this apply's turn", TURN),
+    ("control_plane/executor.rs", "Wait until the other apply", TURN),
+    ("control_plane/executor.rs", "See whether a firewall", ROLLOUT),
+    ("control_plane/executor.rs", "It is read through the API server", FAILS),
+    ("control_plane/executor.rs", "Change the configuration", REFUSED),
+    ("control_plane/executor.rs", "Then run terraform apply again.", OUTAGE),
+    (
+        "control_plane/executor.rs",
+        "Apply again once the API serves, with",
         FAILS,
     ),
-    ("control_plane/executor.rs", "Node {} could not be put right", FAILS),
-    ("control_plane/executor.rs", "Apply again once the API serves", FAILS),
-    ("control_plane/facts.rs", "no answer within", FAILS),
-    ("control_plane/machine.rs", "Value not known", CORE),
-    ("control_plane/machine.rs", "{name} has no value", CORE),
-    ("control_plane/machine.rs", "The master's user data", BUG),
-    ("control_plane/executor.rs", "the record of its settings", FAILS),
+    ("control_plane/plan.rs", "The disks of {names} are", SEVERAL),
+    ("control_plane/machine.rs", "The user data of machine", BUG),
+    ("control_plane/observe.rs", "A certificate for asking etcd", INTERNAL),
+    ("control_plane/operations.rs", "the record of its settings", FAILS),
+    (
+        "control_plane/plan.rs",
+        "Change of the control plane that is refused",
+        REFUSED,
+    ),
+    (
+        "control_plane/plan.rs",
+        "The control plane of cluster {} cannot",
+        OUTAGE,
+    ),
+    ("control_plane/plan.rs", "As things were when they were read", OUTAGE),
+    ("control_plane/plan.rs", "a zone that its balancer misses", OUTAGE),
+    ("control_plane/plan.rs", "masters that do not survive", SEVERAL),
+    ("control_plane/plan.rs", "steps not to stop between", SEVERAL),
+    ("control_plane/plan.rs", "The masters' disks are", SEVERAL),
+    ("control_plane/repair.rs", "Node {name} could not be put right", FAILS),
+    ("control_plane/wanted.rs", "Value not known", CORE),
+    ("control_plane/wanted.rs", "{name} has no value", CORE),
+    ("world/asks.rs", "it answers by now", FAILS),
+    ("world/asks.rs", "its API server says that it is not ready", FAILS),
+    ("world/asks.rs", "no answer within", FAILS),
     ("node_group/facts.rs", "no answer within", FAILS),
     ("node_group/facts.rs", "{specification}, now", PART),
     ("node_group/steps.rs", "The cluster has no stable address", FAILS),
@@ -131,7 +166,10 @@ const PLANNED: &str = "Terraform applies nothing of which something is unknown";
 const LOGGED: &str = "the name of a step, for the log";
 const DOCUMENTATION: &str = "documentation";
 const STEP: &str = "a step of the rollout, read in acceptance-tests/tests/drift.rs";
-const REFUSED: &str = "a create that goes on with a machine made from something else is refused before, by adopt";
+const REFUSED: &str = "before the planner's reason, which is in its own snapshots";
+const TURN: &str = "two processes at once, asserted in kubernetes/tests/sandbox_cluster.rs";
+const SEVERAL: &str = "said of several masters, asserted in src/resources/control_plane/tests.rs";
+const OUTAGE: &str = "before the planner's reason, which is in its own snapshots, with zones that are out";
 const FAILS: &str = "the API server or the machine fails between two calls";
 const FORGETS: &str = "a cloud that does not show what it has confirmed, three times";
 const ROLLOUT: &str = "a step of control planes of several masters, asserted in src/resources/rollout/tests.rs";

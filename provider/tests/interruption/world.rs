@@ -218,7 +218,11 @@ impl World {
         };
         let list = |name: &str| status[name].as_array().cloned().unwrap_or_default();
         for (number, it) in list("machines").into_iter().enumerate() {
-            let labels = it["labels"].to_string();
+            let mut labels = it["labels"].clone();
+            if let Some(labels) = labels.as_object_mut() {
+                // A time: until when the machine could join.
+                labels.remove("multizone-joining-until");
+            }
             let what = format!("{} {} {} {labels}", it["zone"], it["type"], it["status"]);
             line("machine", number.min(1), what);
         }

@@ -1,4 +1,4 @@
-//! The control plane of many replicas, its address, its balancer and the cluster's zones.
+//! The control plane of any number of replicas, its address, its balancer and the cluster's zones.
 //!
 //! # Flow
 //! Terraform calls operations in the order of its graph, one at a time or several; each is an [`Operation`].  The

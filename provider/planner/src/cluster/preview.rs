@@ -33,8 +33,8 @@ pub fn preview(world: &World, operation: &Operation) -> Preview {
             Next::Step(_) if steps.len() == LIMIT => break Next::Blocked(super::Blocked::NoEnd),
             Next::Step(step) => {
                 now = effect(now, &step, operation);
+                warnings.after(&step, steps.len() + 1, &now);
                 steps.push(step);
-                warnings.after(steps.len(), &now);
             }
             end => break end,
         }

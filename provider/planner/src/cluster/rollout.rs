@@ -320,19 +320,7 @@ impl<'a> Rollout<'a> {
 
     /// Before this, the control plane is saved.  Repairs that only bring something back are not held up by it.
     fn needs_a_backup(&self, step: &Step) -> bool {
-        let changes = matches!(
-            step,
-            Step::Join(_)
-                | Step::ApplySettings(..)
-                | Step::Cordon(_)
-                | Step::Drain(_)
-                | Step::MoveLeader(..)
-                | Step::StopApiServer(_)
-                | Step::RemoveMember(..)
-                | Step::StopMachine(_)
-                | Step::DeleteMachine(_)
-        );
-        changes
+        step.puts_etcd_at_risk()
             && self.desired.backup.is_some()
             && self.world.initialised
             && self.world.membership_known

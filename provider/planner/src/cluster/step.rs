@@ -104,6 +104,22 @@ impl Step {
                 | Self::AwaitAnswer(_)
         )
     }
+
+    /// Whether etcd is to be backed up before.  Repairs that only bring something back are not held up by it.
+    pub(super) fn puts_etcd_at_risk(&self) -> bool {
+        matches!(
+            self,
+            Self::Join(_)
+                | Self::ApplySettings(..)
+                | Self::Cordon(_)
+                | Self::Drain(_)
+                | Self::MoveLeader(..)
+                | Self::StopApiServer(_)
+                | Self::RemoveMember(..)
+                | Self::StopMachine(_)
+                | Self::DeleteMachine(_)
+        )
+    }
 }
 
 /// A machine to be made.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Holder, Operation, World};
+use super::{Holder, Operation, Step, World};
 
 /// A warning.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -68,7 +68,9 @@ impl fmt::Display for Warning {
                 "after step {first} and until step {last} is done, losing a zone can stop writes until it is back: do not \
                  stop there"
             ),
-            Self::NoBackUp => f.write_str("no place for snapshots is configured: etcd is changed without a backup"),
+            Self::NoBackUp => f.write_str(
+                "no place for snapshots is named in etcd_backup: etcd's members change without a backup to restore from",
+            ),
         }
     }
 }
@@ -78,6 +80,7 @@ pub(super) struct Watch<'a> {
     operation: &'a Operation,
     fragile: Vec<usize>,
     steps: usize,
+    at_risk: bool,
 }
 
 impl<'a> Watch<'a> {
@@ -86,16 +89,18 @@ impl<'a> Watch<'a> {
             operation,
             fragile: Vec::new(),
             steps: 0,
+            at_risk: false,
         }
     }
 
-    pub(super) fn after(&mut self, step: usize, world: &World) {
-        self.steps = step;
+    pub(super) fn after(&mut self, step: &Step, number: usize, world: &World) {
+        self.steps = number;
+        self.at_risk |= step.puts_etcd_at_risk();
         if matches!(self.operation, Operation::ControlPlane(_))
             && world.quorum().voters > 1
             && !world.zones_that_stop_writes().is_empty()
         {
-            self.fragile.push(step);
+            self.fragile.push(number);
         }
     }
 
@@ -142,7 +147,7 @@ impl<'a> Watch<'a> {
             let missed = zones.iter().filter(|zone| !balancer.zones.contains(**zone));
             warnings.extend(missed.map(|zone| Warning::BalancerMissesZone((*zone).to_owned())));
         }
-        if desired.backup.is_none() && self.steps > 0 && world.initialised {
+        if desired.backup.is_none() && self.at_risk && world.initialised {
             warnings.push(Warning::NoBackUp);
         }
         warnings

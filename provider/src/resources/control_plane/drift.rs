@@ -1,24 +1,24 @@
-//! What somebody changed behind Terraform's back, beyond what the planner's facts say, and how it is healed.
+//! What somebody changed behind Terraform's back, beyond what the planner's facts say, and how it is told and healed.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use multizone_cloud::{Labels, Machine as CloudMachine, label};
+use multizone_cloud::{Labels, label};
 use multizone_kubernetes::{
     cluster_access::{NodeFacts, OwnedMetadata},
     kubeadm,
     labels::{CONTROL_PLANE_ROLE, EXCLUDE_FROM_LOAD_BALANCERS, Taint, TaintEffect},
 };
 use multizone_planner::{
-    PreviewedStep, Timing,
-    control_plane::{Desired, Observed, Preview, Step},
+    PreviewedStep,
+    cluster::{Machine, Operation, Preview, Step, Timing, World},
 };
 use multizone_schema::{Diagnostic, Diagnostics};
 use serde::{Deserialize, Serialize};
 
-use super::{
-    ControlPlane,
-    machine::{SPECIFICATION, Wanted},
-};
+use super::{ControlPlane, MasterNode, wanted::Master};
 
 /// The label by which an operator keeps a node as it is: with it, a cordon is no drift, nor is a taint that went.
 pub(super) const HOLD_LABEL: &str = "multizone.dev/hold";
@@ -28,43 +28,27 @@ const AUTOSCALER_TAINT: &str = "ToBeDeletedByClusterAutoscaler";
 const API_CALL: Duration = Duration::from_secs(1);
 /// How many altered objects a step names.
 const NAMED: usize = 3;
-
-/// What a look has found: what the planner plans from, and what else there is to heal or to say.  Private data keep it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Seen {
-    #[serde(flatten)]
-    pub(super) observed: Observed,
-    #[serde(flatten)]
-    pub(super) drift: Drift,
-}
-
-impl From<Observed> for Seen {
-    fn from(observed: Observed) -> Self {
-        Self {
-            observed,
-            drift: Drift::default(),
-        }
-    }
-}
+/// Between what a machine was made from and what somebody made of it.
+const NOW: &str = ", now ";
 
 /// What the planner's facts have no place for.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Drift {
-    /// Why the Kubernetes API does not answer although the master runs.
+    /// Why nothing answers although a master runs.
     pub(super) silence: Option<String>,
-    /// Why the master is not ready, and since when.
-    pub(super) not_ready: Option<String>,
-    /// The master's machine, when it has lost the label by which it is known as the cluster's.
+    /// A machine that has lost the label by which it is known as the cluster's.
     pub(super) unlabelled: Option<String>,
-    /// The machine type that the master's machine has instead of its own.
-    pub(super) other_machine_type: Option<String>,
+    /// Why masters are not ready, by name.
+    pub(super) not_ready: BTreeMap<String, String>,
     /// What of the node groups' rights is gone or changed.
     pub(super) altered_rights: Vec<String>,
     /// What of the pod network's manifest is gone or changed.
     pub(super) altered_pod_network: Vec<String>,
-    /// What is put right after the planner's steps.
-    pub(super) repairs: BTreeSet<Repair>,
+    /// What is put right about each master after the planner's steps.
+    pub(super) repairs: BTreeMap<String, BTreeSet<Repair>>,
+    /// Whether the record of the settings was changed.
+    pub(super) settings: bool,
 }
 
 /// One thing to put right, in this order.
@@ -77,17 +61,10 @@ pub(super) enum Repair {
     Cordon,
     /// Labels and taints of the master's Node.
     Node,
-    /// The record of the settings, which imports read.
-    Settings,
 }
 
 impl Repair {
-    /// Whether the state of the master shows it.
-    pub(super) fn is_of_the_node(self) -> bool {
-        matches!(self, Self::Machine | Self::Cordon | Self::Node)
-    }
-
-    pub(super) fn step(self, master: &str) -> PreviewedStep {
+    fn step(self, master: &str) -> PreviewedStep {
         let (text, gate) = match self {
             Self::Machine => (
                 format!("give the machine of master {master} its labels again"),
@@ -98,10 +75,6 @@ impl Repair {
                 "the API serves",
             ),
             Self::Node => (format!("set labels and taints of master {master}"), "the API serves"),
-            Self::Settings => (
-                "keep the control plane's settings in the cluster again, for imports".to_owned(),
-                "the API serves",
-            ),
         };
         PreviewedStep {
             text,
@@ -112,61 +85,77 @@ impl Repair {
 }
 
 impl Drift {
-    /// Whether healing it changes what the state shows of the master.
-    pub(super) fn concerns_the_node(&self) -> bool {
-        self.repairs.iter().any(|repair| repair.is_of_the_node())
+    /// Whether there is anything to put right.
+    pub(super) fn heals(&self) -> bool {
+        self.settings || self.concerns_nodes()
+    }
+
+    /// Whether that concerns what the state shows of masters.
+    pub(super) fn concerns_nodes(&self) -> bool {
+        self.repairs.values().any(|repairs| !repairs.is_empty())
     }
 
     /// The planner's steps and the repairs, in words.
-    pub(super) fn steps(&self, preview: &Preview, desired: &Desired, timing: &Timing) -> Vec<PreviewedStep> {
-        let mut steps = preview.describe(desired, timing);
+    pub(super) fn steps(
+        &self,
+        preview: &Preview,
+        world: &World,
+        operation: &Operation,
+        timing: &Timing,
+    ) -> Vec<PreviewedStep> {
+        let mut steps = preview.describe(world, operation, timing);
         for (step, previewed) in preview.steps.iter().zip(&mut steps) {
             let altered = match step {
                 Step::InstallAccess => &self.altered_rights,
-                Step::ApplyPodNetwork => &self.altered_pod_network,
+                Step::ApplyPodNetwork(_) => &self.altered_pod_network,
                 _ => continue,
             };
             again(previewed, altered);
         }
-        steps.extend(self.repairs.iter().map(|repair| repair.step(&desired.replica)));
+        for (machine, repairs) in &self.repairs {
+            let replica = world.machines.get(machine).map_or(machine, |machine| &machine.replica);
+            steps.extend(repairs.iter().map(|repair| repair.step(replica)));
+        }
+        if self.settings {
+            steps.push(PreviewedStep {
+                text: "keep the control plane's settings in the cluster again, for imports".to_owned(),
+                gate: "the API serves",
+                expected: API_CALL,
+            });
+        }
         steps
     }
 
-    /// What a plan says that an apply does not heal.
-    pub(super) fn warnings(&self, prior: &ControlPlane) -> Diagnostics {
+    /// What a plan says that an apply does not heal, or heals by more than a user may expect.
+    pub(super) fn warnings(&self, world: &World, prior: &ControlPlane) -> Diagnostics {
         let mut diagnostics = Diagnostics::new();
-        let master = prior.nodes.iter().next();
-        let (name, zone) = master.map_or(("the master", ""), |(name, node)| (name.as_str(), node.zone.as_str()));
         if let Some(machine) = &self.unlabelled {
             diagnostics.push(unlabelled(machine, &prior.cluster));
         }
         if let Some(reason) = &self.silence {
-            diagnostics.push(Diagnostic::warning(
-                format!("The Kubernetes API of cluster {} does not answer", prior.cluster),
-                format!(
-                    "It was asked in vain: {reason}.\nMachine {name} in {zone} runs, so an apply does nothing about it, and what changed in the \
-                     cluster cannot be seen. If the zone is out, the API comes back with it. Otherwise the machine's \
-                     serial console says more; once you stop the machine, the next apply starts it again."
-                ),
-            ));
+            diagnostics.push(silent(reason, prior));
         }
-        if let Some(reason) = &self.not_ready {
+        for (name, reason) in &self.not_ready {
+            let zone = prior.nodes.get(name).map_or("its zone", |node| node.zone.as_str());
             diagnostics.push(Diagnostic::warning(
                 format!("Master {name} is not ready"),
                 format!(
-                    "In zone {zone}, {reason}.\nIts machine runs, so an apply changes nothing about it. The kubelet's log on \
-                     the machine and the pods of the pod network on it say more."
+                    "In {zone}, {reason}.\nIts machine runs, so an apply changes nothing about it. The kubelet's log on the \
+                     machine and the pods of the pod network on it say more."
                 ),
             ));
         }
-        if let Some(other) = &self.other_machine_type {
+        for (name, machine) in &world.machines {
+            let Some(other) = retyped(&machine.specification) else {
+                continue;
+            };
             diagnostics.push(
                 Diagnostic::warning(
                     format!("Master {name} has another machine type"),
                     format!(
-                        "Somebody made machine {name} in {zone} a {other}; the configuration says {}. The only master is not \
-                         replaced, so an apply leaves it as it is. Stop it and change it back in the cloud.",
-                        prior.machine_type
+                        "Somebody made machine {name} in {} a {other}; the configuration says {}. An apply replaces it; \
+                         stop it and change its type back in the cloud to keep it.",
+                        machine.zone, prior.machine_type
                     ),
                 )
                 .at("machine_type"),
@@ -176,9 +165,28 @@ impl Drift {
     }
 }
 
-pub(super) fn unlabelled(machine: &str, cluster: &str) -> Diagnostic {
+fn silent(reason: &str, prior: &ControlPlane) -> Diagnostic {
+    let runs = |(_, node): &(&String, &MasterNode)| node.state != "halted";
+    let running: Vec<_> = prior.nodes.iter().filter(runs).collect();
+    let places = running.iter().map(|(name, node)| format!("{name} in {}", node.zone));
+    let places = places.collect::<Vec<_>>().join(", ");
+    let (subject, zone, machine) = match running.len() {
+        1 => (format!("Machine {places} runs"), "the zone is out", "the machine"),
+        _ => (format!("Machines {places} run"), "zones are out", "a machine"),
+    };
     Diagnostic::warning(
-        format!("The master of cluster {cluster} has lost its label"),
+        format!("The Kubernetes API of cluster {} does not answer", prior.cluster),
+        format!(
+            "It was asked in vain: {reason}.\n{subject}, so an apply does nothing about it, and what changed in the cluster \
+             cannot be seen. If {zone}, the API comes back with it. Otherwise the serial console of {machine} says more; once \
+             you stop {machine}, the next apply starts it again."
+        ),
+    )
+}
+
+fn unlabelled(machine: &str, cluster: &str) -> Diagnostic {
+    Diagnostic::warning(
+        format!("A master of cluster {cluster} has lost its label"),
         unlabelled_text(machine, cluster),
     )
 }
@@ -186,15 +194,15 @@ pub(super) fn unlabelled(machine: &str, cluster: &str) -> Diagnostic {
 /// What to do about a machine without the cluster's label: the provider touches nothing that does not carry it.
 pub(super) fn unlabelled_text(machine: &str, cluster: &str) -> String {
     format!(
-        "A machine holds the address of cluster {cluster}, and none with the label {} = {cluster} is a master: somebody took \
-         it from machine {machine}. The provider does not touch what does not carry it. Give the machine the label again, in \
-         the cloud; the next apply puts the others right.",
+        "Master {machine} of cluster {cluster} is there, and no machine with the label {} = {cluster} is it: somebody took \
+         the label from machine {machine}. The provider does not touch what does not carry it. Give the machine the label \
+         again, in the cloud; the next apply puts the others right.",
         label::CLUSTER
     )
 }
 
 /// A step that was taken before, and why it is again.
-pub(super) fn again(previewed: &mut PreviewedStep, altered: &[String]) {
+fn again(previewed: &mut PreviewedStep, altered: &[String]) {
     if !altered.is_empty() {
         previewed.text.push_str(" again: ");
         previewed.text.push_str(&listed(altered));
@@ -220,11 +228,11 @@ fn held(node: &NodeFacts) -> bool {
 }
 
 /// The labels and taints of a master's Node that are the provider's or kubeadm's.
-pub(super) fn owned(wanted: &Wanted, region: &str, legacy: bool, node: Option<&NodeFacts>) -> OwnedMetadata {
-    let mut labels = kubeadm::topology_labels(region, &wanted.zone, legacy);
+pub(super) fn owned(zone: &str, region: &str, legacy: bool, node: &NodeFacts) -> OwnedMetadata {
+    let mut labels = kubeadm::topology_labels(region, zone, legacy);
     labels.insert(CONTROL_PLANE_ROLE.to_owned(), String::new());
     let mut taints = Vec::new();
-    if !node.is_some_and(held) {
+    if !held(node) {
         labels.insert(EXCLUDE_FROM_LOAD_BALANCERS.to_owned(), String::new());
         taints.push(Taint {
             key: CONTROL_PLANE_ROLE.to_owned(),
@@ -239,9 +247,9 @@ pub(super) fn owned(wanted: &Wanted, region: &str, legacy: bool, node: Option<&N
     }
 }
 
-/// What there is to put right about the master's Node.
-pub(super) fn of_node(node: &NodeFacts, wanted: &Wanted, region: &str) -> BTreeSet<Repair> {
-    let owned = owned(wanted, region, wanted.legacy_zone_labels, Some(node));
+/// What there is to put right about a master's Node.
+pub(super) fn of_node(node: &NodeFacts, master: &Master<'_>, region: &str) -> BTreeSet<Repair> {
+    let owned = owned(master.zone, region, master.wanted.legacy_zone_labels, node);
     let labelled = owned
         .labels
         .iter()
@@ -257,14 +265,28 @@ pub(super) fn of_node(node: &NodeFacts, wanted: &Wanted, region: &str) -> BTreeS
     repairs
 }
 
-/// The labels that a master's machine should have, if it has others; `specification` is what it was made from.
-pub(super) fn restored(machine: &CloudMachine, wanted: &Wanted, region: &str, specification: &str) -> Option<Labels> {
-    let mut ours = wanted.labels(region);
-    ours.insert(SPECIFICATION.to_owned(), specification.to_owned());
-    if ours.iter().all(|(key, value)| machine.labels.get(key) == Some(value)) {
+/// The labels that a master's machine should have, if it is found with others.
+pub(super) fn restored(found: &Labels, master: &Master<'_>, region: &str, facts: &Machine) -> Option<Labels> {
+    let ours = master.labels(region, made_from(&facts.specification), facts.version);
+    if ours.iter().all(|(key, value)| found.get(key) == Some(value)) {
         return None;
     }
-    let mut labels = machine.labels.clone();
+    let mut labels = found.clone();
     labels.extend(ours);
     Some(labels)
+}
+
+/// The specification of a machine that was made from one and that somebody gave another machine type: it is replaced.
+pub(super) fn retyped_as(specification: &str, machine_type: &str) -> String {
+    format!("{specification}{NOW}{machine_type}")
+}
+
+/// The machine type that somebody gave a machine.
+fn retyped(specification: &str) -> Option<&str> {
+    specification.split_once(NOW).map(|(_, machine_type)| machine_type)
+}
+
+/// What a machine was made from.
+pub(super) fn made_from(specification: &str) -> &str {
+    specification.split_once(NOW).map_or(specification, |(made, _)| made)
 }

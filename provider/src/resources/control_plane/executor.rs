@@ -1,73 +1,84 @@
-//! Carries out what the planner says: observe, ask, act, until done.
+//! Carries out what the planner says of a control plane: observe, ask, act, until done.
 //!
-//! Every step is idempotent, so a run that was interrupted anywhere is continued by the next one.
+//! Every step is idempotent and is decided from what is observed, so a run that was interrupted anywhere is continued by
+//! the next one.  While it runs it has the cluster's turn ([`super::turn`]).
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
+use std::{collections::BTreeMap, time::Duration};
+
+use multizone_cloud::CloudError;
+use multizone_kubernetes::{
+    bootstrap_token::BootstrapToken,
+    cluster_access::{ApplyError, Cluster as ClusterConnection, RolloutTurn},
 };
-
-use multizone_cloud::{CloudError, ClusterName, label};
-use multizone_kubernetes::cluster_access::{AccessError, ApplyError, Cluster as ClusterConnection, NodeState};
 use multizone_planner::{
-    control_plane::{Desired, Next, Observed, Power, Step, next, preview},
+    cluster::{Blocked, Holder, Next, Operation, Step, next, preview},
     lines,
 };
-use multizone_schema::{Diagnostic, Diagnostics, Path};
-use tokio::time::{Instant, timeout};
-use tracing::info;
+use multizone_schema::{Diagnostic, Diagnostics};
+use tokio::{sync::OwnedMutexGuard, time::Instant};
+use tracing::{info, warn};
 
 use super::{
-    ControlPlane, ControlPlanePlanned, MasterNode,
-    drift::{self, Seen},
-    facts,
-    machine::{Wanted, timing},
-    record,
+    ControlPlane, MasterNode,
+    drift::{self, Drift},
+    nodes::{is_master, nodes},
+    observe::{Observation, Observer, Remembered},
+    plan::sentence,
+    seen::Seen,
+    turn,
+    wanted::Wanted,
 };
 use crate::{
     configuration::Configured,
     resources::{
-        cluster::ClusterFacts,
-        marks, settled, timeouts,
+        marks, rollout, settled,
         trouble::{Situation, within},
+        world,
     },
     stop::Stop,
 };
 
-/// How long one look at the API may take.
-const LOOK: Duration = Duration::from_secs(5);
+/// How often a step is carried out before it counts as one that changes nothing.
+const REPEATS: usize = 5;
+/// How long etcd's membership may take to be seen although an API server serves.
+const APPEARANCE: Duration = Duration::from_secs(30);
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// What a run has reached.
 pub(super) struct Reached {
-    pub(super) observed: Observed,
+    pub(super) seen: Seen,
     pub(super) nodes: BTreeMap<String, MasterNode>,
 }
 
 /// One operation on a control plane.
-#[allow(clippy::struct_excessive_bools)] // independent facts
 pub(super) struct Executor<'a> {
-    provider: &'a Configured,
-    facts: ClusterFacts,
-    wanted: Wanted,
-    desired: Desired,
-    connection: ClusterConnection,
-    deadline: Instant,
-    stop: &'a Stop,
-    situation: Situation<'a>,
-    /// What cannot be observed, only remembered: which rights and which pod network were installed.
-    access: bool,
-    pod_network: Option<String>,
-    /// What the machine was made from, as an earlier run knew it.
-    specification: Option<String>,
+    pub(super) provider: &'a Configured,
+    pub(super) wanted: Wanted,
+    pub(super) operation: Operation,
+    pub(super) observer: Observer,
+    /// The API at its endpoint.
+    pub(super) endpoint: ClusterConnection,
+    pub(super) deadline: Instant,
+    pub(super) stop: &'a Stop,
+    pub(super) situation: Situation<'a>,
+    pub(super) remembered: Remembered,
     /// Whether the old zone labels were configured before.
-    legacy_labels: bool,
-    /// Whether a master may be made: another one would begin with an empty etcd.
-    creates: bool,
+    pub(super) legacy_labels: bool,
+    /// Whether this is a create: its machines are marked until it has finished.
+    pub(super) creates: bool,
+    /// Tokens that this operation has made.
+    pub(super) tokens: Vec<BootstrapToken>,
     taken: Vec<Step>,
+    texts: Vec<String>,
+    turn: Option<RolloutTurn>,
+    /// Until when etcd may take to be seen, once it was not.
+    appears: Option<Instant>,
+    _lock: OwnedMutexGuard<()>,
 }
 
 impl<'a> Executor<'a> {
-    /// Finds the cluster that the control plane belongs to.
+    /// Finds the cluster that the control plane belongs to, and waits for this process's lock.
     pub(super) async fn find(
         provider: &'a Configured,
         wanted: Wanted,
@@ -75,340 +86,282 @@ impl<'a> Executor<'a> {
         stop: &'a Stop,
         situation: Situation<'a>,
     ) -> Result<Self, Diagnostics> {
+        let lock = turn::lock(provider.cloud().region(), &wanted.cluster).await;
         provider.forget(&wanted.cluster).await;
         let untouched = Situation {
             left: "This run has changed nothing.",
             ..situation
         };
-        let facts = ClusterFacts::find(provider, &wanted.cluster, &untouched).await?;
-        let connection = facts.connect_as_operator(provider, &untouched).await?;
-        let desired = wanted.desired(Some(facts.endpoint.url()));
+        let observer = Observer::find(provider, &wanted.cluster, &untouched).await?;
+        let endpoint = observer.asks.at_the_endpoint().map_err(|error| {
+            let what = format!("Cannot connect to the Kubernetes API: {error}.");
+            untouched.error(&what, "This is an error in the provider.")
+        })?;
         Ok(Self {
+            operation: wanted.operation(Some(observer.facts.endpoint.url())),
             provider,
-            facts,
             wanted,
-            desired,
-            connection,
+            observer,
+            endpoint,
             deadline,
             stop,
             situation,
-            access: false,
-            pod_network: None,
-            specification: None,
+            remembered: Remembered::default(),
             legacy_labels: false,
             creates: false,
+            tokens: Vec::new(),
             taken: Vec::new(),
+            texts: Vec::new(),
+            turn: None,
+            appears: None,
+            _lock: lock,
         })
     }
 
-    /// Refuses a master that exists and that no unfinished create has left.
+    /// Refuses masters that exist and that no unfinished create has left.
     pub(super) async fn adopt(&mut self) -> Result<(), Diagnostics> {
         self.creates = true;
-        let path = Path::from("replicas").key(&self.wanted.replica).attribute("zone");
-        self.facts.check_zone(path, &self.wanted.zone)?;
-        let inventory = self
-            .provider
-            .inventory(&self.wanted.cluster)
-            .await
-            .map_err(|error| self.situation.cloud(&error))?;
-        let Some(machine) = facts::master(&inventory, &self.wanted.name()) else {
+        let inventory = self.provider.inventory(&self.wanted.cluster).await;
+        let inventory = inventory.map_err(|error| self.situation.cloud(&error))?;
+        let masters: Vec<_> = world::masters(&inventory).collect();
+        let Some(first) = masters.first() else {
             return Ok(());
         };
-        let place = machine.name == self.wanted.name() && machine.zone == self.wanted.zone;
-        if place && marks::adoptable([machine], &self.wanted.fingerprint()) {
-            info!(machine = %machine.name, "continue with the machine that an unfinished create has left");
+        if marks::adoptable(masters.iter().copied(), &self.wanted.fingerprint()) {
+            info!(
+                machines = masters.len(),
+                "continue with the masters that an unfinished create has left"
+            );
             return Ok(());
         }
-        let cluster = &self.wanted.cluster;
-        let region = self.provider.cloud().region();
-        let next = if marks::unfinished(&machine.labels) {
-            format!(
-                "An unfinished create left it for another configuration. Delete machine {} in {}, then apply again.",
-                machine.name, machine.zone
-            )
-        } else {
-            format!("Import it with: terraform import multizone_control_plane.NAME {region}/{cluster}")
-        };
+        let (cluster, region) = (&self.wanted.cluster, self.provider.cloud().region());
         Err(Diagnostic::error(
             "The cluster has a master already",
             format!(
-                "Cluster {cluster} has the master {} in {}. Nothing was changed. {next}",
-                machine.name, machine.zone
+                "Cluster {cluster} has the master {} in {}. Nothing was changed. Import it with: terraform import \
+                 multizone_control_plane.NAME {region}/{cluster}",
+                first.name, first.zone
             ),
         )
         .at("cluster")
         .into())
     }
 
-    /// Says on the machine that the create has finished.
+    /// What an earlier run has left.
+    pub(super) fn remember(&mut self, prior: &ControlPlane, seen: Option<&Seen>) {
+        self.legacy_labels = prior.legacy_zone_labels;
+        self.remembered = Remembered::of(prior, seen);
+    }
+
+    /// Says on the machines that the create has finished.
     pub(super) async fn finish(&self) -> Result<(), Diagnostics> {
-        let inventory = self
-            .provider
-            .inventory(&self.wanted.cluster)
-            .await
-            .map_err(|error| self.situation.cloud(&error))?;
-        let (cluster, fingerprint) = (&self.wanted.cluster, self.wanted.fingerprint());
-        let master = facts::master(&inventory, &self.wanted.name());
-        marks::finish(self.provider, cluster, master, &fingerprint).await;
+        let inventory = self.provider.inventory(&self.wanted.cluster).await;
+        let inventory = inventory.map_err(|error| self.situation.cloud(&error))?;
+        let fingerprint = self.wanted.fingerprint();
+        marks::finish(
+            self.provider,
+            &self.wanted.cluster,
+            world::masters(&inventory),
+            &fingerprint,
+        )
+        .await;
         Ok(())
     }
 
-    /// What an earlier run has installed.
-    pub(super) fn remember(&mut self, seen: Option<Seen>, legacy_labels: bool) {
-        self.legacy_labels = legacy_labels;
-        if let Some(Seen { observed, .. }) = seen {
-            self.access = observed.access;
-            self.pod_network = observed.pod_network;
-            self.specification = observed.machine.map(|machine| machine.specification);
-        }
-    }
-
-    /// Keeps the settings in the cluster, for imports.
-    pub(super) async fn store(&self, planned: &ControlPlanePlanned) -> Result<(), Diagnostics> {
-        let stored = record::store(&self.connection, planned, self.deadline, self.stop).await;
-        stored.map_err(|error| self.apply_failed(&error, "the record of its settings"))
-    }
-
     /// The API's URL.
-    pub(super) fn endpoint(&self) -> String {
-        self.facts.endpoint.url()
+    pub(super) fn url(&self) -> String {
+        self.observer.facts.endpoint.url()
     }
 
     /// The steps that were taken, in words.
     pub(super) fn steps(&self) -> Vec<String> {
-        let timing = timing(self.provider.cloud().capabilities().timing);
-        let preview = multizone_planner::control_plane::Preview {
-            steps: self.taken.clone(),
-            end: Next::Done,
-        };
-        lines(&preview.describe(&self.desired, &timing))
+        self.texts.clone()
     }
 
-    /// Loops until the planner says that it is done.
+    /// Loops until the planner says that it is done.  The operation's tokens and its turn do not outlive it.
     pub(super) async fn run(&mut self) -> Result<Reached, Diagnostics> {
-        let mut repaired = false;
+        let result = self.steps_to_the_end().await;
+        for token in std::mem::take(&mut self.tokens) {
+            if result.is_ok()
+                && let Err(error) = self.endpoint.delete_bootstrap_token(token.id()).await
+            {
+                warn!(%error, "the operation's bootstrap token is not deleted; it ends by itself");
+            }
+        }
+        if let Some(turn) = self.turn.take() {
+            turn.end().await;
+        }
+        self.provider.forget(&self.wanted.cluster).await;
+        result
+    }
+
+    async fn steps_to_the_end(&mut self) -> Result<Reached, Diagnostics> {
         loop {
-            let (observed, nodes) = self.observe().await?;
-            match next(&observed, &self.desired) {
-                Next::Done if !repaired => {
-                    self.repair().await?;
-                    repaired = true;
-                }
+            let observation = self.observe().await?;
+            self.take_turn(&observation).await?;
+            if let Some(machine) = self.unlabelled(&observation) {
+                let what = drift::unlabelled_text(&machine, &self.wanted.cluster.to_string());
+                return Err(self.situation().error(&what, "Then run Terraform again."));
+            }
+            self.note_initialised(&observation).await?;
+            let step = match next(&observation.world, &self.operation) {
+                Next::Step(step) => step,
                 Next::Done => {
-                    self.provider.forget(&self.wanted.cluster).await;
-                    return Ok(Reached { observed, nodes });
+                    self.repair(&observation).await?;
+                    return Ok(self.reached(&observation));
                 }
+                // The kubelet of a master that has just come shows its etcd a little later.
+                Next::Blocked(Blocked::MembershipUnknown) if self.may_still_appear() => {
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+                Next::Blocked(blocked) => return Err(self.blocked(&blocked)),
                 Next::Refused(violation) => {
-                    return Err(self.situation.error(
-                        &format!("{violation}."),
-                        &format!(
-                            "Change the configuration back to what machine {} was made from. If it is left by a create that \
-                             never finished and holds nothing, delete it in the cloud and apply again.",
-                            self.wanted.name()
-                        ),
-                    ));
+                    let next = "Change the configuration, then apply again.";
+                    return Err(self.situation().error(&sentence(&violation), next));
                 }
-                Next::Step(Step::CreateMaster) if !self.creates => {
-                    return Err(self.situation.error(
-                        &format!("Machine {} is gone, and etcd with it.", self.wanted.name()),
-                        "Run terraform plan: it shows the control plane as deleted and what is made anew.",
-                    ));
-                }
-                Next::Step(step) => {
-                    self.announce(&observed, step);
-                    if self.stop.requested() {
-                        return Err(self.situation.stopped());
-                    }
-                    self.act(step).await?;
-                    self.taken.push(step);
-                }
+            };
+            if self.taken.iter().filter(|done| **done == step).count() == REPEATS {
+                return Err(self.situation.error(
+                    &format!("The step {step:?} was carried out {REPEATS} times, and nothing shows it."),
+                    "Somebody else may be changing the masters at the same time. Apply again when nobody does.",
+                ));
             }
+            let text = self.announce(&observation);
+            if self.stop.requested() {
+                return Err(self.situation.stopped());
+            }
+            self.act(&step, &observation).await?;
+            self.taken.push(step);
+            self.texts.extend(text);
         }
     }
 
-    fn announce(&self, observed: &Observed, step: Step) {
-        let left = preview(observed, &self.desired);
-        let timing = timing(self.provider.cloud().capabilities().timing);
-        let text = left
-            .describe(&self.desired, &timing)
-            .into_iter()
-            .next()
-            .map(|step| step.text)
-            .unwrap_or_default();
-        let number = self.taken.len() + 1;
-        let all = self.taken.len() + left.steps.len();
-        info!(cluster = %self.wanted.cluster, ?step, "step {number} of {all}: {text}");
+    /// Whether etcd may be seen if one waits.
+    fn may_still_appear(&mut self) -> bool {
+        let now = Instant::now();
+        let until = *self.appears.get_or_insert(now + APPEARANCE);
+        now < until.min(self.deadline) && !self.stop.requested()
     }
 
-    async fn observe(&self) -> Result<(Observed, BTreeMap<String, MasterNode>), Diagnostics> {
-        let inventory = settled::inventory(self.provider, &self.wanted.cluster, self.deadline, facts::is_master)
-            .await
-            .map_err(|error| self.situation.cloud(&error))?;
-        let mut observed = Observed {
-            access: self.access,
-            pod_network: self.pod_network.clone(),
-            ..facts::nothing()
+    /// A master that is there and that the cloud does not show as the cluster's.
+    fn unlabelled(&self, observation: &Observation) -> Option<String> {
+        let world = &observation.world;
+        let holder = match &world.address.holder {
+            Holder::Machine(name) if world.machines.is_empty() && self.taken.is_empty() => Some(name.as_str()),
+            _ => None,
         };
-        let mut nodes = BTreeMap::new();
-        if !self.creates {
-            // Terraform has it in its state, even when it was told not to read it.
-            let master = facts::master(&inventory, &self.wanted.name());
-            marks::confirm(self.provider, &self.wanted.cluster, master).await;
-        }
-        if let Some(machine) = facts::master(&inventory, &self.wanted.name()) {
-            let mut found = facts::planner_machine(machine);
-            if let Some(specification) = &self.specification {
-                found.specification.clone_from(specification);
-            }
-            observed.machine = Some(found);
-            let mut node = facts::Node::Unseen;
-            if facts::power(machine) == Power::On {
-                observed.serving = matches!(timeout(LOOK, self.connection.ready()).await, Ok(Ok(true)));
-                if observed.serving
-                    && let Ok(Ok(found)) = timeout(LOOK, self.connection.node(&machine.name)).await
-                {
-                    node = facts::Node::of(found);
-                }
-            }
-            let pod_network = self.wanted.pod_network.is_some();
-            observed.joined = node.joined(pod_network);
-            let described = facts::describe(self.provider, machine, &node, pod_network, &BTreeSet::new());
-            nodes.insert(machine.name.clone(), described);
-        }
-        Ok((observed, nodes))
+        observation.unlabelled().or(holder).map(str::to_owned)
     }
 
-    async fn act(&mut self, step: Step) -> Result<(), Diagnostics> {
-        match step {
-            Step::CreateMaster => self.create_master().await,
-            Step::StartMaster => {
-                let (zone, name) = (&self.wanted.zone, self.wanted.name());
-                self.cloud(self.provider.cloud().start_machine(zone, &name)).await
-            }
-            Step::WaitServing => {
-                let began = Instant::now();
-                let waited = self.connection.wait_ready(self.deadline, self.stop.wait()).await;
-                waited.map_err(|error| self.waited_in_vain(&error, "did not serve the Kubernetes API", began))
-            }
-            Step::InstallAccess => {
-                let installed = self
-                    .connection
-                    .install_node_group_access(self.deadline, self.stop.wait())
-                    .await;
-                installed.map_err(|error| self.apply_failed(&error, "the rights of node groups"))?;
-                self.access = true;
-                Ok(())
-            }
-            Step::ApplyPodNetwork => {
-                if let Some(manifest) = &self.wanted.pod_network {
-                    let applied = self.connection.apply(manifest, self.deadline, self.stop.wait()).await;
-                    applied.map_err(|error| self.apply_failed(&error, "pod_network_manifest"))?;
-                }
-                self.pod_network.clone_from(&self.desired.pod_network);
-                Ok(())
-            }
-            Step::WaitJoined => {
-                let state = if self.wanted.pod_network.is_some() {
-                    NodeState::Ready
-                } else {
-                    NodeState::Registered
-                };
-                let names = [self.wanted.name()];
-                let began = Instant::now();
-                let waited = self
-                    .connection
-                    .wait_for_nodes(&names, state, self.deadline, self.stop.wait())
-                    .await;
-                waited
-                    .map(|_| ())
-                    .map_err(|error| self.waited_in_vain(&error, "did not become a node of the cluster", began))
-            }
+    /// What the state and the next plan know of where it ended.
+    pub(super) fn reached(&self, observation: &Observation) -> Reached {
+        Reached {
+            seen: Seen {
+                world: observation.world.clone(),
+                drift: Drift::default(),
+            },
+            nodes: nodes(
+                self.provider,
+                observation,
+                self.wanted.pod_network.is_some(),
+                &BTreeMap::new(),
+            ),
         }
     }
 
-    async fn create_master(&self) -> Result<(), Diagnostics> {
-        let spec = self.wanted.machine(self.provider, &self.facts, &self.situation).await?;
-        if let Some(identity) = &spec.identity {
-            // Before the machine exists: its first act is to read the keys.
-            self.cloud(self.provider.cloud().grant_secret(&self.facts.secrets.keys, identity))
-                .await?;
+    /// Before a serving API's masters are changed, it is this process's turn.
+    async fn take_turn(&mut self, observation: &Observation) -> Result<(), Diagnostics> {
+        if self.turn.as_ref().is_some_and(RolloutTurn::is_held) {
+            return Ok(());
         }
-        self.cloud(self.provider.cloud().ensure_machine(&spec))
-            .await
-            .map(|_| ())
-    }
-
-    /// Puts right what the planner knows nothing of: the machine's labels, a cordon, the Node's labels and taints.
-    async fn repair(&self) -> Result<(), Diagnostics> {
-        let (provider, name) = (self.provider, self.wanted.name());
-        let region = provider.cloud().region();
-        let inventory = provider
-            .inventory(&self.wanted.cluster)
-            .await
-            .map_err(|error| self.situation.cloud(&error))?;
-        if let (Some(machine), Some(specification)) = (facts::master(&inventory, &name), &self.specification)
-            && let Some(labels) = drift::restored(machine, &self.wanted, region, specification)
-        {
-            self.cloud(provider.cloud().set_machine_labels(&machine.zone, &name, &labels))
-                .await?;
-            provider.forget(&self.wanted.cluster).await;
-        }
-        let failed = |error| self.access_failed(&error);
-        let Some(node) = self.connection.node(&name).await.map_err(failed)? else {
+        self.turn = None;
+        let Some(connection) = &observation.connection else {
             return Ok(());
         };
-        if drift::cordoned(&node) {
-            self.connection.uncordon(&name).await.map_err(failed)?;
-        }
-        let owned = |legacy| drift::owned(&self.wanted, region, legacy, Some(&node));
-        let (previous, desired) = (owned(self.legacy_labels), owned(self.wanted.legacy_zone_labels));
-        let patched = self
-            .connection
-            .patch_labels_and_taints(&name, &previous, &desired)
+        // Renewed through the endpoint: the master that is connected to now may be the one that leaves.
+        let through = if observation.world.address.answers {
+            &self.endpoint
+        } else {
+            connection
+        };
+        let holder = turn::holder(self.provider);
+        let taken = through
+            .take_rollout_turn(&holder, self.deadline, self.stop.wait())
             .await;
-        patched.map(|_| ()).map_err(failed)
+        let taken = taken.map_err(|error| {
+            self.situation().error(
+                &format!("It is not this apply's turn to change the masters: {error}."),
+                "Wait until the other apply has ended, then apply again.",
+            )
+        })?;
+        self.turn = Some(taken);
+        Ok(())
+    }
+
+    /// Looks at everything.
+    pub(super) async fn observe(&self) -> Result<Observation, Diagnostics> {
+        let failed = |error: CloudError| self.situation.cloud(&error);
+        let inventory = settled::inventory(self.provider, &self.wanted.cluster, self.deadline, is_master);
+        let inventory = inventory.await.map_err(failed)?;
+        if !self.creates {
+            // Terraform has them in its state, even when it was told not to read them.
+            marks::confirm(self.provider, &self.wanted.cluster, world::masters(&inventory)).await;
+        }
+        let look = self
+            .observer
+            .look(self.provider, inventory, &self.wanted, &self.remembered);
+        Box::pin(look).await.map_err(failed)
+    }
+
+    fn announce(&self, observation: &Observation) -> Option<String> {
+        let left = preview(&observation.world, &self.operation);
+        let timing = rollout::timing(self.provider.cloud().capabilities().timing);
+        let described = left.describe(&observation.world, &self.operation, &timing);
+        let text = described.first().map(|step| step.text.clone()).unwrap_or_default();
+        let number = self.taken.len() + 1;
+        let all = self.taken.len() + left.steps.len();
+        info!(cluster = %self.wanted.cluster, "step {number} of {all}: {text}");
+        lines(&described[..described.len().min(1)]).pop()
+    }
+
+    /// The situation, as long as nothing was done.
+    pub(super) fn situation(&self) -> Situation<'a> {
+        Situation {
+            left: if self.taken.is_empty() {
+                "This run has changed nothing."
+            } else {
+                self.situation.left
+            },
+            ..self.situation
+        }
+    }
+
+    fn blocked(&self, blocked: &Blocked) -> Diagnostics {
+        let next = match blocked {
+            Blocked::HandoverFailed(_) => {
+                "See whether a firewall or the machine's own routes are in the way of port 6443 at the address."
+            }
+            Blocked::MembershipUnknown => {
+                "It is read through the API server and the kubelet, by a port-forward to the pods etcd-NODE in kube-system."
+            }
+            Blocked::EverythingLost => {
+                "Run terraform plan: it shows the control plane as deleted and what is made anew."
+            }
+            _ => "Then run terraform apply again.",
+        };
+        self.situation().error(&sentence(blocked), next)
     }
 
     /// A call to the cloud, to the operation's deadline.
-    async fn cloud<T>(&self, call: impl Future<Output = Result<T, CloudError>>) -> Result<T, Diagnostics> {
+    pub(super) async fn cloud<T>(&self, call: impl Future<Output = Result<T, CloudError>>) -> Result<T, Diagnostics> {
         let call = async { call.await.map_err(|error| self.situation.cloud(&error)) };
-        within(self.deadline, &self.situation, call).await
+        let result = within(self.deadline, &self.situation, call).await;
+        self.provider.forget(&self.wanted.cluster).await;
+        result
     }
 
-    /// The machine did not get where it was to get.
-    fn waited_in_vain(&self, error: &AccessError, what: &str, began: Instant) -> Diagnostics {
-        let (name, zone) = (self.wanted.name(), &self.wanted.zone);
-        let why = match error {
-            AccessError::Stopped { .. } => return self.situation.stopped(),
-            AccessError::TimedOut { last, .. } => {
-                format!("within {}: {last}", timeouts::words(began.elapsed()))
-            }
-            error => format!("({error})"),
-        };
-        let next = if self.creates {
-            format!(
-                "The machine's serial console shows what its first boot did and where it failed. If it only needs longer, \
-                 apply again, with a longer create in timeouts if need be; if its first boot failed, delete machine {name} \
-                 in the cloud first, so that the next apply makes it anew."
-            )
-        } else {
-            "The machine's serial console shows how far it is. If it only needs longer, apply again, with a longer update in \
-             timeouts if need be. Its disk holds the only copy of etcd: do not delete it."
-                .to_owned()
-        };
-        self.situation
-            .error(&format!("Machine {name} in {zone} {what} {why}."), &next)
-    }
-
-    /// The master's Node could not be read or changed.
-    fn access_failed(&self, error: &AccessError) -> Diagnostics {
-        self.situation.error(
-            &format!("Node {} could not be put right: {error}.", self.wanted.name()),
-            error.advice(),
-        )
-    }
-
-    fn apply_failed(&self, error: &ApplyError, what: &str) -> Diagnostics {
+    pub(super) fn apply_failed(&self, error: &ApplyError, what: &str) -> Diagnostics {
         let next = match error {
             _ if self.stop.requested() => return self.situation.stopped(),
             ApplyError::TimedOut { .. } => {
@@ -420,44 +373,4 @@ impl<'a> Executor<'a> {
         self.situation
             .error(&format!("The cluster did not take {what}: {error}."), next)
     }
-}
-
-/// Deletes the masters' machines.  Whatever order Terraform calls operations in, this needs no other one to have run.
-pub(super) async fn delete(
-    provider: &Configured,
-    prior: &ControlPlane,
-    deadline: Instant,
-    situation: &Situation<'_>,
-) -> Result<(), Diagnostics> {
-    let cluster = &ClusterName::new(&prior.cluster);
-    let delete = async {
-        let inventory = provider
-            .inventory(cluster)
-            .await
-            .map_err(|error| situation.cloud(&error))?;
-        let masters: Vec<_> = inventory
-            .machines
-            .iter()
-            .filter(|machine| {
-                let labelled = machine.labels.contains_key(label::REPLICA) || facts::is_master(machine);
-                labelled || prior.nodes.contains_key(&machine.name)
-            })
-            .collect();
-        if masters.is_empty() && facts::address_is_held(&inventory) {
-            let name = prior.nodes.keys().next().cloned().unwrap_or_default();
-            let what = drift::unlabelled_text(&name, &prior.cluster);
-            return Err(situation.error(&what, "Then run terraform destroy again."));
-        }
-        for machine in masters {
-            info!(cluster = %cluster, machine = %machine.name, zone = %machine.zone, "delete the master");
-            provider
-                .cloud()
-                .delete_machine(&machine.zone, &machine.name)
-                .await
-                .map_err(|error| situation.cloud(&error))?;
-        }
-        provider.forget(cluster).await;
-        Ok(())
-    };
-    within(deadline, situation, delete).await
 }

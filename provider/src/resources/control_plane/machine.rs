@@ -1,208 +1,135 @@
-//! The master's machine: what it is made from.
+//! A master's machine: what it is made from, and what its first boot does.
 
-use multizone_cloud::{ClusterName, Labels, MachineSpec, Role, label};
+use multizone_cloud::{MachineSpec, Role, label};
 use multizone_kubernetes::{
-    kubeadm::{self, InitSettings, NodeRegistration},
+    bootstrap_token::BootstrapToken,
+    kubeadm::{self, ControlPlaneJoin, InitSettings, JoinSettings, NodeRegistration},
     user_data::{MasterStart, MasterUserData, PkiLocation},
-    version::KubernetesVersion,
 };
-use multizone_planner::{Timing, control_plane::Desired, fingerprint};
-use multizone_schema::{Diagnostic, Diagnostics, Planned};
+use multizone_planner::{Timing, cluster::NewMachine};
+use multizone_schema::Diagnostics;
 
-use super::ControlPlanePlanned;
-use crate::{
-    configuration::Configured,
-    resources::{
-        cluster::ClusterFacts,
-        identity::{API_ADDRESS, master_name, zonal_labels},
-        marks,
-        trouble::Situation,
-    },
-};
+use super::{executor::Executor, observe::JOINING_UNTIL};
+use crate::resources::{identity::API_ADDRESS, marks};
 
 /// The label that says what a machine was made from.
 pub(in crate::resources) const SPECIFICATION: &str = "multizone-specification";
 
-/// What the configuration asks for.
-#[derive(Clone, Debug)]
-pub(super) struct Wanted {
-    pub(super) cluster: ClusterName,
-    pub(super) replica: String,
-    pub(super) zone: String,
-    pub(super) version: KubernetesVersion,
-    pub(super) machine_type: String,
-    pub(super) image: Option<String>,
-    pub(super) boot_disk_gb: i64,
-    pub(super) service_account: Option<String>,
-    pub(super) legacy_zone_labels: bool,
-    pub(super) pod_network: Option<String>,
-}
-
-impl Wanted {
-    pub(super) fn of(planned: &ControlPlanePlanned) -> Result<Self, Diagnostics> {
-        let missing = |name: &str| {
-            Diagnostics::from(
-                Diagnostic::error("Value not known", format!("{name} has no value when it is needed.")).at(name),
-            )
-        };
-        let text = |value: &Planned<String>, name| value.known().cloned().ok_or_else(|| missing(name));
-        let replicas = planned.replicas.known().ok_or_else(|| missing("replicas"))?;
-        let (replica, settings) = replicas.iter().next().ok_or_else(|| missing("replicas"))?;
-        let zone = settings
-            .known()
-            .and_then(|replica| replica.zone.known())
-            .ok_or_else(|| missing("replicas"))?;
-        let version = text(&planned.kubernetes_version, "kubernetes_version")?;
-        Ok(Self {
-            cluster: ClusterName::new(text(&planned.cluster, "cluster")?),
-            replica: replica.clone(),
-            zone: zone.clone(),
-            version: KubernetesVersion::parse(&version).map_err(|error| {
-                Diagnostic::error("Unsupported Kubernetes version", format!("{error}.")).at("kubernetes_version")
-            })?,
-            machine_type: text(&planned.machine_type, "machine_type")?,
-            image: planned.image.known().cloned(),
-            boot_disk_gb: *planned.boot_disk_gb.known().ok_or_else(|| missing("boot_disk_gb"))?,
-            service_account: planned.service_account.known().cloned(),
-            legacy_zone_labels: *planned
-                .legacy_zone_labels
-                .known()
-                .ok_or_else(|| missing("legacy_zone_labels"))?,
-            pod_network: planned.pod_network_manifest.known().cloned(),
-        })
-    }
-
-    /// The machine's name, and its Node's.
-    pub(super) fn name(&self) -> String {
-        master_name(&self.cluster, &self.replica)
-    }
-
-    /// What the machine is made from, as a fingerprint.
-    pub(super) fn specification(&self) -> String {
-        let or_default = |value: &Option<String>| value.clone().unwrap_or_default();
-        let parts = [
-            self.zone.as_str(),
-            &self.version.to_string(),
-            &self.machine_type,
-            &or_default(&self.image),
-            &self.boot_disk_gb.to_string(),
-            &or_default(&self.service_account),
-        ];
-        format!("{:016x}", fingerprint(&parts))
-    }
-
-    /// All that the configuration asks for, as a fingerprint: what a finished control plane is recognised by.
-    pub(super) fn fingerprint(&self) -> String {
-        let parts = [
-            self.replica.as_str(),
-            &self.specification(),
-            &self.legacy_zone_labels.to_string(),
-            self.pod_network.as_deref().unwrap_or_default(),
-        ];
-        format!("{:016x}", fingerprint(&parts))
-    }
-
-    /// The same, as the planner wants it.
-    pub(super) fn desired(&self, endpoint: Option<String>) -> Desired {
-        Desired {
-            replica: self.replica.clone(),
-            zone: self.zone.clone(),
-            specification: self.specification(),
-            endpoint,
-            pod_network: self.pod_network.as_deref().map(pod_network_fingerprint),
-        }
-    }
-
-    /// The machine's labels once its create has finished.
-    pub(super) fn labels(&self, region: &str) -> Labels {
-        let mut labels = zonal_labels(&self.cluster, region, &self.zone);
-        labels.insert(label::ROLE.to_owned(), Role::Master.as_str().to_owned());
-        labels.insert(label::REPLICA.to_owned(), self.replica.clone());
-        labels.insert(label::VERSION.to_owned(), self.version.to_string().replace('.', "-"));
-        labels.insert(SPECIFICATION.to_owned(), self.specification());
-        labels
-    }
-
-    /// The machine as the cloud is asked for it; its user data initialises the cluster.
+impl Executor<'_> {
+    /// The machine as the cloud is asked for it.  With a token it joins; without one it initialises the cluster.
     pub(super) async fn machine(
         &self,
-        provider: &Configured,
-        facts: &ClusterFacts,
-        situation: &Situation<'_>,
+        new: &NewMachine,
+        token: Option<&BootstrapToken>,
+        holds_the_address: bool,
+        joining_until: i64,
     ) -> Result<MachineSpec, Diagnostics> {
-        let cloud = provider.cloud();
-        let identity = match &self.service_account {
+        let (cloud, wanted) = (self.provider.cloud(), &self.wanted);
+        let identity = match &wanted.service_account {
             Some(identity) => identity.clone(),
             None => cloud
                 .default_machine_identity()
                 .await
-                .map_err(|error| situation.cloud(&error))?,
+                .map_err(|error| self.situation().cloud(&error))?,
         };
-        let mut labels = self.labels(cloud.region());
-        labels.insert(label::CREATING.to_owned(), marks::UNFINISHED.to_owned());
+        let master = wanted.replica(&new.replica, &new.zone);
+        let mut labels = master.labels(cloud.region(), &new.specification, new.version);
+        labels.insert(JOINING_UNTIL.to_owned(), joining_until.to_string());
+        if self.creates {
+            labels.insert(label::CREATING.to_owned(), marks::UNFINISHED.to_owned());
+        }
         Ok(MachineSpec {
-            cluster: self.cluster.clone(),
-            name: self.name(),
-            zone: self.zone.clone(),
+            cluster: wanted.cluster.clone(),
+            name: new.name.clone(),
+            zone: new.zone.clone(),
             role: Role::Master,
-            machine_type: self.machine_type.clone(),
-            image: self.image.clone(),
-            boot_disk_gb: self.boot_disk_gb,
-            user_data: self.user_data(provider, facts, situation, &self.name())?,
+            machine_type: wanted.machine_type.clone(),
+            image: wanted.image.clone(),
+            boot_disk_gb: wanted.boot_disk_gb,
+            user_data: self.user_data(new, token)?,
             identity: Some(identity),
-            address: Some(API_ADDRESS.to_owned()),
+            address: holds_the_address.then(|| API_ADDRESS.to_owned()),
             labels,
         })
     }
 
-    /// What initialises the cluster on the machine of this name.
-    pub(super) fn user_data(
-        &self,
-        provider: &Configured,
-        facts: &ClusterFacts,
-        situation: &Situation<'_>,
-        name: &str,
-    ) -> Result<String, Diagnostics> {
-        let cloud = provider.cloud();
+    fn user_data(&self, new: &NewMachine, token: Option<&BootstrapToken>) -> Result<String, Diagnostics> {
         let unusable = |what: &dyn std::fmt::Display| {
-            situation.error(
-                &format!("The master's user data cannot be written: {what}."),
+            self.situation().error(
+                &format!("The user data of machine {} cannot be written: {what}.", new.name),
                 "This is an error in the provider.",
             )
         };
-        let settings = InitSettings {
-            version: self.version,
-            cluster_name: self.cluster.to_string(),
-            endpoint: facts.endpoint.clone(),
-            advertise_address: None,
-            certificate_names: Vec::new(),
-            pod_cidr: facts.settings.pod_cidr.parse().map_err(|error| unusable(&error))?,
-            service_cidr: facts.settings.service_cidr.parse().map_err(|error| unusable(&error))?,
-            node: NodeRegistration {
-                name: name.to_owned(),
-                node_ip: None,
-                provider_id: cloud.provider_id(&self.zone, name),
-                labels: kubeadm::topology_labels(cloud.region(), &self.zone, self.legacy_zone_labels),
-                taints: None,
-            },
-            arguments: kubeadm::ComponentArguments::default(),
+        let (start, configuration) = match token {
+            None => (
+                MasterStart::Init,
+                self.init_configuration(new).map_err(|error| unusable(&error))?,
+            ),
+            Some(token) => (
+                MasterStart::Join,
+                self.join_configuration(new, token).map_err(|error| unusable(&error))?,
+            ),
         };
-        let source = cloud.secret_source(&facts.secrets.keys);
+        let facts = &self.observer.facts;
+        let source = self.provider.cloud().secret_source(&facts.secrets.keys);
         MasterUserData {
-            version: self.version,
-            start: MasterStart::Init,
-            kubeadm_configuration: kubeadm::init_configuration(&settings).map_err(|error| unusable(&error))?,
+            version: self.wanted.version,
+            start,
+            kubeadm_configuration: configuration,
             pki: pki_location(&source, &facts.secrets.keys).ok_or_else(|| unusable(&source))?,
             endpoint_address: facts.endpoint.address(),
         }
         .render()
         .map_err(|error| unusable(&error))
     }
+
+    /// What the first master's kubeadm initialises the cluster by.
+    fn init_configuration(&self, new: &NewMachine) -> Result<String, String> {
+        let facts = &self.observer.facts;
+        let settings = InitSettings {
+            version: self.wanted.version,
+            cluster_name: self.wanted.cluster.to_string(),
+            endpoint: facts.endpoint.clone(),
+            advertise_address: None,
+            certificate_names: Vec::new(),
+            pod_cidr: facts.settings.pod_cidr.parse().map_err(text)?,
+            service_cidr: facts.settings.service_cidr.parse().map_err(text)?,
+            node: self.registration(new),
+            arguments: kubeadm::ComponentArguments::default(),
+        };
+        kubeadm::init_configuration(&settings).map_err(text)
+    }
+
+    /// What a further master's kubeadm joins by.
+    fn join_configuration(&self, new: &NewMachine, token: &BootstrapToken) -> Result<String, String> {
+        let settings = JoinSettings {
+            version: self.wanted.version,
+            endpoint: self.observer.facts.endpoint.clone(),
+            token: token.clone(),
+            ca_certificate_hash: self.observer.pki.ca_certificate_hash().map_err(text)?,
+            node: self.registration(new),
+            control_plane: Some(ControlPlaneJoin {
+                advertise_address: None,
+            }),
+        };
+        Ok(kubeadm::join_configuration(&settings))
+    }
+
+    fn registration(&self, new: &NewMachine) -> NodeRegistration {
+        let cloud = self.provider.cloud();
+        NodeRegistration {
+            name: new.name.clone(),
+            node_ip: None,
+            provider_id: cloud.provider_id(&new.zone, &new.name),
+            labels: kubeadm::topology_labels(cloud.region(), &new.zone, self.wanted.legacy_zone_labels),
+            taints: None,
+        }
+    }
 }
 
-/// The fingerprint of a manifest, to see whether the one applied last is still the one asked for.
-pub(super) fn pod_network_fingerprint(manifest: &str) -> String {
-    format!("{:016x}", fingerprint(&[manifest]))
+#[allow(clippy::needless_pass_by_value)] // for map_err
+fn text(error: impl ToString) -> String {
+    error.to_string()
 }
 
 /// The planner's timing from the cloud's.
@@ -216,7 +143,7 @@ pub(in crate::resources) fn timing(timing: multizone_cloud::Timing) -> Timing {
 }
 
 /// Takes `BASE/v1/projects/PROJECT/secrets/SECRET` apart.
-pub(super) fn pki_location(source: &str, secret: &str) -> Option<PkiLocation> {
+fn pki_location(source: &str, secret: &str) -> Option<PkiLocation> {
     let (base, rest) = source.split_once("/v1/projects/")?;
     let (project, _) = rest.split_once("/secrets/")?;
     Some(PkiLocation {

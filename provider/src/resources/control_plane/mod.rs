@@ -1,49 +1,58 @@
-//! `multizone_control_plane`: the masters.
+//! `multizone_control_plane`: the masters, any number of them, with or without a balancer.
 //!
-//! What planning needs is recorded at the end of every apply and read, in private data.  Several masters, and one behind
-//! a balancer, are [`several`]'s.  For a single master without one the order is that of
-//! `multizone_planner::control_plane`; [`executor`] observes, asks it, and acts.
+//! The order is the planner's (`multizone_planner::cluster`, operation `ControlPlane`).
+//!
+//! - [`plan`] shows the planner's steps, from what private data keep ([`seen`]); [`read`] looks and records that.
+//! - [`operations`] is what Terraform calls; [`executor`] observes ([`observe`]), asks the planner, and acts
+//!   ([`steps`], and [`machine`] for what is made), while it has the cluster's turn ([`turn`]).
+//! - [`wanted`] is the configuration in the planner's words, [`nodes`] the masters as the state shows them.
+//! - [`drift`] is what somebody changed that the planner knows nothing of, and [`repair`] heals it.
+//! - [`import`] and [`record`]: the settings that the cluster keeps of itself.
+//! - [`removal`]: the end of a cluster whose keys are gone.
 
 mod drift;
 mod executor;
-mod facts;
+mod import;
 mod machine;
+mod nodes;
+mod observe;
+mod operations;
 mod plan;
+mod read;
 mod record;
-mod several;
+mod removal;
+mod repair;
+mod seen;
+mod steps;
 #[cfg(test)]
 mod tests;
+mod turn;
+mod wanted;
 
 pub(in crate::resources) use drift::cordoned;
-pub(in crate::resources) use facts::address_is_held;
 pub(in crate::resources) use machine::{SPECIFICATION, timing};
+pub(in crate::resources) use nodes::address_is_held;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use multizone_cloud::ClusterName;
 use multizone_schema::{Diagnostic, Diagnostics, Model, Nested};
 
 use super::{
-    Created, Failed, PlanRequest, Planning, Resource, Updated, checks,
-    identity::ClusterIdentity,
-    timeouts::{self, Timeouts},
-    trouble::{ADOPTED, CONTINUED, STILL_THERE, Situation},
+    Created, Failed, PlanRequest, Planning, Resource, Updated, checks, identity::ClusterIdentity, timeouts::Timeouts,
 };
-use plan::{ask, blank, complete, foresee, manifest, protected, refusals};
+use plan::{manifest, protected};
 
 use crate::{configuration::Configured, stop::Stop};
-
-/// A machine, kubeadm's initialisation and the pod network, with much to spare.
-const TIMEOUT: Duration = Duration::from_mins(30);
 
 /// The control plane of a cluster: its masters, the Kubernetes version, and the pod network.
 ///
 /// Masters join and leave one at a time, in the order that `rollout` shows in the plan: what would cost etcd its quorum is
 /// never done, and a master leaves only when it is out of the balancer, drained and out of etcd. Have three masters in
-/// three zones behind a `multizone_api_load_balancer` to survive the loss of any one zone. The version of a control plane
-/// that exists is not changed yet. The disk of a single master holds the only copy of etcd: what would replace it is
-/// refused at plan, unless there is a balancer or more masters are asked for.
+/// three zones behind a `multizone_api_load_balancer` to survive the loss of any one zone. Where a master's machine is to
+/// be another one, its successor joins before it leaves, the only master's too: the successor takes over its data and the
+/// API's address. The version of a control plane that exists is not changed yet.
 ///
 /// The next apply puts right what somebody changed behind Terraform's back: objects of the pod network and of the node
 /// groups' rights, labels and taints of the master, a cordon. With a label `multizone.dev/hold` on its Node, of any value,
@@ -188,50 +197,21 @@ impl Resource for ControlPlaneResource {
 
     async fn plan(&self, provider: &Configured, request: PlanRequest<'_, ControlPlane>) -> Planning<ControlPlane> {
         let prior = request.prior.cloned();
-        let seen = match &prior {
-            None => Some(facts::nothing().into()),
-            Some(_) => facts::decode(request.prior_private),
-        };
-        let mut planning = Planning::of(request);
+        let planning = Planning::of(request);
         if let (Some(cluster), Some(version)) = (
             planning.planned.cluster.known(),
             planning.planned.kubernetes_version.known(),
         ) {
             provider.plan_version(&ClusterName::new(cluster), version);
         }
-        if several::concerns(prior.as_ref(), &planning.planned, &planning.private) {
-            return several::plan(provider, prior.as_ref(), planning).await;
-        }
-        planning
-            .diagnostics
-            .extend(ask(provider, &planning.planned, |_, _| prior.is_none()).await);
-        if let Some(prior) = &prior {
-            let refused = refusals(prior, &planning.planned);
-            if refused.has_errors() {
-                planning.diagnostics.extend(refused);
-                return planning;
-            }
-        }
-        if let (Some(prior), Some(seen)) = (&prior, &seen) {
-            planning.diagnostics.extend(seen.drift.warnings(prior));
-        }
-        foresee(provider, prior.as_ref(), seen, &mut planning.planned);
-        planning
+        plan::plan(provider, prior.as_ref(), planning).await
     }
 
     async fn plan_destroy(&self, _provider: &Configured, prior: &ControlPlane, _private: &[u8]) -> Diagnostics {
         if prior.deletion_protection {
             return protected(prior).into();
         }
-        Diagnostic::warning(
-            format!("Destroying the control plane of {} loses its etcd", prior.cluster),
-            format!(
-                "The disk of {} is the only copy of what the cluster's API holds: workloads, Secrets, everything. Disks of \
-                 multizone_disk and the nodes' own disks are not concerned.",
-                prior.nodes.keys().cloned().collect::<Vec<_>>().join(", ")
-            ),
-        )
-        .into()
+        plan::destroyed(prior).into()
     }
 
     async fn read(
@@ -239,12 +219,9 @@ impl Resource for ControlPlaneResource {
         provider: &Configured,
         state: ControlPlane,
         private: Vec<u8>,
-        stop: &Stop,
+        _stop: &Stop,
     ) -> Result<Option<(ControlPlane, Vec<u8>)>, Diagnostics> {
-        if several::concerns_state(&state, &private) {
-            return several::refresh(provider, state, &private).await;
-        }
-        facts::refresh(provider, state, &private, stop).await
+        read::refresh(provider, state, &private).await
     }
 
     async fn create(
@@ -253,30 +230,7 @@ impl Resource for ControlPlaneResource {
         planned: ControlPlanePlanned,
         stop: &Stop,
     ) -> Result<Created<ControlPlane>, Diagnostics> {
-        if several::concerns(None, &planned, &[]) {
-            return several::create(provider, planned, stop).await;
-        }
-        let timeout = timeouts::planned(&planned.timeouts, |timeouts| &timeouts.create);
-        let deadline = timeouts::deadline(timeout.as_ref(), TIMEOUT);
-        let cluster = planned.cluster.known().cloned().unwrap_or_default();
-        let doing = format!("create the control plane of cluster {cluster}");
-        let situation = Situation {
-            doing: &doing,
-            left: ADOPTED,
-        };
-        let wanted = machine::Wanted::of(&planned)?;
-        let mut executor = executor::Executor::find(provider, wanted, deadline, stop, situation).await?;
-        executor.adopt().await?;
-        let reached = executor.run().await?;
-        executor.finish().await?;
-        executor.store(&planned).await?;
-        let private = facts::encode(&reached);
-        let state = complete(provider, planned, &executor, &reached)?;
-        Ok(Created {
-            state,
-            private,
-            warnings: Diagnostics::new(),
-        })
+        operations::create(provider, planned, stop).await
     }
 
     async fn update(
@@ -287,31 +241,7 @@ impl Resource for ControlPlaneResource {
         private: Vec<u8>,
         stop: &Stop,
     ) -> Result<Updated<ControlPlane>, Failed<ControlPlane>> {
-        if several::concerns(Some(&prior), &planned, &private) {
-            return Box::pin(several::update(provider, prior, planned, private, stop)).await;
-        }
-        let failed = |diagnostics| Failed {
-            state: prior.clone(),
-            private: private.clone(),
-            diagnostics,
-        };
-        let timeout = timeouts::planned(&planned.timeouts, |timeouts| &timeouts.update);
-        let deadline = timeouts::deadline(timeout.as_ref(), TIMEOUT);
-        let doing = format!("update the control plane of cluster {}", prior.cluster);
-        let situation = Situation {
-            doing: &doing,
-            left: CONTINUED,
-        };
-        let wanted = machine::Wanted::of(&planned).map_err(failed)?;
-        let mut executor = executor::Executor::find(provider, wanted, deadline, stop, situation)
-            .await
-            .map_err(failed)?;
-        executor.remember(facts::decode(&private), prior.legacy_zone_labels);
-        let reached = executor.run().await.map_err(failed)?;
-        executor.store(&planned).await.map_err(failed)?;
-        let private = facts::encode(&reached);
-        let state = complete(provider, planned, &executor, &reached).map_err(failed)?;
-        Ok(Updated::new(state, private))
+        Box::pin(operations::update(provider, prior, planned, private, stop)).await
     }
 
     async fn delete(
@@ -324,21 +254,10 @@ impl Resource for ControlPlaneResource {
         if prior.deletion_protection {
             return Err(protected(&prior).into());
         }
-        if several::concerns_state(&prior, &private) {
-            return several::delete(provider, &prior, &private, stop).await;
-        }
-        let timeout = prior.timeouts.as_ref().and_then(|timeouts| timeouts.delete.clone());
-        let deadline = timeouts::deadline(timeout.as_ref(), TIMEOUT);
-        let doing = format!("delete the control plane of cluster {}", prior.cluster);
-        let situation = Situation {
-            doing: &doing,
-            left: STILL_THERE,
-        };
-        executor::delete(provider, &prior, deadline, &situation).await?;
-        Ok(Diagnostics::new())
+        operations::delete(provider, &prior, &private, stop).await
     }
 
     async fn import(&self, provider: &Configured, id: &str) -> Result<ControlPlane, Diagnostics> {
-        facts::import(provider, id).await
+        import::import(provider, id).await
     }
 }

@@ -4,121 +4,95 @@ use std::collections::BTreeMap;
 
 use multizone_cloud::ClusterName;
 use multizone_planner::{
-    control_plane::{Next, Step, preview},
+    cluster::{Next, Preview, Step, Warning, preview},
     lines,
 };
-use multizone_schema::{Diagnostic, Diagnostics, Field as _, Path, Planned, PlannedModel, Value};
+use multizone_schema::{Diagnostic, Diagnostics, Field as _, Path, Planned, Value};
 
-use super::{ControlPlane, ControlPlanePlanned, drift::Seen, executor, machine};
+use super::{
+    ControlPlane, ControlPlanePlanned,
+    seen::{self, Seen},
+    wanted::Wanted,
+};
 use crate::{
     configuration::Configured,
     resources::{
-        checks,
+        Planning, checks,
         cluster::check_planned_zone,
-        identity::ObjectId,
         offers::{self, Purpose},
+        rollout,
     },
 };
 
-/// Asks the cloud whether what is new can be had.
-pub(super) async fn ask(
+/// Plans a change: its steps, and what they make unknown.
+pub(super) async fn plan(
     provider: &Configured,
-    planned: &ControlPlanePlanned,
-    is_new: impl Fn(&str, &str) -> bool,
-) -> Diagnostics {
+    prior: Option<&ControlPlane>,
+    mut planning: Planning<ControlPlane>,
+) -> Planning<ControlPlane> {
+    let asked = ask(provider, prior, &planning.planned).await;
+    planning.diagnostics.extend(asked);
+    if let Some(prior) = prior {
+        planning.diagnostics.extend(refusals(prior, &planning.planned));
+    }
+    if planning.diagnostics.has_errors() {
+        return planning;
+    }
+    let said = foresee(provider, prior, &planning.private, &mut planning.planned);
+    planning.diagnostics.extend(said);
+    planning
+}
+
+/// Asks the cloud whether what is new can be had.
+async fn ask(provider: &Configured, prior: Option<&ControlPlane>, planned: &ControlPlanePlanned) -> Diagnostics {
     let mut diagnostics = Diagnostics::new();
     for (key, replica) in planned.replicas.known().into_iter().flatten() {
         let Some(zone) = replica.known().and_then(|replica| replica.zone.known()) else {
             continue;
         };
-        if !is_new(key, zone) {
+        let stays = |prior: &ControlPlane| prior.replicas.get(key).is_some_and(|was| was.zone == *zone);
+        let same_type = |prior: &ControlPlane| planned.machine_type.known() == Some(&prior.machine_type);
+        let stays = prior.is_some_and(stays);
+        let mut zone_exists = true;
+        if !stays {
+            let path = Path::from("replicas").key(key).attribute("zone");
+            let mut unknown = offers::check_zone(provider, path.clone(), zone).await;
+            zone_exists = !unknown.has_errors();
+            if let Some(cluster) = planned.cluster.known().filter(|_| unknown.is_empty()) {
+                unknown = check_planned_zone(provider, &ClusterName::new(cluster), path, zone);
+            }
+            diagnostics.extend(unknown);
+        }
+        if stays && prior.is_some_and(same_type) || !zone_exists {
             continue;
         }
-        let path = Path::from("replicas").key(key).attribute("zone");
-        let mut unknown = offers::check_zone(provider, path.clone(), zone).await;
-        let zone_exists = !unknown.has_errors();
-        if let Some(cluster) = planned.cluster.known().filter(|_| unknown.is_empty()) {
-            unknown = check_planned_zone(provider, &ClusterName::new(cluster), path, zone);
-        }
-        diagnostics.extend(unknown);
-        if let Some(machine_type) = planned.machine_type.known().filter(|_| zone_exists) {
+        if let Some(machine_type) = planned.machine_type.known() {
             let path = Path::from("machine_type");
-            diagnostics.extend(offers::check_machine_type(provider, path, zone, machine_type, Purpose::Master).await);
+            let said = offers::check_machine_type(provider, path, zone, machine_type, Purpose::Master).await;
+            diagnostics.extend(said);
         }
     }
     diagnostics
 }
 
-/// What would replace the only master, each with the attribute that asks for it.
-pub(super) fn refusals(prior: &ControlPlane, planned: &ControlPlanePlanned) -> Diagnostics {
-    const WHY: &str = "The only master's disk holds the only copy of etcd, so its machine is not replaced. Change it back. \
-                       To move on, destroy the cluster and create it anew; replacing masters one by one needs several of \
-                       them, which this release does not support yet.";
-    let mut diagnostics = Diagnostics::new();
-    let mut fixed = |path: &str, was: &str, wanted: Planned<&String>| {
-        if let Some(wanted) = wanted.into_known().filter(|wanted| *wanted != was) {
-            diagnostics.push(checks::fixed(path, was, wanted, WHY));
+/// What is not done yet.
+fn refusals(prior: &ControlPlane, planned: &ControlPlanePlanned) -> Diagnostics {
+    const WHY: &str = "Changing the version of a control plane that exists is not supported yet. Change it back.";
+    match planned.kubernetes_version.known() {
+        Some(wanted) if *wanted != prior.kubernetes_version => {
+            checks::fixed("kubernetes_version", &prior.kubernetes_version, wanted, WHY).into()
         }
-    };
-    fixed(
-        "kubernetes_version",
-        &prior.kubernetes_version,
-        planned.kubernetes_version.as_ref(),
-    );
-    fixed("machine_type", &prior.machine_type, planned.machine_type.as_ref());
-    for (path, was, wanted) in [
-        ("image", &prior.image, &planned.image),
-        ("service_account", &prior.service_account, &planned.service_account),
-    ] {
-        let none = "the default".to_owned();
-        let wanted = if wanted.is_null() {
-            Planned::Known(&none)
-        } else {
-            wanted.as_ref()
-        };
-        fixed(path, was.as_ref().unwrap_or(&none), wanted);
+        _ => Diagnostics::new(),
     }
-    let boot_disk = planned.boot_disk_gb.known().map(ToString::to_string);
-    fixed(
-        "boot_disk_gb",
-        &prior.boot_disk_gb.to_string(),
-        boot_disk.as_ref().map_or(Planned::Null, Planned::Known),
-    );
-    if let Some(replicas) = planned.replicas.known() {
-        for (key, was) in &prior.replicas {
-            match replicas.get(key) {
-                None => diagnostics.push(
-                    Diagnostic::error(
-                        "Change that cannot be made in place",
-                        format!("Master {key} in {} is no longer in replicas. {WHY}", was.zone),
-                    )
-                    .at("replicas"),
-                ),
-                Some(replica) => {
-                    let zone = replica.known().and_then(|replica| replica.zone.known());
-                    if let Some(zone) = zone.filter(|zone| **zone != was.zone) {
-                        diagnostics.push(
-                            Diagnostic::error(
-                                "Change that cannot be made in place",
-                                format!("Master {key} is in {} and is to be in {zone}. {WHY}", was.zone),
-                            )
-                            .at(Path::from("replicas").key(key).attribute("zone")),
-                        );
-                    }
-                }
-            }
-        }
-    }
-    diagnostics
 }
 
-/// Plans what the engine will do: its steps, and what they make unknown.
-pub(super) fn foresee(
+fn foresee(
     provider: &Configured,
     prior: Option<&ControlPlane>,
-    seen: Option<Seen>,
+    private: &[u8],
     planned: &mut ControlPlanePlanned,
-) {
+) -> Diagnostics {
+    let capabilities = provider.cloud().capabilities();
     let unchanged = |planned: &mut ControlPlanePlanned| {
         if let Some(prior) = prior {
             let prior = ControlPlanePlanned::from(prior.clone());
@@ -126,47 +100,125 @@ pub(super) fn foresee(
             planned.nodes = prior.nodes;
         }
     };
-    let (Some(Seen { observed, drift }), Ok(wanted), false) = (
-        seen,
-        machine::Wanted::of(planned),
-        planned.pod_network_manifest.is_unknown(),
-    ) else {
-        return unchanged(planned);
+    let mut diagnostics = Diagnostics::new();
+    let Ok(wanted) = Wanted::of(planned) else {
+        return diagnostics;
     };
-    let desired = wanted.desired(prior.map(|prior| prior.endpoint.clone()));
-    let preview = preview(&observed, &desired);
-    let idle = !preview.changes_anything() && drift.repairs.is_empty();
-    if idle || matches!(preview.end, Next::Refused(_)) {
-        return unchanged(planned);
+    if planned.pod_network_manifest.is_unknown() {
+        return diagnostics;
     }
-    let timing = machine::timing(provider.cloud().capabilities().timing);
-    planned.rollout = lines(&drift.steps(&preview, &desired, &timing)).into_planned();
-    let touches_the_machine = |step: &Step| matches!(step, Step::CreateMaster | Step::StartMaster | Step::WaitJoined);
+    let seen = match prior {
+        None => Some(seen::nothing(capabilities)),
+        Some(_) => seen::decode(private),
+    };
+    let Some(Seen { mut world, drift }) = seen else {
+        // Nothing is known of what there is.  A refresh finds it out; without one only a change is worth a look.
+        let changes = prior.is_some_and(|prior| {
+            let was = ControlPlanePlanned {
+                rollout: planned.rollout.clone(),
+                nodes: planned.nodes.clone(),
+                ..prior.clone().into()
+            };
+            was != *planned
+        });
+        if !changes {
+            unchanged(planned);
+        }
+        return diagnostics;
+    };
+    if let Some(prior) = prior {
+        diagnostics.extend(drift.warnings(&world, prior));
+    }
+    seen::expect_the_others(&mut world, &wanted);
+    let operation = wanted.operation(prior.map(|prior| prior.endpoint.clone()));
+    let preview = preview(&world, &operation);
+    diagnostics.extend(end(&preview, &wanted));
+    let idle = !preview.changes_anything() && !drift.heals();
+    if idle || matches!(preview.end, Next::Refused(_)) {
+        unchanged(planned);
+        return diagnostics;
+    }
+    let worth_saying = |warning: &&Warning| match warning {
+        // Nothing is there yet that could be lost.
+        Warning::NoBackUp => prior.is_some(),
+        // It is what was said before.
+        Warning::SingleMaster => prior.is_none_or(|prior| prior.replicas.len() != 1),
+        _ => true,
+    };
+    let warnings = preview.warnings.iter().filter(worth_saying);
+    diagnostics.extend(warnings.map(|warning| warned(warning, &wanted)));
+    let timing = rollout::timing(capabilities.timing);
+    planned.rollout = lines(&drift.steps(&preview, &world, &operation, &timing)).into_planned();
     planned.nodes = match prior {
-        Some(prior) if !preview.steps.iter().any(touches_the_machine) && !drift.concerns_the_node() => {
+        Some(prior) if !preview.steps.iter().any(concerns_nodes) && !drift.concerns_nodes() => {
             ControlPlanePlanned::from(prior.clone()).nodes
         }
         _ => Planned::Unknown,
     };
+    diagnostics
 }
 
-/// The planned object with what only apply could tell.
-pub(super) fn complete(
-    provider: &Configured,
-    mut planned: ControlPlanePlanned,
-    executor: &executor::Executor<'_>,
-    reached: &executor::Reached,
-) -> Result<ControlPlane, Diagnostics> {
-    let cluster = ClusterName::new(planned.cluster.known().cloned().unwrap_or_default());
-    planned.id = ObjectId::cluster(provider.cloud().region(), &cluster).into();
-    planned.endpoint = executor.endpoint().into();
-    if !planned.nodes.is_known() {
-        planned.nodes = reached.nodes.clone().into_planned();
+/// Whether the state of masters shows a step.
+fn concerns_nodes(step: &Step) -> bool {
+    !matches!(
+        step,
+        Step::BackUp
+            | Step::InstallAccess
+            | Step::ApplyPodNetwork(_)
+            | Step::Register(_)
+            | Step::Deregister(_)
+            | Step::HandOver(..)
+            | Step::RollBack(..)
+            | Step::AwaitAnswer(_)
+    )
+}
+
+/// How the change ends, if not well.
+fn end(preview: &Preview, wanted: &Wanted) -> Diagnostics {
+    match &preview.end {
+        Next::Refused(violation) => Diagnostic::error(
+            "Change of the control plane that is refused",
+            format!("{} Nothing was changed.", sentence(violation)),
+        )
+        .into(),
+        Next::Blocked(blocked) => Diagnostic::warning(
+            format!(
+                "The control plane of cluster {} cannot be brought to its end now",
+                wanted.cluster
+            ),
+            format!("As things were when they were read, an apply goes no further than the steps shown: {blocked}."),
+        )
+        .into(),
+        Next::Step(_) | Next::Done => Diagnostics::new(),
     }
-    if !planned.rollout.is_known() {
-        planned.rollout = executor.steps().into_planned();
+}
+
+pub(super) fn warned(warning: &Warning, wanted: &Wanted) -> Diagnostic {
+    // Terraform shows one of several warnings with the same summary.
+    let (path, what) = match warning {
+        Warning::NoBalancer => ("load_balancer", "several masters without a balancer"),
+        Warning::BalancerMissesZone(_) => ("load_balancer", "a zone that its balancer misses"),
+        Warning::NoBackUp => ("etcd_backup", "no backup of etcd"),
+        Warning::SingleMaster => ("replicas", "a single master"),
+        Warning::EvenCount(_) => ("replicas", "an even number of masters"),
+        Warning::ZoneStopsWrites { .. } => ("replicas", "masters that do not survive the loss of a zone"),
+        Warning::FragileBetween { .. } => ("replicas", "steps not to stop between"),
+    };
+    Diagnostic::warning(
+        format!("Control plane of cluster {}: {what}", wanted.cluster),
+        sentence(warning),
+    )
+    .at(Path::from(path))
+}
+
+/// The planner's words as a sentence.
+pub(super) fn sentence(words: &impl ToString) -> String {
+    let mut text = words.to_string();
+    if let Some(first) = text.get_mut(..1) {
+        first.make_ascii_uppercase();
     }
-    planned.into_known()
+    text.push('.');
+    text
 }
 
 /// An object of defaults, from which single attributes are taken.
@@ -191,6 +243,26 @@ pub(super) fn blank() -> ControlPlane {
         nodes: BTreeMap::new(),
         rollout: Vec::new(),
     }
+}
+
+/// What the end of a control plane costs.
+pub(super) fn destroyed(control_plane: &ControlPlane) -> Diagnostic {
+    let names = control_plane.nodes.keys().cloned().collect::<Vec<_>>().join(", ");
+    let disks = match control_plane.nodes.len() {
+        0 => "The masters' disks are the only copies".to_owned(),
+        1 => format!("The disk of {names} is the only copy"),
+        _ => format!("The disks of {names} are the only copies"),
+    };
+    Diagnostic::warning(
+        format!(
+            "Destroying the control plane of {} loses its etcd",
+            control_plane.cluster
+        ),
+        format!(
+            "{disks} of what the cluster's API holds: workloads, Secrets, everything. Disks of multizone_disk and the \
+             nodes' own disks are not concerned."
+        ),
+    )
 }
 
 pub(super) fn protected(control_plane: &ControlPlane) -> Diagnostic {

@@ -1,22 +1,326 @@
-//! What is refused by itself, and what changes in place.
+//! What a plan shows and refuses: from nothing, from a single master, and of what does not change.
 
-use multizone_schema::Path;
+use std::collections::BTreeMap;
 
-use super::*;
+use multizone_planner::cluster::{Next, Operation, World, effect, next};
+use multizone_schema::{Diagnostics, Path};
 
-fn control_plane() -> ControlPlane {
+use super::{
+    ControlPlane, ControlPlanePlanned, ControlPlaneResource, MasterNode, Replica, Stop, drift::Drift, manifest,
+    plan::blank, seen, wanted::Wanted,
+};
+use crate::resources::{PlanRequest, Planning, Resource as _, memory_cloud::MemoryCloud};
+
+fn control_plane(zones: &[(&str, &str)]) -> ControlPlane {
+    let replica = |(key, zone): &(&str, &str)| {
+        let replica = Replica {
+            zone: (*zone).to_owned(),
+        };
+        ((*key).to_owned(), replica)
+    };
     ControlPlane {
         cluster: "demo".into(),
         kubernetes_version: "1.34.1".into(),
         machine_type: "n1-standard-2".into(),
-        replicas: BTreeMap::from([(
-            "a".into(),
-            Replica {
-                zone: "us-central1-a".into(),
-            },
-        )]),
+        replicas: zones.iter().map(replica).collect(),
+        load_balancer: Some("api".into()),
         ..blank()
     }
+}
+
+/// The region of these tests has two zones.
+const THREE: [(&str, &str); 3] = [("a", "us-central1-a"), ("b", "us-central1-b"), ("c", "us-central1-a")];
+
+async fn plan(prior: Option<&ControlPlane>, private: &[u8], wanted: ControlPlane) -> Planning<ControlPlane> {
+    let (_, provider) = MemoryCloud::region();
+    let planned = ControlPlanePlanned::from(wanted);
+    let config = planned.clone();
+    let request = PlanRequest {
+        config: &config,
+        prior,
+        planned,
+        prior_private: private,
+    };
+    ControlPlaneResource.plan(&provider, request).await
+}
+
+fn rollout(planning: &Planning<ControlPlane>) -> Vec<String> {
+    let lines = planning.planned.rollout.known().cloned().unwrap_or_default();
+    let text = |line: &str| line.split('~').next().unwrap_or_default().trim().to_owned();
+    lines
+        .iter()
+        .map(|line| text(line.known().map_or("", String::as_str)))
+        .collect()
+}
+
+/// The world after an apply without faults.
+fn reached(wanted: &ControlPlane) -> World {
+    let (_, provider) = MemoryCloud::region();
+    let wanted = Wanted::of(&wanted.clone().into()).unwrap();
+    let mut world = seen::nothing(provider.cloud().capabilities()).world;
+    seen::expect_the_others(&mut world, &wanted);
+    let operation: Operation = wanted.operation(None);
+    while let Next::Step(step) = next(&world, &operation) {
+        world = effect(world, &step, &operation);
+    }
+    // A master's disk goes with its machine.
+    world.disks.clear();
+    world
+}
+
+/// A single master without a balancer.
+fn single() -> (ControlPlane, Vec<u8>) {
+    let prior = ControlPlane {
+        load_balancer: None,
+        nodes: BTreeMap::from([(
+            "demo-master-a".to_owned(),
+            MasterNode {
+                replica: "a".into(),
+                zone: "us-central1-a".into(),
+                address: "10.128.0.2".into(),
+                provider_id: "gce://p/us-central1-a/demo-master-a".into(),
+                state: "ready".into(),
+            },
+        )]),
+        endpoint: "https://203.0.113.10:6443".into(),
+        id: "us-central1/demo".into(),
+        ..control_plane(&THREE[..1])
+    };
+    let seen = seen::Seen {
+        world: reached(&prior),
+        drift: Drift::default(),
+    };
+    (prior, seen::encode(&seen))
+}
+
+#[tokio::test]
+async fn three_masters_behind_a_balancer_are_made_one_after_the_other() {
+    let planning = plan(None, &[], control_plane(&THREE)).await;
+    assert_eq!(
+        rollout(&planning),
+        [
+            "1. create master a in us-central1-a, which initialises the cluster, wait until the API serves",
+            "2. put master a behind balancer api, wait until it serves",
+            "3. let node groups join, label and drain nodes",
+            "4. wait until the node of master a has joined",
+            "5. create master b in us-central1-b, wait until it has joined",
+            "6. put master b behind balancer api, wait until it serves",
+            "7. create master c in us-central1-a, wait until it has joined",
+            "8. put master c behind balancer api, wait until it serves",
+        ]
+    );
+    assert!(!planning.diagnostics.has_errors(), "{}", planning.diagnostics);
+    let said = planning.diagnostics.to_string();
+    assert!(
+        !said.contains("backup"),
+        "nothing is there yet that could be lost: {said}"
+    );
+}
+
+#[tokio::test]
+async fn a_single_master_grows_and_its_address_goes_onto_the_balancer() {
+    let (prior, private) = single();
+    let planning = plan(Some(&prior), &private, control_plane(&THREE)).await;
+    let steps = rollout(&planning);
+    assert_eq!(steps[0], "1. put master a behind balancer api, wait until it serves");
+    assert!(
+        steps
+            .iter()
+            .any(|step| step.contains("hand over https://203.0.113.10:6443 from master a to balancer api")),
+        "{steps:#?}"
+    );
+    let said = planning.diagnostics.to_string();
+    assert!(said.contains("no backup of etcd"), "{said}");
+}
+
+#[tokio::test]
+async fn a_single_masters_other_machine_type_is_an_ordered_replacement() {
+    let (prior, private) = single();
+    let wanted = ControlPlane {
+        machine_type: "n1-standard-4".into(),
+        ..prior.clone()
+    };
+    let planning = plan(Some(&prior), &private, wanted).await;
+    assert_eq!(
+        rollout(&planning),
+        [
+            "1. create master a-2 in us-central1-a to replace master a, wait until it has joined",
+            "2. cordon master a",
+            "3. hand over https://203.0.113.10:6443 from master a to master a-2\n    (the API does not answer for about 1 s)",
+            "4. drain master a, PodDisruptionBudgets permitting",
+            "5. move etcd's leadership from master a to master a-2",
+            "6. stop the API server of master a gracefully, by a pod on it",
+            "7. remove master a from etcd",
+            "8. stop the machine of master a",
+            "9. delete the machine of master a",
+            "10. delete the Node object of master a",
+        ]
+    );
+    let said = planning.diagnostics.to_string();
+    assert!(!planning.diagnostics.has_errors(), "{said}");
+    assert!(said.contains("no backup of etcd"), "{said}");
+}
+
+#[tokio::test]
+async fn what_changes_in_place_replaces_nothing() {
+    let (prior, private) = single();
+    let labelled = ControlPlane {
+        legacy_zone_labels: true,
+        ..prior.clone()
+    };
+    assert_eq!(rollout(&plan(Some(&prior), &private, labelled).await), [""; 0]);
+    let networked = ControlPlane {
+        pod_network_manifest: Some("apiVersion: v1".into()),
+        ..prior.clone()
+    };
+    let planning = plan(Some(&prior), &private, networked).await;
+    assert_eq!(rollout(&planning), ["1. apply the pod network's manifest"]);
+    let said = planning.diagnostics.to_string();
+    assert!(
+        !said.contains("no backup of etcd"),
+        "nothing in etcd is at risk: {said}"
+    );
+}
+
+#[tokio::test]
+async fn private_data_that_nobody_can_read_break_no_plan() {
+    let (prior, _) = single();
+    for private in [
+        &b""[..],
+        b"null",
+        br#"{"world": 3}"#,
+        br#"{"machine": null, "serving": true}"#,
+    ] {
+        let planning = plan(Some(&prior), private, prior.clone()).await;
+        assert_eq!(planning.planned, prior.clone().into());
+        assert_eq!(planning.diagnostics.to_string(), "");
+        let wanted = ControlPlane {
+            machine_type: "n1-standard-4".into(),
+            ..prior.clone()
+        };
+        let planning = plan(Some(&prior), private, wanted).await;
+        assert!(planning.planned.rollout.is_unknown() || planning.planned.rollout.known().is_some_and(Vec::is_empty));
+        assert!(!planning.diagnostics.has_errors());
+    }
+}
+
+#[tokio::test]
+async fn the_steps_between_which_a_zone_must_not_be_lost_are_named() {
+    let fragile = |world: &World, wanted: &ControlPlane| {
+        let wanted = Wanted::of(&wanted.clone().into()).unwrap();
+        let preview = multizone_planner::cluster::preview(world, &wanted.operation(None));
+        let warnings = preview.warnings.iter();
+        warnings
+            .map(|warning| super::plan::warned(warning, &wanted).to_string())
+            .collect::<String>()
+    };
+    let zones = [("a", "us-central1-a"), ("b", "us-central1-b"), ("f", "us-central1-f")];
+    let three = control_plane(&zones);
+    let other = ControlPlane {
+        machine_type: "n1-standard-4".into(),
+        ..three.clone()
+    };
+    let said = fragile(&reached(&three), &other);
+    assert!(said.contains("steps not to stop between"), "{said}");
+}
+
+#[tokio::test]
+async fn two_masters_are_warned_of_and_several_without_a_balancer() {
+    let wanted = ControlPlane {
+        load_balancer: None,
+        ..control_plane(&THREE[..2])
+    };
+    let said = plan(None, &[], wanted).await.diagnostics.to_string();
+    assert!(said.contains("an even number of masters"), "{said}");
+    assert!(said.contains("several masters without a balancer"), "{said}");
+}
+
+#[tokio::test]
+async fn what_is_said_of_several_masters() {
+    let two_zones = control_plane(&THREE);
+    let said = plan(None, &[], two_zones.clone()).await.diagnostics.to_string();
+    assert!(
+        said.contains("masters that do not survive the loss of a zone"),
+        "{said}"
+    );
+    let five = ["a", "b", "c", "d", "e"].map(|key| (key, if key < "d" { "us-central1-a" } else { "us-central1-b" }));
+    let said = plan(None, &[], control_plane(&five)).await.diagnostics.to_string();
+    assert!(
+        said.contains("masters that do not survive the loss of a zone"),
+        "{said}"
+    );
+
+    let node = |zone: &str, state: &str| MasterNode {
+        replica: String::new(),
+        zone: zone.into(),
+        address: String::new(),
+        provider_id: String::new(),
+        state: state.into(),
+    };
+    let prior = ControlPlane {
+        nodes: BTreeMap::from([
+            ("demo-master-a".to_owned(), node("us-central1-a", "ready")),
+            ("demo-master-b".to_owned(), node("us-central1-b", "unknown")),
+            ("demo-master-c".to_owned(), node("us-central1-a", "halted")),
+        ]),
+        ..two_zones
+    };
+    let drift = Drift {
+        silence: Some("nobody answers".to_owned()),
+        ..Drift::default()
+    };
+    let said = drift.warnings(&reached(&prior), &prior).to_string();
+    let machines =
+        "Machines demo-master-a in us-central1-a, demo-master-b in us-central1-b run, so an apply does nothing";
+    assert!(said.contains(machines), "{said}");
+    assert!(said.contains("If zones are out"), "{said}");
+    let said = super::plan::destroyed(&prior).to_string();
+    assert!(
+        said.contains("The disks of demo-master-a, demo-master-b, demo-master-c are"),
+        "{said}"
+    );
+    let lost = ControlPlane {
+        nodes: BTreeMap::new(),
+        ..prior
+    };
+    let said = super::plan::destroyed(&lost).to_string();
+    assert!(said.contains("The masters' disks are the only copies"), "{said}");
+}
+
+#[tokio::test]
+async fn another_version_is_refused() {
+    let (prior, private) = single();
+    let wanted = ControlPlane {
+        kubernetes_version: "1.34.2".into(),
+        ..control_plane(&THREE)
+    };
+    let said = plan(Some(&prior), &private, wanted).await.diagnostics.to_string();
+    assert!(said.contains("at kubernetes_version"), "{said}");
+}
+
+#[tokio::test]
+async fn a_zone_of_another_region_is_refused_for_a_master_that_is_to_come() {
+    let (prior, private) = single();
+    let wanted = control_plane(&[("a", "us-central1-a"), ("b", "europe-west1-b"), ("f", "us-central1-b")]);
+    let said = plan(Some(&prior), &private, wanted).await.diagnostics.to_string();
+    assert!(said.contains("at replicas[\"b\"].zone"), "{said}");
+    assert!(!said.contains("replicas[\"a\"]"), "it is there already: {said}");
+}
+
+#[test]
+fn the_loss_of_a_zone_is_survived_where_that_is_asked_for() {
+    let said = |zones: &[(&str, &str)]| {
+        let wanted = ControlPlane {
+            tolerate_zone_loss: Some(true),
+            ..control_plane(zones)
+        };
+        ControlPlaneResource.validate(&wanted.into()).to_string()
+    };
+    let three_zones = [("a", "us-central1-a"), ("b", "us-central1-b"), ("f", "us-central1-f")];
+    assert_eq!(said(&three_zones), "");
+    assert!(said(&THREE[..2]).contains("1 of 2 masters"));
+    let two_zones = said(&[("a", "us-central1-a"), ("b", "us-central1-a"), ("f", "us-central1-f")]);
+    assert!(two_zones.contains("without us-central1-a 1 of 3"), "{two_zones}");
 }
 
 #[test]
@@ -27,91 +331,12 @@ fn a_control_plane_has_a_master() {
         };
         let replicas = keys.iter().map(|key| ((*key).to_owned(), replica.clone())).collect();
         ControlPlaneResource
-            .validate(
-                &ControlPlane {
-                    replicas,
-                    ..control_plane()
-                }
-                .into(),
-            )
+            .validate(&ControlPlane { replicas, ..single().0 }.into())
             .to_string()
     };
     assert_eq!(with(&["a"]), "");
     assert!(with(&[]).contains("at replicas"));
     assert_eq!(with(&["a", "b"]), "");
-}
-
-#[test]
-fn what_would_replace_the_only_master_is_refused() {
-    let refused = |changed: ControlPlane| refusals(&control_plane(), &changed.into()).to_string();
-    assert_eq!(refused(control_plane()), "");
-    assert_eq!(
-        refused(ControlPlane {
-            legacy_zone_labels: true,
-            ..control_plane()
-        }),
-        ""
-    );
-    assert_eq!(
-        refused(ControlPlane {
-            pod_network_manifest: Some("x".into()),
-            ..control_plane()
-        }),
-        ""
-    );
-    for (path, changed) in [
-        (
-            "machine_type",
-            ControlPlane {
-                machine_type: "n1-standard-4".into(),
-                ..control_plane()
-            },
-        ),
-        (
-            "kubernetes_version",
-            ControlPlane {
-                kubernetes_version: "1.34.2".into(),
-                ..control_plane()
-            },
-        ),
-        (
-            "image",
-            ControlPlane {
-                image: Some("other".into()),
-                ..control_plane()
-            },
-        ),
-        (
-            "boot_disk_gb",
-            ControlPlane {
-                boot_disk_gb: 50,
-                ..control_plane()
-            },
-        ),
-        (
-            "replicas[\"a\"].zone",
-            ControlPlane {
-                replicas: BTreeMap::from([(
-                    "a".into(),
-                    Replica {
-                        zone: "us-central1-b".into(),
-                    },
-                )]),
-                ..control_plane()
-            },
-        ),
-        (
-            "replicas",
-            ControlPlane {
-                replicas: BTreeMap::new(),
-                ..control_plane()
-            },
-        ),
-    ] {
-        let said = refused(changed);
-        assert!(said.contains(&format!("(at {path})")), "{path}: {said}");
-        assert!(said.contains("only copy of etcd"));
-    }
 }
 
 #[test]
@@ -133,7 +358,7 @@ mod in_a_region {
 
     async fn said(change: impl FnOnce(&mut ControlPlane)) -> String {
         let (_, provider) = MemoryCloud::region();
-        let mut wanted = control_plane();
+        let mut wanted = single().0;
         change(&mut wanted);
         let planned = ControlPlanePlanned::from(wanted);
         let config = planned.clone();
@@ -152,7 +377,7 @@ mod in_a_region {
 
     #[tokio::test]
     async fn a_master_needs_two_cpus_and_two_gib() {
-        assert_eq!(said(|_| {}).await, "");
+        assert!(!said(|_| {}).await.contains("machine_type"));
         let small = said(|wanted| wanted.machine_type = "n1-standard-1".into()).await;
         assert!(small.contains("at machine_type") && small.contains("2 CPUs"), "{small}");
         let small = said(|wanted| wanted.machine_type = "e2-micro".into()).await;
@@ -173,7 +398,7 @@ mod in_a_region {
     #[tokio::test]
     async fn a_control_plane_needs_its_cluster() {
         let (_, provider) = MemoryCloud::region();
-        let planned = ControlPlanePlanned::from(control_plane());
+        let planned = ControlPlanePlanned::from(single().0);
         let failed = ControlPlaneResource
             .create(&provider, planned, &Stop::new())
             .await

@@ -253,6 +253,7 @@ impl Cloud for MemoryCloud {
         };
         Ok(match name {
             "n1-standard-2" => offered(2, 7680),
+            "n1-standard-4" => offered(4, 15_360),
             "n1-standard-1" => offered(1, 3840),
             "e2-micro" => offered(2, 1024),
             _ => None,

@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use multizone_cloud::{ClusterName, Machine};
 use multizone_kubernetes::{
     API_SERVER_PORT,
-    cluster_access::{Cluster, ClusterAddress},
+    cluster_access::{AccessError, Cluster, ClusterAddress},
     endpoint::ControlPlaneEndpoint,
-    pki::ClientCredential,
+    pki::{ClientCredential, ClusterPki},
 };
 use multizone_schema::Diagnostics;
 use tokio::time::timeout;
@@ -21,7 +21,7 @@ use crate::{
 /// How long an answer may take.
 const LOOK: Duration = Duration::from_secs(5);
 /// A certificate for one operation outlives the longest of them.
-const LIFETIME: Duration = Duration::from_hours(2);
+pub(crate) const LIFETIME: Duration = Duration::from_hours(2);
 
 /// Answers what only the API servers themselves can say.
 #[async_trait]
@@ -58,42 +58,87 @@ impl Api {
     ) -> Result<Self, Diagnostics> {
         let facts = ClusterFacts::find(provider, cluster, situation).await?;
         let pki = facts.pki(provider, situation).await?;
+        Self::with(&facts, &pki, provider, situation)
+    }
+
+    /// The same for a cluster whose keys are there already.
+    pub(crate) fn with(
+        facts: &ClusterFacts,
+        pki: &ClusterPki,
+        provider: &Configured,
+        situation: &Situation<'_>,
+    ) -> Result<Self, Diagnostics> {
         let credential = pki.operator_credential(provider.now(), LIFETIME).map_err(|error| {
             let what = format!("A certificate for asking the Kubernetes API cannot be made: {error}.");
             situation.error(&what, "This is an error in the provider.")
         })?;
         Ok(Self {
-            spanned: facts.settings.zones,
-            authority: facts.settings.ca_certificate,
-            endpoint: facts.endpoint,
+            spanned: facts.settings.zones.clone(),
+            authority: facts.settings.ca_certificate.clone(),
+            endpoint: facts.endpoint.clone(),
             credential,
         })
     }
 
-    /// One question on a connection of its own: one that was kept might lead to where the address was before.
-    async fn ready(&self, url: String, server_name: Option<String>) -> bool {
+    /// A connection to the API at its endpoint.
+    pub(crate) fn at_the_endpoint(&self) -> Result<Cluster, AccessError> {
+        self.open(self.endpoint.url(), None)
+    }
+
+    /// A connection to a master's own API server.  Its certificate names the endpoint, and its own address only within the
+    /// network.
+    pub(crate) fn connect(&self, machine: &Machine) -> Option<Cluster> {
+        let address = machine.external_address.or(machine.address)?;
+        let url = format!("https://{address}:{API_SERVER_PORT}");
+        self.open(url, Some(self.endpoint.host.clone())).ok()
+    }
+
+    /// Why the API does not answer at its endpoint.
+    pub(crate) async fn silence(&self) -> String {
+        why(self.at_the_endpoint()).await
+    }
+
+    /// Why a master's own API server does not answer.
+    pub(crate) async fn why_not(&self, machine: &Machine) -> String {
+        match self.connect(machine) {
+            Some(connection) => why(Ok(connection)).await,
+            None => "its machine has no address".to_owned(),
+        }
+    }
+
+    fn open(&self, url: String, server_name: Option<String>) -> Result<Cluster, AccessError> {
         let address = ClusterAddress {
             url,
             ca_certificate_pem: self.authority.clone(),
             server_name,
         };
-        let ask = async { Cluster::connect(&address, &self.credential)?.ready().await };
-        matches!(timeout(LOOK, ask).await, Ok(Ok(true)))
+        Cluster::connect(&address, &self.credential)
+    }
+
+    /// One question on a connection of its own: one that was kept might lead to where the address was before.
+    async fn ready(&self, connection: Option<Cluster>) -> bool {
+        let ask = async { connection?.ready().await.ok() };
+        matches!(timeout(LOOK, ask).await, Ok(Some(true)))
     }
 }
 
 #[async_trait]
 impl Asks for Api {
     async fn serves(&self, machine: &Machine) -> bool {
-        let Some(address) = machine.external_address.or(machine.address) else {
-            return false;
-        };
-        // Its certificate names the endpoint, and its own address only within the network.
-        let url = format!("https://{address}:{API_SERVER_PORT}");
-        self.ready(url, Some(self.endpoint.host.clone())).await
+        self.ready(self.connect(machine)).await
     }
 
     async fn answers(&self) -> bool {
-        self.ready(self.endpoint.url(), None).await
+        self.ready(self.at_the_endpoint().ok()).await
+    }
+}
+
+async fn why(connection: Result<Cluster, AccessError>) -> String {
+    let ask = async { connection?.ready().await };
+    match timeout(LOOK, ask).await {
+        Ok(Ok(true)) => "it answers by now".to_owned(),
+        Ok(Ok(false)) => "its API server says that it is not ready".to_owned(),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("no answer within {} s", LOOK.as_secs()),
     }
 }

@@ -17,9 +17,9 @@ use multizone_cloud::{Inventory, Machine as CloudMachine, Zone as CloudZone};
 use multizone_planner::cluster::{Address, Holder, World};
 use tokio::time::{sleep, timeout};
 
-pub(crate) use asks::{Api, Asks};
+pub(crate) use asks::{Api, Asks, LIFETIME};
 use cloud::{balancer, holder, machines, zones};
-pub(crate) use cloud::{endpoint, masters};
+pub(crate) use cloud::{endpoint, masters, power};
 pub(crate) use kubernetes::{record_endpoints, record_members};
 
 use super::identity::API_ADDRESS;

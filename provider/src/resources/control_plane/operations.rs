@@ -1,33 +1,16 @@
-//! Control planes of any number of masters, with or without a balancer.
-//!
-//! The order is the planner's (`multizone_planner::cluster`, operation `ControlPlane`).  [`executor`] observes
-//! ([`observe`]), asks it, and acts ([`steps`]); [`plan`] shows the same function iterated over the steps' own effects;
-//! [`read`] records what it plans from ([`seen`]).
-//!
-//! A control plane of one master that never had another one nor a balancer is not worked on here yet.
-
-mod executor;
-mod machine;
-mod observe;
-mod plan;
-mod read;
-mod repair;
-mod seen;
-mod steps;
-#[cfg(test)]
-mod tests;
-mod turn;
-mod wanted;
-
-pub(super) use plan::plan;
-pub(super) use read::refresh;
+//! What Terraform calls: a control plane is created, updated, deleted.
 
 use std::time::Duration;
 
 use multizone_cloud::ClusterName;
-use multizone_schema::{Diagnostic, Diagnostics, Field as _, PlannedModel};
+use multizone_schema::{Diagnostics, Field as _, PlannedModel};
 
-use super::{ControlPlane, ControlPlanePlanned, record};
+use super::{
+    ControlPlane, ControlPlanePlanned,
+    executor::{Executor, Reached},
+    record, removal, seen,
+    wanted::Wanted,
+};
 use crate::{
     configuration::Configured,
     resources::{
@@ -38,28 +21,9 @@ use crate::{
     },
     stop::Stop,
 };
-use executor::{Executor, Reached};
-use wanted::Several;
 
 /// Three machines one after the other, with much to spare.
 const TIMEOUT: Duration = Duration::from_hours(1);
-
-/// Whether a change is one of several masters: some are asked for, or were there, or a balancer is.
-pub(super) fn concerns(prior: Option<&ControlPlane>, planned: &ControlPlanePlanned, private: &[u8]) -> bool {
-    let several = planned.replicas.known().is_some_and(|replicas| replicas.len() > 1);
-    several
-        || !planned.load_balancer.is_null()
-        || prior.is_some_and(|prior| concerns_state(prior, private))
-        || seen::decode(private).is_some()
-}
-
-/// Whether what Terraform has in its state is of several masters.
-pub(super) fn concerns_state(state: &ControlPlane, private: &[u8]) -> bool {
-    state.replicas.len() != 1
-        || state.nodes.len() > 1
-        || state.load_balancer.is_some()
-        || seen::decode(private).is_some()
-}
 
 pub(super) async fn create(
     provider: &Configured,
@@ -68,13 +32,13 @@ pub(super) async fn create(
 ) -> Result<Created<ControlPlane>, Diagnostics> {
     let timeout = timeouts::planned(&planned.timeouts, |timeouts| &timeouts.create);
     let deadline = timeouts::deadline(timeout.as_ref(), TIMEOUT);
-    let several = Several::of(&planned)?;
-    let doing = format!("create the control plane of cluster {}", several.cluster);
+    let wanted = Wanted::of(&planned)?;
+    let doing = format!("create the control plane of cluster {}", wanted.cluster);
     let situation = Situation {
         doing: &doing,
         left: ADOPTED,
     };
-    let mut executor = Executor::find(provider, several, deadline, stop, situation).await?;
+    let mut executor = Executor::find(provider, wanted, deadline, stop, situation).await?;
     executor.adopt().await?;
     let reached = executor.run().await?;
     executor.finish().await?;
@@ -106,12 +70,10 @@ pub(super) async fn update(
         private: private.clone(),
         diagnostics,
     };
-    let several = Several::of(&planned).map_err(untouched)?;
-    let capabilities = provider.cloud().capabilities();
-    let known = seen::decode(&private).or_else(|| seen::of_the_only_master(&prior, &private, capabilities, &several));
-    let found = Executor::find(provider, several, deadline, stop, situation).await;
+    let wanted = Wanted::of(&planned).map_err(untouched)?;
+    let found = Executor::find(provider, wanted, deadline, stop, situation).await;
     let mut executor = found.map_err(untouched)?;
-    executor.remember(known.as_ref(), prior.legacy_zone_labels);
+    executor.remember(&prior, seen::decode(&private).as_ref());
     let done = async {
         let reached = executor.run().await?;
         store(&executor, &planned).await?;
@@ -141,9 +103,11 @@ async fn failed(
         };
     };
     let reached = executor.reached(&observation);
+    // What Terraform knows of masters that are not to be seen is how they are known again.
+    let nodes = Some(reached.nodes).filter(|nodes| !nodes.is_empty());
     Failed {
         state: ControlPlane {
-            nodes: reached.nodes,
+            nodes: nodes.unwrap_or(prior.nodes),
             rollout: executor.steps(),
             ..prior
         },
@@ -165,15 +129,15 @@ pub(super) async fn delete(
         doing: &doing,
         left: STILL_THERE,
     };
-    let several = Several::of(&prior.clone().into())?;
-    let operation = several.removal(Some(prior.endpoint.clone()));
-    let Ok(mut executor) = Executor::find(provider, several, deadline, stop, situation).await else {
+    let wanted = Wanted::of(&prior.clone().into())?;
+    let operation = wanted.removal(Some(prior.endpoint.clone()));
+    let Ok(mut executor) = Executor::find(provider, wanted, deadline, stop, situation).await else {
         // Without the cluster's keys nobody can be asked, and there is nothing to be kept: the machines go as they are.
-        super::executor::delete(provider, prior, deadline, &situation).await?;
+        removal::as_they_are(provider, prior, deadline, &situation).await?;
         return Ok(Diagnostics::new());
     };
     executor.operation = operation;
-    executor.remember(seen::decode(private).as_ref(), prior.legacy_zone_labels);
+    executor.remember(prior, seen::decode(private).as_ref());
     executor.run().await?;
     Ok(Diagnostics::new())
 }
@@ -202,10 +166,4 @@ async fn store(executor: &Executor<'_>, planned: &ControlPlanePlanned) -> Result
     let (deadline, stop) = (executor.deadline, executor.stop);
     let stored = record::store(&executor.endpoint, planned, deadline, stop).await;
     stored.map_err(|error| executor.apply_failed(&error, "the record of its settings"))
-}
-
-fn missing(name: &str) -> Diagnostics {
-    Diagnostic::error("Value not known", format!("{name} has no value when it is needed."))
-        .at(name)
-        .into()
 }

@@ -1,0 +1,49 @@
+//! The end of masters that nobody can be asked about any more: the cluster's keys are gone.
+
+use multizone_cloud::{ClusterName, label};
+use multizone_schema::Diagnostics;
+use tokio::time::Instant;
+use tracing::info;
+
+use super::{
+    ControlPlane, drift,
+    nodes::{address_is_held, is_master},
+};
+use crate::{
+    configuration::Configured,
+    resources::trouble::{Situation, within},
+};
+
+/// Deletes the masters' machines.  Whatever order Terraform calls operations in, this needs no other one to have run.
+pub(super) async fn as_they_are(
+    provider: &Configured,
+    prior: &ControlPlane,
+    deadline: Instant,
+    situation: &Situation<'_>,
+) -> Result<(), Diagnostics> {
+    let cluster = &ClusterName::new(&prior.cluster);
+    let delete = async {
+        let inventory = provider.inventory(cluster).await;
+        let inventory = inventory.map_err(|error| situation.cloud(&error))?;
+        let machines = inventory.machines.iter();
+        let masters: Vec<_> = machines
+            .filter(|machine| {
+                let labelled = machine.labels.contains_key(label::REPLICA) || is_master(machine);
+                labelled || prior.nodes.contains_key(&machine.name)
+            })
+            .collect();
+        if masters.is_empty() && address_is_held(&inventory) {
+            let name = prior.nodes.keys().next().cloned().unwrap_or_default();
+            let what = drift::unlabelled_text(&name, &prior.cluster);
+            return Err(situation.error(&what, "Then run Terraform again."));
+        }
+        for machine in masters {
+            info!(cluster = %cluster, machine = %machine.name, zone = %machine.zone, "delete the master");
+            let deleted = provider.cloud().delete_machine(&machine.zone, &machine.name).await;
+            deleted.map_err(|error| situation.cloud(&error))?;
+        }
+        provider.forget(cluster).await;
+        Ok(())
+    };
+    within(deadline, situation, delete).await
+}

@@ -1,0 +1,141 @@
+//! Masters come: the first initialises the cluster, further ones join it.
+
+use std::time::Duration;
+
+use multizone_cloud::Machine as CloudMachine;
+use multizone_kubernetes::{bootstrap_token::BootstrapToken, labels::CONTROL_PLANE_ROLE};
+use multizone_planner::cluster::{Holder, NewMachine, World};
+use multizone_schema::Diagnostics;
+
+use super::{
+    super::{
+        executor::Executor,
+        observe::{INITIALISED, JOINING_UNTIL, Known, Observation},
+    },
+    joined,
+};
+use crate::resources::{timeouts, world};
+
+/// How long kubeadm may be at work on a machine, and how long its bootstrap token lives: what it waits for by itself.
+const JOIN: Duration = Duration::from_mins(15);
+
+impl Executor<'_> {
+    /// The first master: it initialises the cluster.
+    pub(super) async fn init(&mut self, new: &NewMachine, observation: &Observation) -> Result<(), Diagnostics> {
+        let holds = observation.world.has_an_address() && observation.world.address.holder == Holder::Nobody;
+        self.create(new, None, holds).await?;
+        self.await_init(&new.name).await
+    }
+
+    /// A further master, with a token of its own.
+    pub(super) async fn join(&mut self, new: &NewMachine, observation: &Observation) -> Result<(), Diagnostics> {
+        let token = BootstrapToken::generate(&mut rand::rng());
+        let connection = self.connection(observation, None)?;
+        let made = connection
+            .create_bootstrap_token(&token, self.provider.now(), JOIN)
+            .await;
+        made.map_err(|error| {
+            let what = format!("No bootstrap token could be made for machine {}: {error}.", new.name);
+            self.situation.error(&what, "Apply again once the API serves.")
+        })?;
+        self.tokens.push(token.clone());
+        self.create(new, Some(&token), false).await?;
+        self.await_joined(&new.name).await
+    }
+
+    async fn create(
+        &mut self,
+        new: &NewMachine,
+        token: Option<&BootstrapToken>,
+        holds_the_address: bool,
+    ) -> Result<(), Diagnostics> {
+        let until = self.provider.now().as_second() + i64::try_from(JOIN.as_secs()).unwrap_or_default();
+        let spec = self.machine(new, token, holds_the_address, until).await?;
+        if let Some(identity) = &spec.identity {
+            // Before the machine exists: its first act is to read the keys.
+            let keys = &self.observer.facts.secrets.keys;
+            self.cloud(self.provider.cloud().grant_secret(keys, identity)).await?;
+        }
+        let made = self.cloud(self.provider.cloud().ensure_machine(&spec)).await.map(drop);
+        let known = Known {
+            replica: new.replica.clone(),
+            made: Some((new.specification.clone(), new.version)),
+        };
+        self.remembered.masters.insert(new.name.clone(), known);
+        made
+    }
+
+    pub(super) async fn await_init(&mut self, name: &str) -> Result<(), Diagnostics> {
+        let what = format!("Master {name} did not serve the Kubernetes API");
+        let serves = |world: &World, _: &Observation| world.serves(name) && world.votes(name);
+        let next = console(name);
+        self.until(name, &what, &next, serves).await?;
+        let observation = self.observe().await?;
+        self.label_initialised(name, &observation).await
+    }
+
+    /// Once the first master serves, another one is never initialised.  A run that was interrupted between the two is
+    /// finished by the next.
+    pub(in super::super) async fn note_initialised(&self, observation: &Observation) -> Result<(), Diagnostics> {
+        let known = |machine: &CloudMachine| {
+            machine.labels.contains_key(INITIALISED) || !machine.labels.contains_key(JOINING_UNTIL)
+        };
+        if world::masters(&observation.inventory).any(known) {
+            return Ok(());
+        }
+        let world = &observation.world;
+        let first = world.serving().find(|name| world.votes(name));
+        match first {
+            Some(name) => self.label_initialised(name, observation).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn label_initialised(&self, name: &str, observation: &Observation) -> Result<(), Diagnostics> {
+        let Some(machine) = world::masters(&observation.inventory).find(|machine| machine.name == name) else {
+            return Ok(());
+        };
+        let mut labels = machine.labels.clone();
+        labels.insert(INITIALISED.to_owned(), "true".to_owned());
+        self.cloud(self.provider.cloud().set_machine_labels(&machine.zone, name, &labels))
+            .await
+    }
+
+    pub(super) async fn await_joined(&self, name: &str) -> Result<(), Diagnostics> {
+        let what = format!("Master {name} did not join");
+        let next = console(name);
+        self.until(name, &what, &next, |world, observation| {
+            let voter = world
+                .member_of(name)
+                .is_some_and(|(_, member)| !member.learner && member.healthy);
+            let nodes = observation.nodes.as_ref();
+            let node = nodes.and_then(|nodes| nodes.get(name));
+            let marked = node.is_some_and(|node| node.labels.contains_key(CONTROL_PLANE_ROLE));
+            // Where it is to be ready it is waited for here, unless the pod network is still to come.
+            let pods = world.pod_network.is_none() || joined(world, name);
+            voter && marked && pods && world.serves(name)
+        })
+        .await
+    }
+
+    pub(super) async fn await_healthy(&self, name: &str) -> Result<(), Diagnostics> {
+        let what = format!("Master {name} did not serve with a healthy member of etcd");
+        let next = "The machine's serial console shows how far it is. If it only needs longer, apply again. Its disk holds a \
+                    copy of etcd: to replace the master, halt it and take its key out of replicas.";
+        self.until(name, &what, next, |world, _| {
+            let healthy = !world.membership_known || world.member_of(name).is_none_or(|(_, member)| member.healthy);
+            healthy && world.serves(name)
+        })
+        .await
+    }
+}
+
+/// What to do about a machine that does not join.
+pub(super) fn console(name: &str) -> String {
+    format!(
+        "The serial console of machine {name} shows what its first boot did and where it failed. If it only needs longer, \
+         apply again, with a longer timeout in timeouts if need be: it is waited for, and replaced when it has not joined \
+         within {} of its creation.",
+        timeouts::words(JOIN)
+    )
+}

@@ -1,0 +1,313 @@
+//! Carrying out the planner's steps about masters.  Those about the address, the balancer and its targets are shared with
+//! the balancer's own operations ([`crate::resources::rollout`]).
+
+mod backup;
+mod joining;
+mod leaving;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use multizone_cloud::Machine as CloudMachine;
+use multizone_kubernetes::{
+    cluster_access::{AccessError, Cluster as ClusterConnection, OwnedMetadata},
+    etcd::EtcdError,
+    labels::out_of_service,
+};
+use multizone_planner::cluster::{Power, Step, World};
+use multizone_schema::Diagnostics;
+use tokio::time::Instant;
+
+use super::{
+    executor::Executor,
+    nodes::not_ready,
+    observe::{LEAVING, Observation},
+};
+use crate::resources::{
+    rollout::{self, Outcome, Traffic},
+    timeouts, world,
+};
+
+/// How long etcd may take to find its members connected for long enough.
+const SETTLING: Duration = Duration::from_secs(30);
+/// Between two looks at something that takes its time.
+const PAUSE: Duration = Duration::from_millis(500);
+
+impl Executor<'_> {
+    /// Carries out one step.
+    #[allow(clippy::too_many_lines)] // one arm for each step
+    pub(super) async fn act(&mut self, step: &Step, observation: &Observation) -> Result<(), Diagnostics> {
+        match self.traffic().carry_out(step, &observation.world).await? {
+            Outcome::Done => return Ok(()),
+            Outcome::Failed(holder) => {
+                self.remembered.failed = Some(holder);
+                return Ok(());
+            }
+            Outcome::NotMine => {}
+        }
+        match step {
+            Step::BackUp => self.back_up(observation).await,
+            Step::Init(new) => self.init(new, observation).await,
+            Step::Join(new) => self.join(new, observation).await,
+            Step::AwaitJoin(name) if observation.world.initialised => self.await_joined(name).await,
+            Step::AwaitJoin(name) => self.await_init(name).await,
+            Step::StartMachine(name) => {
+                let zone = self.zone(observation, name)?;
+                self.cloud(self.provider.cloud().start_machine(&zone, name)).await?;
+                self.await_healthy(name).await
+            }
+            Step::AwaitHealthy(name) => self.await_healthy(name).await,
+            Step::InstallAccess => {
+                let connection = self.connection(observation, None)?;
+                let installed = connection
+                    .install_node_group_access(self.deadline, self.stop.wait())
+                    .await;
+                installed.map_err(|error| self.apply_failed(&error, "the rights of node groups"))?;
+                self.remembered.access = true;
+                Ok(())
+            }
+            Step::ApplyPodNetwork(fingerprint) => {
+                if let Some(manifest) = &self.wanted.pod_network {
+                    let connection = self.connection(observation, None)?;
+                    let applied = connection.apply(manifest, self.deadline, self.stop.wait()).await;
+                    applied.map_err(|error| self.apply_failed(&error, "pod_network_manifest"))?;
+                }
+                self.remembered.pod_network = Some(fingerprint.clone());
+                Ok(())
+            }
+            Step::AwaitNode(name) => {
+                let what = format!("Master {name} did not become a node of the cluster");
+                let next = joining::console(name);
+                self.until(name, &what, &next, |world, _| joined(world, name)).await
+            }
+            Step::Cordon(name) => {
+                // Cordoned first: a node that is marked is one that is cordoned.
+                let connection = self.connection(observation, Some(name))?;
+                connection
+                    .cordon(name)
+                    .await
+                    .map_err(|error| self.access_failed(name, &error))?;
+                self.mark(&connection, name, &OwnedMetadata::default(), &leaving())
+                    .await
+            }
+            Step::Uncordon(name) => {
+                let connection = self.connection(observation, None)?;
+                connection
+                    .uncordon(name)
+                    .await
+                    .map_err(|error| self.access_failed(name, &error))?;
+                self.mark(&connection, name, &leaving(), &OwnedMetadata::default())
+                    .await
+            }
+            Step::Drain(name) => self.drain(name, observation).await,
+            Step::AwaitDetached(name) => {
+                let what = format!("The volumes were not detached from master {name}");
+                let next = "See which pods still use them, then apply again.";
+                let detached = |world: &World, _: &Observation| {
+                    world.nodes.get(name).is_none_or(|node| !node.volumes || !node.joined)
+                };
+                self.until(name, &what, next, detached).await
+            }
+            Step::MarkOutOfService(name) => {
+                let connection = self.connection(observation, Some(name))?;
+                let tainted = OwnedMetadata {
+                    taints: vec![out_of_service()],
+                    ..OwnedMetadata::default()
+                };
+                self.mark(&connection, name, &OwnedMetadata::default(), &tainted).await
+            }
+            Step::MoveLeader(_, to) => {
+                let id = observation.world.member_of(to).map(|(id, _)| id).unwrap_or_default();
+                let connection = self.connection(observation, None)?;
+                let etcd = self.observer.etcd(&connection, masters(observation, None));
+                etcd.move_leader(id).await.map_err(|error| self.etcd_failed(&error))
+            }
+            Step::StopApiServer(name) => self.stop_api_server(name, observation).await,
+            Step::StartApiServer(name) => self.start_api_server(name, observation).await,
+            Step::RemoveMember(id, name) => {
+                let connection = self.connection(observation, name.as_deref())?;
+                let etcd = self.observer.etcd(&connection, masters(observation, name.as_deref()));
+                let until = self.deadline.min(Instant::now() + SETTLING);
+                loop {
+                    match etcd.remove(*id).await {
+                        Err(error) if error.passes() && Instant::now() < until && !self.stop.requested() => {
+                            tokio::time::sleep(PAUSE).await;
+                        }
+                        removed => return removed.map_err(|error| self.etcd_failed(&error)),
+                    }
+                }
+            }
+            Step::StopMachine(name) => {
+                let zone = self.zone(observation, name)?;
+                self.cloud(self.provider.cloud().stop_machine(&zone, name)).await
+            }
+            Step::DeleteMachine(name) => {
+                let zone = self.zone(observation, name)?;
+                self.cloud(self.provider.cloud().delete_machine(&zone, name)).await
+            }
+            Step::DeleteNode(name) => {
+                let connection = self.connection(observation, Some(name))?;
+                let failed = |error: AccessError| self.access_failed(name, &error);
+                connection.delete_hold(name).await.map_err(failed)?;
+                connection.delete_node(name).await.map(drop).map_err(failed)
+            }
+            Step::AwaitEndpointGone(name) => {
+                let what = format!("The record of the API server of {name} did not expire");
+                let next = "It expires by itself once nobody renews it; apply again.";
+                self.until(name, &what, next, |world, _| !world.endpoints.contains(name))
+                    .await
+            }
+            // The balancer's own are above; zones and zonal disks are the cluster's and the cloud's: a master's only disk is
+            // deleted with its machine, and subnets are regional where this is reached.
+            other => Err(self.situation.error(
+                &format!("The step {other:?} is none of a control plane's on this cloud."),
+                "This is an error in the provider.",
+            )),
+        }
+    }
+
+    fn traffic(&self) -> Traffic<'_> {
+        Traffic {
+            provider: self.provider,
+            cluster: &self.wanted.cluster,
+            balancer: self.wanted.balancer.as_deref(),
+            labels: None,
+            asks: &self.observer.asks,
+            patience: rollout::PATIENCE,
+            deadline: self.deadline,
+            stop: self.stop,
+            situation: self.situation,
+        }
+    }
+
+    async fn mark(
+        &self,
+        connection: &ClusterConnection,
+        name: &str,
+        previous: &OwnedMetadata,
+        desired: &OwnedMetadata,
+    ) -> Result<(), Diagnostics> {
+        let patched = connection.patch_labels_and_taints(name, previous, desired).await;
+        patched.map(drop).map_err(|error| self.access_failed(name, &error))
+    }
+
+    /// Looks until something about a master is so; `what` says that it is not.
+    async fn until(
+        &self,
+        name: &str,
+        what: &str,
+        next: &str,
+        reached: impl Fn(&World, &Observation) -> bool,
+    ) -> Result<(), Diagnostics> {
+        let began = Instant::now();
+        loop {
+            let observation = self.observe().await?;
+            if reached(&observation.world, &observation) {
+                return Ok(());
+            }
+            if self.stop.requested() {
+                return Err(self.situation.stopped());
+            }
+            if Instant::now() >= self.deadline {
+                let waited = timeouts::words(began.elapsed());
+                let why = self.obstacle(name, &observation).await;
+                return Err(self.situation.error(&format!("{what} within {waited}: {why}."), next));
+            }
+            tokio::select! {
+                () = tokio::time::sleep(PAUSE) => {}
+                () = self.stop.wait() => return Err(self.situation.stopped()),
+            }
+        }
+    }
+
+    /// What can be seen to be in the way of a master.
+    async fn obstacle(&self, name: &str, observation: &Observation) -> String {
+        let world = &observation.world;
+        let found = world::masters(&observation.inventory).find(|machine| machine.name == name);
+        let (Some(found), Some(machine)) = (found, world.machines.get(name)) else {
+            return "its machine is gone".to_owned();
+        };
+        if !world.zone_is_up(&machine.zone) {
+            return format!("zone {} is out", machine.zone);
+        }
+        if machine.power == Power::Off {
+            return "its machine is halted".to_owned();
+        }
+        if !world.serves(name) {
+            return self.observer.asks.why_not(found).await;
+        }
+        match world.member_of(name) {
+            None => return "it is no member of etcd".to_owned(),
+            Some((_, member)) if member.learner => return "its member of etcd does not vote yet".to_owned(),
+            Some((_, member)) if !member.healthy => return "its member of etcd does not answer".to_owned(),
+            Some(_) => {}
+        }
+        let node = observation.nodes.as_ref().and_then(|nodes| nodes.get(name));
+        match node {
+            None => "its Node is not registered".to_owned(),
+            Some(node) => not_ready(node).unwrap_or_else(|| "it is on its way".to_owned()),
+        }
+    }
+
+    /// A connection to a master that serves, to another one than that which is concerned where there is one.
+    fn connection(&self, observation: &Observation, concerned: Option<&str>) -> Result<ClusterConnection, Diagnostics> {
+        let serves = |machine: &&CloudMachine| observation.world.serves(&machine.name);
+        let mut others = masters(observation, concerned).filter(serves);
+        let other = others.find_map(|machine| self.observer.asks.connect(machine));
+        other.or_else(|| observation.connection.clone()).ok_or_else(|| {
+            let what = "No master serves the Kubernetes API.";
+            self.situation.error(
+                what,
+                "Apply again once one does; a halted master is started by terraform apply.",
+            )
+        })
+    }
+
+    fn zone(&self, observation: &Observation, name: &str) -> Result<String, Diagnostics> {
+        let machine = observation.world.machines.get(name).map(|machine| machine.zone.clone());
+        machine.ok_or_else(|| {
+            let what = format!("Master {name} is gone since it was looked at.");
+            self.situation.error(
+                &what,
+                "Run terraform apply again: what is left to do is found out anew.",
+            )
+        })
+    }
+
+    fn access_failed(&self, name: &str, error: &AccessError) -> Diagnostics {
+        if let AccessError::Stopped { .. } = error {
+            return self.situation.stopped();
+        }
+        let what = format!("Master {name} could not be worked on through the Kubernetes API: {error}.");
+        self.situation.error(&what, "Apply again once the API serves.")
+    }
+
+    fn etcd_failed(&self, error: &EtcdError) -> Diagnostics {
+        let what = format!("etcd did not do what was asked for: {error}.");
+        self.situation
+            .error(&what, "Apply again: what is left to do is found out anew.")
+    }
+}
+
+/// The masters' machines that run, without one.
+fn masters<'o>(observation: &'o Observation, without: Option<&str>) -> impl Iterator<Item = &'o CloudMachine> {
+    let without = without.map(str::to_owned);
+    let runs = |machine: &&CloudMachine| {
+        let facts = observation.world.machines.get(&machine.name);
+        facts.is_some_and(|facts| observation.world.runs(facts))
+    };
+    world::masters(&observation.inventory)
+        .filter(runs)
+        .filter(move |machine| without.as_deref() != Some(machine.name.as_str()))
+}
+
+fn joined(world: &World, name: &str) -> bool {
+    world.nodes.get(name).is_some_and(|node| node.joined)
+}
+
+/// What marks a Node that is to leave.
+fn leaving() -> OwnedMetadata {
+    OwnedMetadata {
+        labels: BTreeMap::from([(LEAVING.to_owned(), "true".to_owned())]),
+        ..OwnedMetadata::default()
+    }
+}
