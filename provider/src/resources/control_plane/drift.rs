@@ -130,7 +130,11 @@ impl Drift {
     pub(super) fn warnings(&self, world: &World, prior: &ControlPlane) -> Diagnostics {
         let mut diagnostics = Diagnostics::new();
         if let Some(machine) = &self.unlabelled {
-            diagnostics.push(unlabelled(machine, &prior.cluster));
+            let which = if prior.replicas.len() == 1 { "The" } else { "A" };
+            diagnostics.push(Diagnostic::warning(
+                format!("{which} master of cluster {} has lost its label", prior.cluster),
+                unlabelled_text(machine, &prior.cluster),
+            ));
         }
         if let Some(reason) = &self.silence {
             diagnostics.push(silent(reason, prior));
@@ -181,13 +185,6 @@ fn silent(reason: &str, prior: &ControlPlane) -> Diagnostic {
              cannot be seen. If {zone}, the API comes back with it. Otherwise the serial console of {machine} says more; once \
              you stop {machine}, the next apply starts it again."
         ),
-    )
-}
-
-fn unlabelled(machine: &str, cluster: &str) -> Diagnostic {
-    Diagnostic::warning(
-        format!("A master of cluster {cluster} has lost its label"),
-        unlabelled_text(machine, cluster),
     )
 }
 
