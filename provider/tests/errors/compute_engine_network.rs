@@ -322,6 +322,13 @@ async fn regions() {
         "zone_unreachable",
         told(server.cloud.inventory(&demo()).await.unwrap_err())
     );
+    let disk = json!({ "name": "demo-data", "sizeGb": "many", "labels": { "multizone-cluster": "demo" } });
+    let disks = json!({ "items": { "zones/us-central1-a": { "disks": [disk] } } });
+    let server = inventory(&[("GET /aggregated/disks", disks)]).await;
+    read!(
+        "disk_unreadable",
+        told(server.cloud.inventory(&demo()).await.unwrap_err())
+    );
     let forbidden = || {
         refusal(
             403,

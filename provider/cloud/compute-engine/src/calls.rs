@@ -39,8 +39,6 @@ calls! {
             DELETE "projects/{}/regions/{}/addresses/{}"(project, region, address) [request_id];
     }
     Disks {
-        aggregated_list(disks::AggregatedListRequest) -> DiskAggregatedList:
-            GET "projects/{}/aggregated/disks"(project) [filter, max_results, page_token];
         get(disks::GetRequest) -> Disk: GET "projects/{}/zones/{}/disks/{}"(project, zone, disk);
         insert(disks::InsertRequest) -> Operation: POST "projects/{}/zones/{}/disks"(project, zone)
             [request_id] with body;

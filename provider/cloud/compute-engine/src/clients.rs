@@ -26,6 +26,11 @@ macro_rules! clients {
                 Self { transport: Arc::new(transport) }
             }
 
+            /// What they go over.
+            pub(crate) fn transport(&self) -> &Transport {
+                &self.transport
+            }
+
             $(pub(crate) async fn $field(&self) -> Result<client::$client, Failure> {
                 Ok(client::$client::from_stub::<Transport>(self.transport.clone()))
             })*

@@ -5,13 +5,10 @@
 use std::collections::HashSet;
 
 use google_cloud_compute_v1::model;
-use multizone_cloud::{
-    Address, AddressHolder, Balancer, ClusterName, Disk, FirewallRule, Inventory, Machine, Result, label,
-};
+use multizone_cloud::{Address, AddressHolder, Balancer, ClusterName, FirewallRule, Inventory, Machine, Result};
 
 use crate::{
     ComputeEngine,
-    disks::disk_facts,
     failure::{About as _, Failure},
     instances::machine_facts,
     names::last_segment,
@@ -89,22 +86,6 @@ impl ComputeEngine {
             Ok(ours.then(|| (machine_facts(&found), boot_disks(&found).collect())))
         };
         self.pages("instances.aggregatedList", request, own).await
-    }
-
-    async fn disks_of(&self, cluster: &ClusterName) -> std::result::Result<Vec<Disk>, Failure> {
-        let client = self.clients().disks().await?;
-        let project = &self.settings().project;
-        let request = |page| {
-            let call = client.aggregated_list().set_project(project).set_max_results(PAGE);
-            call.set_filter(filter(cluster)).set_or_clear_page_token(page).send()
-        };
-        let own = |found: model::Disk| {
-            let ours = labelled(&found.labels, cluster) && !found.labels.contains_key(label::BOOT);
-            Ok(ours.then(|| disk_facts(found)))
-        };
-        let mut disks = self.pages("disks.aggregatedList", request, own).await?;
-        disks.sort_by(|a, b| (&a.zone, &a.name).cmp(&(&b.zone, &b.name)));
-        Ok(disks)
     }
 }
 

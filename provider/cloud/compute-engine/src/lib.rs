@@ -52,6 +52,7 @@ mod failure;
 mod firewall_rules;
 mod instances;
 mod inventory;
+mod listed_disks;
 mod machines;
 mod making;
 mod names;

@@ -80,7 +80,6 @@ lists! {
 }
 
 lists_over_all_zones! {
-    DiskAggregatedList: Disk in disks, "disks";
     InstanceAggregatedList: Instance in instances, "machines";
     InstanceGroupAggregatedList: InstanceGroup in instance_groups, "instance groups";
 }

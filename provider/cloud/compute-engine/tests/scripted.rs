@@ -378,9 +378,10 @@ async fn the_inventory_reads_pages_and_leaves_out_what_is_not_the_clusters() {
     let zone = "https://www.googleapis.com/compute/v1/projects/p/zones/us-central1-a";
     let labels = json!({ "multizone-cluster": "demo" });
     let disks = [
-        json!({ "name": "m-1", "zone": zone, "labels": labels }),
+        json!({ "name": "m-1", "zone": zone, "sizeGb": "30", "labels": labels }),
         json!({ "name": "m-9", "zone": zone, "labels": { "multizone-cluster": "demo", "multizone-boot": "true" } }),
-        json!({ "name": "data", "zone": zone, "labels": labels, "users": [format!("{zone}/instances/m-2")] }),
+        json!({ "id": "7", "name": "data", "zone": zone, "sizeGb": "5", "type": format!("{zone}/diskTypes/pd-ssd"),
+                "labels": labels, "users": [format!("{zone}/instances/m-2")] }),
     ];
     let mut steps = rest_of_an_empty_inventory();
     steps.extend([
@@ -397,7 +398,17 @@ async fn the_inventory_reads_pages_and_leaves_out_what_is_not_the_clusters() {
     assert_eq!(machines, ["m-1", "m-2"]);
     let disks: Vec<_> = inventory.disks.iter().map(|disk| disk.name.as_str()).collect();
     assert_eq!(disks, ["data"], "the disks that machines boot from are not the user's");
-    assert_eq!(inventory.disks[0].attached_to, ["m-2"]);
+    let disk = &inventory.disks[0];
+    assert_eq!(disk.attached_to, ["m-2"]);
+    assert_eq!(
+        (
+            disk.id.as_str(),
+            disk.zone.as_str(),
+            disk.size_gb,
+            disk.disk_type.as_str()
+        ),
+        ("7", "us-central1-a", 5, "pd-ssd")
+    );
     let seen = server.finish();
     let pages: Vec<_> = seen
         .iter()
