@@ -97,7 +97,6 @@ pub(crate) const NOT_PROVOKED: &[(&str, &str, &str)] = &[
     ("control_plane/executor.rs", "Wait until the other apply", TURN),
     ("control_plane/executor.rs", "See whether a firewall", ROLLOUT),
     ("control_plane/executor.rs", "It is read through the API server", FAILS),
-    ("control_plane/executor.rs", "Change the configuration", REFUSED),
     ("control_plane/executor.rs", "Then run terraform apply again.", OUTAGE),
     (
         "control_plane/executor.rs",
