@@ -1,10 +1,4 @@
-# A highly available cluster: masters in three zones behind a balancer, workers in each zone.
-#
-#   terraform apply -var 'masters=["us-central1-a"]'
-#   terraform apply                                                   # masters in all three zones
-#   terraform-provider-multizone sandbox halt demo-master-b           # the API still answers and accepts writes
-#   terraform apply                                                   # starts it again: it rejoins
-#   terraform apply -var 'masters=["us-central1-a"]'                  # back to one
+# A highly available cluster: masters in three zones behind a balancer, workers in each zone.  README.md is the walk-through.
 
 terraform {
   required_version = ">= 1.11"
@@ -23,13 +17,14 @@ resource "multizone_cluster" "demo" {
 }
 
 resource "multizone_api_load_balancer" "api" {
+  count   = var.balancer ? 1 : 0
   cluster = multizone_cluster.demo.name
   zones   = keys(multizone_cluster.demo.zones)
 }
 
 resource "multizone_control_plane" "demo" {
   cluster              = multizone_cluster.demo.name
-  load_balancer        = multizone_api_load_balancer.api.name
+  load_balancer        = one(multizone_api_load_balancer.api[*].name)
   kubernetes_version   = var.kubernetes_version
   machine_type         = "n1-standard-2"
   pod_network_manifest = file("${path.module}/pod-network.yaml")

@@ -3,7 +3,14 @@ output "endpoint" {
   value       = multizone_cluster.demo.endpoint
 }
 
-output "masters" {
-  description = "The masters' machines and nodes."
-  value       = multizone_control_plane.demo.nodes
+output "nodes" {
+  description = "All nodes with zone and state, masters first."
+  value = join("\n", concat(
+    [for name, node in multizone_control_plane.demo.nodes : format("%-30s %-15s %s", name, node.zone, node.state)],
+    flatten([
+      for zone, pool in multizone_node_group.pool : [
+        for name, node in pool.nodes : format("%-30s %-15s %s", name, zone, node.state)
+      ]
+    ]),
+  ))
 }

@@ -16,6 +16,12 @@ variable "masters" {
   default     = ["us-central1-a", "us-central1-b", "us-central1-f"]
 }
 
+variable "balancer" {
+  description = "Whether a balancer is in front of the masters. Without one the API's address is on one master."
+  type        = bool
+  default     = true
+}
+
 variable "nodes_per_zone" {
   description = "Worker nodes in each zone."
   type        = number
