@@ -10,10 +10,6 @@ locals {
       for zone in var.zones : "${name}-${zone}" => merge(group, { zone = zone })
     }
   ]...)
-
-  # The masters' keys, a to g, and the zone of each.
-  letters  = ["a", "b", "c", "d", "e", "f", "g"]
-  replicas = { for index, zone in provider::multizone::spread(var.masters, sort(var.zones)) : local.letters[index] => { zone = zone } }
 }
 
 resource "multizone_cluster" "this" {
@@ -37,7 +33,7 @@ resource "multizone_control_plane" "this" {
   kubernetes_version   = var.kubernetes_version
   machine_type         = var.master_machine_type
   image                = var.image
-  replicas             = local.replicas
+  replica_count        = var.masters
   tolerate_zone_loss   = var.masters > 1
   pod_network_manifest = local.pod_network
   etcd_backup          = var.etcd_backup

@@ -105,8 +105,12 @@ struct Inner {
     planned_versions: std::sync::Mutex<BTreeMap<ClusterName, String>>,
     inventories: Inventories,
     planned_zones: RwLock<BTreeMap<ClusterName, BTreeSet<String>>>,
+    planned_balancers: RwLock<PlannedBalancers>,
     patience: Patience,
 }
+
+/// The zones of balancers, as far as they are known, by cluster and name.
+type PlannedBalancers = BTreeMap<(ClusterName, String), Option<BTreeSet<String>>>;
 
 /// How resources are destroyed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -127,6 +131,7 @@ impl Configured {
             zones: Mutex::default(),
             machine_types: Mutex::default(),
             planned_zones: RwLock::default(),
+            planned_balancers: RwLock::default(),
             planned_versions: std::sync::Mutex::default(),
             patience: Patience::default(),
         };
@@ -232,6 +237,21 @@ impl Configured {
     pub fn planned_zones(&self, cluster: &ClusterName) -> Option<BTreeSet<String>> {
         let planned = self.inner.planned_zones.read().unwrap_or_else(PoisonError::into_inner);
         planned.get(cluster).cloned()
+    }
+
+    /// Keeps the zones that a balancer is planned to span, as far as they are known, for the plan of the control plane
+    /// behind it.
+    pub fn plan_balancer(&self, cluster: &ClusterName, name: &str, zones: Option<BTreeSet<String>>) {
+        let planned = self.inner.planned_balancers.write();
+        let mut planned = planned.unwrap_or_else(PoisonError::into_inner);
+        planned.insert((cluster.clone(), name.to_owned()), zones);
+    }
+
+    /// The zones that a balancer is planned to span; `None` when it was not planned in this process (yet).
+    pub fn planned_balancer(&self, cluster: &ClusterName, name: &str) -> Option<Option<BTreeSet<String>>> {
+        let planned = self.inner.planned_balancers.read();
+        let planned = planned.unwrap_or_else(PoisonError::into_inner);
+        planned.get(&(cluster.clone(), name.to_owned())).cloned()
     }
 
     /// Forgets what was known of a cluster: something of it changes.

@@ -1,6 +1,9 @@
 //! Errors of control planes.
 
-use multizone_cloud::{AddressHolder, CloudError, Labels, Role, label};
+use std::collections::BTreeSet;
+
+use multizone_cloud::{AddressHolder, CloudError, ClusterName, Labels, Role, label};
+use multizone_provider::configuration::{Configured, Destroy};
 use serde_json::{Value, json};
 
 use crate::{
@@ -26,6 +29,13 @@ pub(crate) fn control_plane() -> Value {
 fn with(name: &str, value: impl Into<Value>) -> Value {
     let mut config = control_plane();
     config[name] = value.into();
+    config
+}
+
+/// So many masters instead of some with keys.
+fn counted(count: impl Into<Value>) -> Value {
+    let mut config = with("replica_count", count);
+    config["replicas"] = Value::Null;
     config
 }
 
@@ -101,6 +111,15 @@ fn made() -> String {
 #[test]
 fn configurations_that_are_refused() {
     read!("no_master", check(CONTROL_PLANE, &with("replicas", json!({}))));
+    read!(
+        "neither_replicas_nor_their_number",
+        check(CONTROL_PLANE, &counted(Value::Null))
+    );
+    read!(
+        "replicas_and_their_number",
+        check(CONTROL_PLANE, &with("replica_count", 3))
+    );
+    read!("too_many_replicas", check(CONTROL_PLANE, &counted(8)));
     let two = json!({ "a": { "zone": "us-central1-a" }, "b": { "zone": "us-central1-b" } });
     let mut fragile = with("replicas", two);
     fragile["tolerate_zone_loss"] = json!(true);
@@ -128,6 +147,43 @@ async fn plans_that_are_refused() {
     read!("machine_type", plan(with("machine_type", "q9-huge")).await);
     let elsewhere = json!({ "a": { "zone": "europe-west1-b" } });
     read!("zone", plan(with("replicas", elsewhere)).await);
+}
+
+#[tokio::test]
+async fn balancers_that_are_not_the_clusters_or_not_everywhere() {
+    let mut run = region().await;
+    read!(
+        "other_balancer",
+        run.plan(CONTROL_PLANE, Some(&with("load_balancer", "front"))).await
+    );
+    let zones = BTreeSet::from(["us-central1-b".to_owned()]);
+    run.provider
+        .plan_balancer(&ClusterName::new("demo"), "api", Some(zones));
+    read!(
+        "balancer_misses_a_zone",
+        run.plan(CONTROL_PLANE, Some(&with("load_balancer", "api"))).await
+    );
+}
+
+#[tokio::test]
+async fn replicas_that_cannot_be_spread() {
+    let mut run = region().await;
+    let mut fragile = counted(3);
+    fragile["tolerate_zone_loss"] = json!(true);
+    read!(
+        "number_that_loses_a_zone",
+        run.plan(CONTROL_PLANE, Some(&fragile)).await
+    );
+    let run = region().await;
+    let settings = json!({ "format": 1, "pod_cidr": "", "service_cidr": "", "ca_certificate": "" }).to_string();
+    let name = "multizone-us-central1-demo-settings";
+    run.cloud.tamper_with_secret(name, Some(settings.as_bytes()));
+    // Another process, which did not plan the cluster.
+    let mut run = Run {
+        provider: Configured::new(run.cloud.clone(), Destroy::default()),
+        ..run
+    };
+    read!("zones_not_kept", run.apply(CONTROL_PLANE, Some(&counted(3))).await);
 }
 
 #[tokio::test]

@@ -25,6 +25,16 @@ pub(crate) const NOT_PROVOKED: &[(&str, &str, &str)] = &[
         "a cloud that neither answers nor fails for ten seconds",
     ),
     ("ephemeral/kubeconfig.rs", "The certificate cannot be made", INTERNAL),
+    (
+        "api_load_balancer/planned.rs",
+        "the balancers of cluster",
+        "a plan that asks in vain says nothing of balancers",
+    ),
+    (
+        "control_plane/replica_count.rs",
+        "plan the control plane",
+        "a plan that asks in vain leaves the choice to the apply",
+    ),
     ("cluster/objects.rs", "Value not known", PLANNED),
     ("cluster/objects.rs", "{name} has no value when it is applied", PLANNED),
     (

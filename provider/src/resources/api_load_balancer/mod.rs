@@ -13,6 +13,7 @@
 //! What a create leaves that did not finish carries the mark of [`crate::resources::marks`].
 
 mod executor;
+mod planned;
 #[cfg(test)]
 mod tests;
 
@@ -42,6 +43,7 @@ use super::{
 };
 use crate::{configuration::Configured, stop::Stop};
 use executor::Executor;
+pub(in crate::resources) use planned::check_planned_balancer;
 
 /// A balancer and a handover, with much to spare.
 const TIMEOUT: Duration = Duration::from_mins(30);
@@ -125,7 +127,12 @@ impl Resource for ApiLoadBalancerResource {
         let region = provider.cloud().region();
         planning.planned.region = region.into();
         if let (Some(cluster), Some(name)) = (planning.planned.cluster.known(), planning.planned.name.known()) {
-            planning.planned.id = ObjectId::object(region, &ClusterName::new(cluster), name).into();
+            let cluster = ClusterName::new(cluster);
+            planning.planned.id = ObjectId::object(region, &cluster, name).into();
+            let zones = planning.planned.zones.known().into_iter().flatten();
+            let all_known = planning.planned.zones.known().is_some() && zones.clone().all(Planned::is_known);
+            let zones = zones.filter_map(Planned::known).cloned().collect();
+            provider.plan_balancer(&cluster, name, all_known.then_some(zones));
         }
         planning.planned.drift = Planned::Known(Vec::new());
         for zone in planning.planned.zones.known().into_iter().flatten() {

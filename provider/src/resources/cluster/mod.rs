@@ -24,7 +24,7 @@ use multizone_cloud::{ClusterName, Inventory};
 use multizone_schema::{Diagnostic, Diagnostics, Model, Nested, Path, Planned, PlannedModel};
 
 pub use settings::{ClusterFacts, ClusterSettings};
-pub use zones::{check_planned_zone, check_zone};
+pub use zones::{check_planned_zone, check_zone, spanned_zones};
 
 use super::{
     Created, Failed, PlanRequest, Planning, Resource, Updated, checks,

@@ -6,6 +6,8 @@
 //! span is certain, and another zone is refused.  Otherwise a plan says nothing: a warning would be wrong in the most
 //! usual case, a zone and what is in it added together.
 
+use std::collections::BTreeSet;
+
 use multizone_cloud::ClusterName;
 use multizone_schema::{Diagnostic, Diagnostics, Path};
 
@@ -39,6 +41,15 @@ pub async fn check_zone(
     };
     let settings = settings::settings(provider, cluster, &situation).await?;
     check_settings(&settings, cluster, path, zone)
+}
+
+/// The zones that the cluster spans, as it was applied last; `None` when an earlier release did not keep them.
+pub async fn spanned_zones(
+    provider: &Configured,
+    cluster: &ClusterName,
+    situation: &Situation<'_>,
+) -> Result<Option<BTreeSet<String>>, Diagnostics> {
+    Ok(settings::settings(provider, cluster, situation).await?.zones)
 }
 
 impl ClusterFacts {

@@ -5,6 +5,7 @@
 //! - [`plan`] shows the planner's steps, from what private data keep ([`seen`]); [`read`] looks and records that.
 //! - [`operations`] is what Terraform calls; [`executor`] observes ([`observe`]), asks the planner, and acts
 //!   ([`steps`], and [`machine`] for what is made), while it has the cluster's turn ([`turn`]).
+//! - [`replica_count`] chooses the masters' zones where only their number is given.
 //! - [`wanted`] is the configuration in the planner's words, [`nodes`] the masters as the state shows them.
 //! - [`drift`] is what somebody changed that the planner knows nothing of, and [`repair`] heals it.
 //! - [`import`] and [`record`]: the settings that the cluster keeps of itself.
@@ -22,6 +23,7 @@ mod read;
 mod record;
 mod removal;
 mod repair;
+mod replica_count;
 mod seen;
 mod steps;
 #[cfg(test)]
@@ -37,7 +39,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use multizone_cloud::ClusterName;
-use multizone_schema::{Diagnostic, Diagnostics, Model, Nested};
+use multizone_schema::{Diagnostics, Model, Nested};
 
 use super::{
     Created, Failed, PlanRequest, Planning, Resource, Updated, checks, identity::ClusterIdentity, timeouts::Timeouts,
@@ -68,9 +70,14 @@ pub struct ControlPlane {
     /// Machine type of the masters: 2 CPUs and 2 GiB at least.
     #[attribute(required)]
     pub machine_type: String,
-    /// The masters, by a key that stays with each: an odd number, each in a zone that the cluster spans.
-    #[attribute(required, nested, validate = checks::replica_keys)]
+    /// The masters, by a key that stays with each: an odd number, each in a zone that the cluster spans. Either this or
+    /// `replica_count`.
+    #[attribute(optional, computed, nested, validate = checks::replica_keys)]
     pub replicas: BTreeMap<String, Replica>,
+    /// Number of masters, 1 to 7, for `replicas` that are spread over the cluster's zones; when it or the zones change, as
+    /// few masters move as possible.
+    #[attribute(optional)]
+    pub replica_count: Option<i64>,
     /// Name of the balancer in front of the masters: `multizone_api_load_balancer.NAME.name`. Without one the API's
     /// address is on one master.
     #[attribute(optional, validate = checks::object_name)]
@@ -162,48 +169,22 @@ impl Resource for ControlPlaneResource {
     }
 
     fn validate(&self, config: &ControlPlanePlanned) -> Diagnostics {
-        let Some(replicas) = config.replicas.known() else {
-            return Diagnostics::new();
-        };
-        if replicas.is_empty() {
-            let detail = "replicas is empty, and a cluster needs a master. Write one, for example: replicas = { a = { zone = \
-                          \"us-central1-a\" } }";
-            return Diagnostic::error("No master", detail).at("replicas").into();
-        }
-        if config.tolerate_zone_loss.known() != Some(&true) {
-            return Diagnostics::new();
-        }
-        let zones = replicas.values().map(|replica| replica.known()?.zone.known());
-        let Some(zones) = zones.collect::<Option<Vec<_>>>() else {
-            return Diagnostics::new();
-        };
-        let left = |zone: &String| zones.iter().filter(|other| **other != zone).count();
-        match zones.iter().find(|zone| left(zone) < zones.len() / 2 + 1) {
-            Some(zone) => Diagnostic::error(
-                "Masters that do not survive the loss of a zone",
-                format!(
-                    "tolerate_zone_loss is true, but without {zone} {} of {} masters would be left, and etcd needs {}. Spread \
-                     three or more masters over three zones, or leave tolerate_zone_loss out.",
-                    left(zone),
-                    zones.len(),
-                    zones.len() / 2 + 1
-                ),
-            )
-            .at("replicas")
-            .into(),
-            None => Diagnostics::new(),
-        }
+        let mut diagnostics = replica_count::validate(config);
+        diagnostics.extend(replica_count::tolerated(config, "replicas"));
+        diagnostics
     }
 
     async fn plan(&self, provider: &Configured, request: PlanRequest<'_, ControlPlane>) -> Planning<ControlPlane> {
-        let prior = request.prior.cloned();
-        let planning = Planning::of(request);
+        let (prior, config, private) = (request.prior.cloned(), request.config, request.prior_private);
+        let mut planning = Planning::of(request);
         if let (Some(cluster), Some(version)) = (
             planning.planned.cluster.known(),
             planning.planned.kubernetes_version.known(),
         ) {
             provider.plan_version(&ClusterName::new(cluster), version);
         }
+        let chosen = replica_count::choose(provider, config, prior.as_ref(), private, &mut planning.planned).await;
+        planning.diagnostics.extend(chosen);
         plan::plan(provider, prior.as_ref(), planning).await
     }
 

@@ -8,7 +8,7 @@ use multizone_schema::{Diagnostics, Field as _, PlannedModel};
 use super::{
     ControlPlane, ControlPlanePlanned,
     executor::{Executor, Reached},
-    record, removal, seen,
+    record, removal, replica_count, seen,
     wanted::Wanted,
 };
 use crate::{
@@ -32,12 +32,14 @@ pub(super) async fn create(
 ) -> Result<Created<ControlPlane>, Diagnostics> {
     let timeout = timeouts::planned(&planned.timeouts, |timeouts| &timeouts.create);
     let deadline = timeouts::deadline(timeout.as_ref(), TIMEOUT);
-    let wanted = Wanted::of(&planned)?;
-    let doing = format!("create the control plane of cluster {}", wanted.cluster);
+    let cluster = planned.cluster.known().cloned().unwrap_or_default();
+    let doing = format!("create the control plane of cluster {cluster}");
     let situation = Situation {
         doing: &doing,
         left: ADOPTED,
     };
+    let planned = replica_count::resolve(provider, None, planned, &situation).await?;
+    let wanted = Wanted::of(&planned)?;
     let mut executor = Executor::find(provider, wanted, deadline, stop, situation).await?;
     executor.adopt().await?;
     let reached = executor.run().await?;
@@ -70,6 +72,8 @@ pub(super) async fn update(
         private: private.clone(),
         diagnostics,
     };
+    let resolved = replica_count::resolve(provider, Some(&prior), planned, &situation).await;
+    let planned = resolved.map_err(untouched)?;
     let wanted = Wanted::of(&planned).map_err(untouched)?;
     let found = Executor::find(provider, wanted, deadline, stop, situation).await;
     let mut executor = found.map_err(untouched)?;

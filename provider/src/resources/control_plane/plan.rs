@@ -17,7 +17,9 @@ use super::{
 use crate::{
     configuration::Configured,
     resources::{
-        Planning, checks,
+        Planning,
+        api_load_balancer::check_planned_balancer,
+        checks,
         cluster::check_planned_zone,
         offers::{self, Purpose},
         rollout,
@@ -46,6 +48,7 @@ pub(super) async fn plan(
 /// Asks the cloud whether what is new can be had.
 async fn ask(provider: &Configured, prior: Option<&ControlPlane>, planned: &ControlPlanePlanned) -> Diagnostics {
     let mut diagnostics = Diagnostics::new();
+    let mut new_zones = Vec::new();
     for (key, replica) in planned.replicas.known().into_iter().flatten() {
         let Some(zone) = replica.known().and_then(|replica| replica.zone.known()) else {
             continue;
@@ -59,7 +62,10 @@ async fn ask(provider: &Configured, prior: Option<&ControlPlane>, planned: &Cont
             let mut unknown = offers::check_zone(provider, path.clone(), zone).await;
             zone_exists = !unknown.has_errors();
             if let Some(cluster) = planned.cluster.known().filter(|_| unknown.is_empty()) {
-                unknown = check_planned_zone(provider, &ClusterName::new(cluster), path, zone);
+                unknown = check_planned_zone(provider, &ClusterName::new(cluster), path.clone(), zone);
+            }
+            if unknown.is_empty() {
+                new_zones.push((path, zone.clone()));
             }
             diagnostics.extend(unknown);
         }
@@ -70,6 +76,13 @@ async fn ask(provider: &Configured, prior: Option<&ControlPlane>, planned: &Cont
             let path = Path::from("machine_type");
             let said = offers::check_machine_type(provider, path, zone, machine_type, Purpose::Master).await;
             diagnostics.extend(said);
+        }
+    }
+    if let (Some(cluster), Some(balancer)) = (planned.cluster.known(), planned.load_balancer.known()) {
+        let same = prior.is_some_and(|prior| prior.load_balancer.as_ref() == Some(balancer));
+        if !same || !new_zones.is_empty() {
+            let cluster = ClusterName::new(cluster);
+            diagnostics.extend(check_planned_balancer(provider, &cluster, balancer, &new_zones).await);
         }
     }
     diagnostics
@@ -228,6 +241,7 @@ pub(super) fn blank() -> ControlPlane {
         kubernetes_version: String::new(),
         machine_type: String::new(),
         replicas: BTreeMap::new(),
+        replica_count: None,
         load_balancer: None,
         tolerate_zone_loss: None,
         etcd_backup: None,

@@ -34,6 +34,8 @@ struct Settings {
     legacy_zone_labels: bool,
     deletion_protection: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    replica_count: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     load_balancer: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tolerate_zone_loss: Option<bool>,
@@ -54,6 +56,7 @@ pub(super) async fn store(
         service_account: planned.service_account.known().cloned(),
         legacy_zone_labels: planned.legacy_zone_labels.known().copied().unwrap_or_default(),
         deletion_protection: planned.deletion_protection.known().copied().unwrap_or_default(),
+        replica_count: planned.replica_count.known().copied(),
         load_balancer: planned.load_balancer.known().cloned(),
         tolerate_zone_loss: planned.tolerate_zone_loss.known().copied(),
         etcd_backup: planned.etcd_backup.known().cloned(),
@@ -78,6 +81,7 @@ pub(super) async fn altered(connection: &Cluster, state: &ControlPlane) -> bool 
         service_account: state.service_account.clone(),
         legacy_zone_labels: state.legacy_zone_labels,
         deletion_protection: state.deletion_protection,
+        replica_count: state.replica_count,
         load_balancer: state.load_balancer.clone(),
         tolerate_zone_loss: state.tolerate_zone_loss,
         etcd_backup: state.etcd_backup.clone(),
@@ -133,6 +137,7 @@ pub(super) async fn recall(
         service_account: settings.service_account,
         legacy_zone_labels: settings.legacy_zone_labels,
         deletion_protection: settings.deletion_protection,
+        replica_count: settings.replica_count,
         load_balancer: settings.load_balancer,
         tolerate_zone_loss: settings.tolerate_zone_loss,
         etcd_backup: settings.etcd_backup,

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::resources::{PlanRequest, Planning, Resource as _, memory_cloud::MemoryCloud};
 
-fn control_plane(zones: &[(&str, &str)]) -> ControlPlane {
+pub(super) fn control_plane(zones: &[(&str, &str)]) -> ControlPlane {
     let replica = |(key, zone): &(&str, &str)| {
         let replica = Replica {
             zone: (*zone).to_owned(),
@@ -54,7 +54,7 @@ fn rollout(planning: &Planning<ControlPlane>) -> Vec<String> {
 }
 
 /// The world after an apply without faults.
-fn reached(wanted: &ControlPlane) -> World {
+pub(super) fn reached(wanted: &ControlPlane) -> World {
     let (_, provider) = MemoryCloud::region();
     let wanted = Wanted::of(&wanted.clone().into()).unwrap();
     let mut world = seen::nothing(provider.cloud().capabilities()).world;

@@ -1,0 +1,164 @@
+//! Masters by their number: which zone each is in.
+//!
+//! `replica_count` stands for `replicas`, which the provider then sets: spread over the cluster's zones, moving as few as
+//! possible of the masters that Terraform knows ([`multizone_planner::spread`]).  The zones are those of the cluster as it
+//! is planned in this process: where the same apply changes them, Terraform plans the cluster before, also when it plans
+//! for the second time, during the apply.  Where it does not, they are the ones that private data keep, so that both plans
+//! choose alike; for a control plane that is to be made, what is stored beside the cluster's keys.  Where none of these
+//! says, the choice is left to the apply.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use multizone_cloud::ClusterName;
+use multizone_planner::spread;
+use multizone_schema::{Diagnostic, Diagnostics, Field as _, Planned};
+
+use super::{ControlPlane, ControlPlanePlanned, Replica, seen};
+use crate::{
+    configuration::Configured,
+    resources::{cluster::spanned_zones, trouble::Situation},
+};
+
+/// The most masters: etcd gets slower with each.
+const MOST: i64 = 7;
+
+/// Refuses both and neither, and a number that makes no sense.
+pub(super) fn validate(config: &ControlPlanePlanned) -> Diagnostics {
+    const EXAMPLE: &str = "replicas = { a = { zone = \"us-central1-a\" } }, or replica_count = 3";
+    let refused = |summary: &str, detail: String, path: &str| Diagnostic::error(summary, detail).at(path).into();
+    match (&config.replicas, &config.replica_count) {
+        (Planned::Null, Planned::Null) => refused(
+            "No master",
+            format!("Neither replicas nor replica_count is written, and a cluster needs a master. Write one of them: {EXAMPLE}."),
+            "replicas",
+        ),
+        (Planned::Known(_), Planned::Known(_)) => refused(
+            "Masters by their keys and by their number",
+            "Both replicas and replica_count are written. Remove replica_count to choose the zone of each master yourself, or \
+             replicas to have them spread over the cluster's zones."
+                .to_owned(),
+            "replica_count",
+        ),
+        (Planned::Known(replicas), _) if replicas.is_empty() => refused(
+            "No master",
+            format!("replicas is empty, and a cluster needs a master. Write one: {EXAMPLE}."),
+            "replicas",
+        ),
+        (_, Planned::Known(count)) if !(1..=MOST).contains(count) => refused(
+            "Number out of range",
+            format!("replica_count is {count}; it must be from 1 to {MOST}, and had better be odd."),
+            "replica_count",
+        ),
+        _ => Diagnostics::new(),
+    }
+}
+
+/// Refuses masters of which the loss of one zone would take too many, where that is asked for; `path` is what says where
+/// they are.
+pub(super) fn tolerated(planned: &ControlPlanePlanned, path: &str) -> Diagnostics {
+    if planned.tolerate_zone_loss.known() != Some(&true) {
+        return Diagnostics::new();
+    }
+    let replicas = planned.replicas.known().into_iter().flat_map(BTreeMap::values);
+    let zones = replicas.map(|replica| replica.known()?.zone.known());
+    let Some(zones) = zones.collect::<Option<Vec<_>>>() else {
+        return Diagnostics::new();
+    };
+    let left = |zone: &String| zones.iter().filter(|other| **other != zone).count();
+    match zones.iter().find(|zone| left(zone) < zones.len() / 2 + 1) {
+        Some(zone) => Diagnostic::error(
+            "Masters that do not survive the loss of a zone",
+            format!(
+                "tolerate_zone_loss is true, but without {zone} {} of {} masters would be left, and etcd needs {}. Spread \
+                 three or more masters over three zones, or leave tolerate_zone_loss out.",
+                left(zone),
+                zones.len(),
+                zones.len() / 2 + 1
+            ),
+        )
+        .at(path)
+        .into(),
+        None => Diagnostics::new(),
+    }
+}
+
+/// Chooses the replicas of a plan whose configuration gives their number.
+pub(super) async fn choose(
+    provider: &Configured,
+    config: &ControlPlanePlanned,
+    prior: Option<&ControlPlane>,
+    private: &[u8],
+    planned: &mut ControlPlanePlanned,
+) -> Diagnostics {
+    if !config.replicas.is_null() {
+        return Diagnostics::new();
+    }
+    let zones = match (&planned.cluster, &planned.replica_count) {
+        (Planned::Known(cluster), Planned::Known(_)) => {
+            zones(provider, &ClusterName::new(cluster), prior, private).await
+        }
+        _ => None,
+    };
+    let Some(zones) = zones else {
+        planned.replicas = Planned::Unknown;
+        planned.nodes = Planned::Unknown;
+        planned.rollout = Planned::Unknown;
+        return Diagnostics::new();
+    };
+    set(planned, prior, &zones);
+    tolerated(planned, "replica_count")
+}
+
+/// Chooses during the apply what no plan could.
+pub(super) async fn resolve(
+    provider: &Configured,
+    prior: Option<&ControlPlane>,
+    mut planned: ControlPlanePlanned,
+    situation: &Situation<'_>,
+) -> Result<ControlPlanePlanned, Diagnostics> {
+    let Some(cluster) = planned.cluster.known().filter(|_| planned.replicas.is_unknown()) else {
+        return Ok(planned);
+    };
+    let cluster = ClusterName::new(cluster);
+    let Some(zones) = spanned_zones(provider, &cluster, situation).await? else {
+        return Err(situation.error(
+            &format!("Which zones cluster {cluster} spans was not kept by the release that made it."),
+            "Apply multizone_cluster first, or write replicas instead of replica_count.",
+        ));
+    };
+    set(&mut planned, prior, &zones);
+    tolerated(&planned, "replica_count").into_result(planned)
+}
+
+fn set(planned: &mut ControlPlanePlanned, prior: Option<&ControlPlane>, zones: &BTreeSet<String>) {
+    let count = planned.replica_count.known().copied().unwrap_or_default();
+    let now = prior.iter().flat_map(|prior| &prior.replicas);
+    let now = now.map(|(key, replica)| (key.clone(), replica.zone.clone())).collect();
+    let chosen = spread(&now, usize::try_from(count).unwrap_or_default(), zones);
+    let chosen: BTreeMap<String, Replica> = chosen.into_iter().map(|(key, zone)| (key, Replica { zone })).collect();
+    planned.replicas = chosen.into_planned();
+}
+
+/// The zones of the cluster, as the module's documentation says.
+async fn zones(
+    provider: &Configured,
+    cluster: &ClusterName,
+    prior: Option<&ControlPlane>,
+    private: &[u8],
+) -> Option<BTreeSet<String>> {
+    if let Some(planned) = provider.planned_zones(cluster) {
+        return Some(planned);
+    }
+    if prior.is_some() {
+        let known = seen::decode(private)?.world.zones.into_iter();
+        return Some(known.filter(|(_, zone)| !zone.leaving).map(|(name, _)| name).collect());
+    }
+    let situation = Situation {
+        doing: "plan the control plane",
+        left: "Nothing was changed.",
+    };
+    spanned_zones(provider, cluster, &situation).await.ok()?
+}

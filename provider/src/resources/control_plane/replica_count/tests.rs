@@ -1,0 +1,229 @@
+//! Which zones are chosen, from what, and that both plans of one apply choose alike.
+
+use multizone_planner::cluster::Zone;
+
+use super::*;
+use crate::resources::{
+    PlanRequest, Planning, Resource as _,
+    control_plane::{
+        ControlPlaneResource,
+        drift::Drift,
+        tests::{control_plane, reached},
+    },
+    memory_cloud::MemoryCloud,
+};
+
+const A: &str = "us-central1-a";
+const B: &str = "us-central1-b";
+
+fn demo() -> ClusterName {
+    ClusterName::new("demo")
+}
+
+fn names(zones: &[&str]) -> BTreeSet<String> {
+    zones.iter().map(|zone| (*zone).to_owned()).collect()
+}
+
+/// So many masters, as Terraform proposes them.
+fn counted(prior: Option<&ControlPlane>, count: i64) -> (ControlPlanePlanned, ControlPlanePlanned) {
+    let mut config = ControlPlanePlanned::from(control_plane(&[]));
+    config.replica_count = Planned::Known(count);
+    config.replicas = Planned::Null;
+    let mut planned = config.clone();
+    planned.replicas = match prior {
+        Some(prior) if prior.replica_count == Some(count) => ControlPlanePlanned::from(prior.clone()).replicas,
+        _ => Planned::Unknown,
+    };
+    (config, planned)
+}
+
+async fn plan(
+    provider: &Configured,
+    prior: Option<(&ControlPlane, &[u8])>,
+    config: &ControlPlanePlanned,
+    planned: ControlPlanePlanned,
+) -> Planning<ControlPlane> {
+    let request = PlanRequest {
+        config,
+        prior: prior.map(|(prior, _)| prior),
+        planned,
+        prior_private: prior.map(|(_, private)| private).unwrap_or_default(),
+    };
+    ControlPlaneResource.plan(provider, request).await
+}
+
+/// The key and zone of each master; `None` when the plan does not say.
+fn chosen(planning: &Planning<ControlPlane>) -> Option<Vec<(String, String)>> {
+    let replicas = planning.planned.replicas.known()?;
+    let zone = |replica: &Planned<super::super::ReplicaPlanned>| replica.known()?.zone.known().cloned();
+    replicas
+        .iter()
+        .map(|(key, replica)| Some((key.clone(), zone(replica)?)))
+        .collect()
+}
+
+fn in_zones(zones: &[(&str, &str)]) -> Vec<(String, String)> {
+    let owned = |(key, zone): &(&str, &str)| ((*key).to_owned(), (*zone).to_owned());
+    zones.iter().map(owned).collect()
+}
+
+/// Three masters that exist, and what private data keep: a cluster over the two zones.
+fn three() -> (ControlPlane, Vec<u8>) {
+    let prior = ControlPlane {
+        replica_count: Some(3),
+        endpoint: "https://203.0.113.10:6443".into(),
+        ..control_plane(&[("a", A), ("b", B), ("c", A)])
+    };
+    let seen = seen::Seen {
+        world: reached(&prior),
+        drift: Drift::default(),
+    };
+    (prior, seen::encode(&seen))
+}
+
+#[tokio::test]
+async fn a_first_plan_shows_the_zones_and_the_steps_of_a_cluster_planned_before() {
+    let (_, provider) = MemoryCloud::region();
+    provider.plan_zones(&demo(), names(&[A, B]));
+    provider.plan_balancer(&demo(), "api", Some(names(&[A, B])));
+    let (config, planned) = counted(None, 3);
+    let planning = plan(&provider, None, &config, planned).await;
+    assert!(!planning.diagnostics.has_errors(), "{}", planning.diagnostics);
+    assert_eq!(chosen(&planning), Some(in_zones(&[("a", A), ("b", B), ("c", A)])));
+    assert_eq!(planning.planned.rollout.known().map(Vec::len), Some(8));
+}
+
+#[tokio::test]
+async fn where_nobody_knows_the_zones_the_apply_chooses() {
+    let (_, provider) = MemoryCloud::region();
+    let (config, planned) = counted(None, 3);
+    let planning = plan(&provider, None, &config, planned).await;
+    assert!(planning.planned.replicas.is_unknown() && planning.planned.rollout.is_unknown());
+    let situation = Situation {
+        doing: "create the control plane of cluster demo",
+        left: "Nothing was changed.",
+    };
+    let failed = resolve(&provider, None, planning.planned, &situation)
+        .await
+        .unwrap_err();
+    assert!(
+        failed.to_string().contains("Create it with multizone_cluster first"),
+        "{failed}"
+    );
+}
+
+#[tokio::test]
+async fn both_plans_of_one_apply_choose_alike() {
+    let (prior, private) = three();
+    let (config, planned) = counted(Some(&prior), 1);
+    // A cluster that does not change is planned in the first process, not in the second.
+    let (_, first) = MemoryCloud::region();
+    first.plan_zones(&demo(), names(&[A, B]));
+    let (_, second) = MemoryCloud::region();
+    let known = Some((&prior, private.as_slice()));
+    let (first, second) = (
+        plan(&first, known, &config, planned.clone()).await,
+        plan(&second, known, &config, planned).await,
+    );
+    assert_eq!(chosen(&first), Some(in_zones(&[("a", A)])));
+    assert_eq!(chosen(&first), chosen(&second));
+}
+
+#[tokio::test]
+async fn what_does_not_change_stays_and_a_zone_that_goes_moves_its_masters_only() {
+    let (prior, private) = three();
+    let (config, planned) = counted(Some(&prior), 3);
+    let (_, provider) = MemoryCloud::region();
+    let known = Some((&prior, private.as_slice()));
+    let planning = plan(&provider, known, &config, planned.clone()).await;
+    assert_eq!(
+        planning.planned.replicas,
+        ControlPlanePlanned::from(prior.clone()).replicas
+    );
+    provider.plan_zones(&demo(), names(&[A]));
+    provider.plan_balancer(&demo(), "api", Some(names(&[A])));
+    let planning = plan(&provider, known, &config, planned).await;
+    assert_eq!(chosen(&planning), Some(in_zones(&[("a", A), ("b", A), ("c", A)])));
+}
+
+#[tokio::test]
+async fn a_zone_that_is_leaving_gets_no_master() {
+    let (prior, private) = three();
+    let mut seen = seen::decode(&private).unwrap();
+    let left: &mut Zone = seen.world.zones.get_mut(B).unwrap();
+    left.leaving = true;
+    let (config, planned) = counted(Some(&prior), 3);
+    let (_, provider) = MemoryCloud::region();
+    let private = seen::encode(&seen);
+    let planning = plan(&provider, Some((&prior, &private)), &config, planned).await;
+    assert_eq!(chosen(&planning), Some(in_zones(&[("a", A), ("b", A), ("c", A)])));
+}
+
+#[tokio::test]
+async fn a_number_that_cannot_survive_a_zone_is_refused_where_that_is_asked_for() {
+    let (_, provider) = MemoryCloud::region();
+    provider.plan_zones(&demo(), names(&[A, B]));
+    let (mut config, mut planned) = counted(None, 3);
+    config.tolerate_zone_loss = Planned::Known(true);
+    planned.tolerate_zone_loss = Planned::Known(true);
+    let said = plan(&provider, None, &config, planned).await.diagnostics.to_string();
+    assert!(said.contains("(at replica_count)") && said.contains("1 of 3"), "{said}");
+}
+
+#[tokio::test]
+async fn a_balancer_of_another_cluster_is_refused() {
+    let (_, provider) = MemoryCloud::region();
+    provider.plan_zones(&demo(), names(&[A, B]));
+    provider.plan_balancer(&ClusterName::new("other"), "api", Some(names(&[A, B])));
+    let (config, planned) = counted(None, 1);
+    let said = plan(&provider, None, &config, planned).await.diagnostics.to_string();
+    assert!(
+        said.contains("(at load_balancer)") && said.contains("no balancer of this name"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn a_balancer_that_misses_a_masters_zone_is_refused_for_a_master_that_is_to_come() {
+    let (_, provider) = MemoryCloud::region();
+    provider.plan_zones(&demo(), names(&[A, B]));
+    provider.plan_balancer(&demo(), "api", Some(names(&[A])));
+    let wanted = ControlPlanePlanned::from(control_plane(&[("a", A), ("b", B)]));
+    let said = plan(&provider, None, &wanted, wanted.clone())
+        .await
+        .diagnostics
+        .to_string();
+    assert!(
+        said.contains("(at replicas[\"b\"].zone)") && said.contains("spans us-central1-a"),
+        "{said}"
+    );
+    // A master that is there is none that this plan makes.
+    let (prior, private) = three();
+    let wanted = ControlPlanePlanned::from(ControlPlane {
+        boot_disk_gb: 40,
+        ..prior.clone()
+    });
+    let planning = plan(&provider, Some((&prior, &private)), &wanted, wanted.clone()).await;
+    assert!(!planning.diagnostics.has_errors(), "{}", planning.diagnostics);
+}
+
+#[test]
+fn masters_are_given_by_their_keys_or_by_their_number() {
+    let said = |replicas: &[(&str, &str)], count: Option<i64>| {
+        let mut config = ControlPlanePlanned::from(ControlPlane {
+            replica_count: count,
+            ..control_plane(replicas)
+        });
+        if replicas.is_empty() {
+            config.replicas = Planned::Null;
+        }
+        validate(&config).to_string()
+    };
+    assert_eq!(said(&[], Some(3)), "");
+    assert_eq!(said(&[("a", A)], None), "");
+    assert!(said(&[("a", A)], Some(1)).contains("(at replica_count)"));
+    assert!(said(&[], None).contains("(at replicas)"));
+    for wrong in [0, -1, 8] {
+        assert!(said(&[], Some(wrong)).contains("from 1 to 7"), "{wrong}");
+    }
+}
