@@ -147,7 +147,7 @@ fn masters_that_are_to_survive_a_zone_can() {
         &workspace,
         zones,
         "zones = { \"us-central1-a\" = {}, \"us-central1-b\" = {} }",
-        COUNT,
+        "replica_count =",
         &["tolerate_zone_loss is true", "1 of 3"],
     );
 }

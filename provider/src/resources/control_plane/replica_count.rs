@@ -123,6 +123,10 @@ pub(super) async fn resolve(
         return Ok(planned);
     };
     let cluster = ClusterName::new(cluster);
+    let situation = &Situation {
+        left: "Nothing was changed.",
+        ..*situation
+    };
     let Some(zones) = spanned_zones(provider, &cluster, situation).await? else {
         return Err(situation.error(
             &format!("Which zones cluster {cluster} spans was not kept by the release that made it."),

@@ -1,0 +1,117 @@
+//! Masters by their number: spread over the zones, in the plan already; when the zones or the number change, only those
+//! move that must.
+
+#![allow(clippy::unwrap_used)]
+
+use multizone_acceptance_tests::{Workspace, installed};
+use serde_json::{Value, json};
+
+const CONFIGURATION: &str = r#"
+terraform {
+  required_providers { multizone = { source = "multizone/multizone" } }
+}
+provider "multizone" {
+  sandbox = { region = "us-central1" }
+}
+variable "zones" {
+  type    = list(string)
+  default = ["us-central1-a", "us-central1-b", "us-central1-f"]
+}
+variable "masters" {
+  type    = number
+  default = 3
+}
+resource "multizone_cluster" "demo" {
+  name  = "demo"
+  zones = { for zone in var.zones : zone => {} }
+}
+resource "multizone_api_load_balancer" "api" {
+  cluster = multizone_cluster.demo.name
+  zones   = keys(multizone_cluster.demo.zones)
+}
+resource "multizone_control_plane" "demo" {
+  cluster            = multizone_cluster.demo.name
+  load_balancer      = multizone_api_load_balancer.api.name
+  kubernetes_version = "1.34.1"
+  machine_type       = "n1-standard-2"
+  replica_count      = var.masters
+}
+"#;
+
+const OTHER_ZONES: &str = r#"-var=zones=["us-central1-a","us-central1-b","us-central1-c"]"#;
+
+/// The zone of each master as a plan says, or as the state has it.
+fn replicas(of: &Value) -> Value {
+    let replicas = of["replicas"].as_object().unwrap();
+    replicas
+        .iter()
+        .map(|(key, replica)| (key.clone(), replica["zone"].clone()))
+        .collect()
+}
+
+fn planned(workspace: &Workspace, arguments: &[&str]) -> Value {
+    let _ = workspace
+        .terraform(&[&["plan", "-out=planned"], arguments].concat())
+        .succeeded();
+    let plan = workspace.json(&["show", "-json", "planned"]);
+    let changes = plan["resource_changes"].as_array().unwrap();
+    let masters = changes
+        .iter()
+        .find(|change| change["address"] == "multizone_control_plane.demo");
+    replicas(&masters.unwrap()["change"]["after"])
+}
+
+fn applied(workspace: &Workspace) -> Value {
+    let _ = workspace.terraform(&["apply", "planned"]).succeeded();
+    let state = workspace.json(&["show", "-json"]);
+    let resources = state["values"]["root_module"]["resources"].as_array().unwrap();
+    let masters = resources
+        .iter()
+        .find(|found| found["address"] == "multizone_control_plane.demo");
+    replicas(&masters.unwrap()["values"])
+}
+
+#[test]
+fn masters_are_spread_over_the_zones_and_move_only_where_they_must() {
+    if !installed("terraform") {
+        return;
+    }
+    let workspace = Workspace::of(CONFIGURATION);
+    // The cluster does not change in the apply that makes the masters: both of its plans choose alike.
+    let _ = workspace.apply(&["-target=multizone_cluster.demo"]);
+    let one = planned(&workspace, &["-var=masters=1"]);
+    assert_eq!(one, json!({ "a": "us-central1-a" }));
+    assert_eq!(applied(&workspace), one);
+    workspace.assert_empty_plan(&["-var=masters=1"]);
+
+    let three = planned(&workspace, &[]);
+    assert_eq!(
+        three,
+        json!({ "a": "us-central1-a", "b": "us-central1-b", "c": "us-central1-f" })
+    );
+    assert_eq!(applied(&workspace), three);
+    workspace.assert_empty_plan(&[]);
+
+    let moved = planned(&workspace, &[OTHER_ZONES]);
+    assert_eq!(
+        moved,
+        json!({ "a": "us-central1-a", "b": "us-central1-b", "c": "us-central1-c" })
+    );
+    assert_eq!(applied(&workspace), moved);
+    workspace.assert_empty_plan(&[OTHER_ZONES]);
+    let machines = workspace.status()["machines"].as_array().cloned().unwrap();
+    assert_eq!(machines.len(), 3, "{machines:?}");
+
+    // Written out, the same masters are the same masters.
+    let written = CONFIGURATION.replace(
+        "replica_count      = var.masters",
+        "replicas = { for key, zone in zipmap([\"a\", \"b\", \"c\"], var.zones) : key => { zone = zone } }",
+    );
+    workspace.write("main.tf", &written);
+    assert_eq!(planned(&workspace, &[OTHER_ZONES]), moved);
+    assert_eq!(applied(&workspace), moved);
+    workspace.assert_empty_plan(&[OTHER_ZONES]);
+    let _ = workspace
+        .terraform(&["destroy", "-auto-approve", OTHER_ZONES])
+        .succeeded();
+}
