@@ -133,7 +133,12 @@ async fn drift(provider: &Configured, state: &ControlPlane, wanted: &Wanted, obs
     };
     (drift.altered_rights, drift.altered_pod_network, drift.settings) = found;
     if wanted.pod_network.is_some() {
-        for (name, node) in observation.nodes.iter().flatten() {
+        // What is halted or in a zone that is out is spoken of as that.
+        let runs = |name: &String| {
+            let machine = observation.world.machines.get(name);
+            machine.is_some_and(|machine| observation.world.runs(machine))
+        };
+        for (name, node) in observation.nodes.iter().flatten().filter(|(name, _)| runs(name)) {
             drift
                 .not_ready
                 .extend(not_ready(node).map(|reason| (name.clone(), reason)));
