@@ -575,3 +575,46 @@ fn a_zones_outage_is_a_warning_that_names_the_nodes() {
     let _ = run.succeeded();
     workspace.assert_empty_plan(&[]);
 }
+
+#[test]
+fn what_a_changed_pod_network_no_longer_has_is_deleted() {
+    if !installed("terraform") || !installed("kubectl") {
+        return;
+    }
+    let workspace = workspace(&[CONFIGURATION, CONTROL_PLANE]);
+    let network = std::fs::read_to_string(workspace.path().join("pod-network.yaml")).unwrap();
+    let further = "
+---
+apiVersion: v1
+kind: Namespace
+metadata: { name: network-tools }
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: { name: further, namespace: kube-system }
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: { name: remade, namespace: kube-system }
+";
+    workspace.write("pod-network.yaml", &format!("{network}{further}"));
+    let control_plane = ("multizone_control_plane.demo", "update");
+    shown_and_healed(&workspace, control_plane, &["apply the pod network's manifest"]);
+    // Somebody makes one of them anew: from then on it is theirs.
+    let remade = ["configmap", "remade", "-n", "kube-system"];
+    let _ = workspace
+        .kubectl("demo", &[&["delete"], &remade[..]].concat())
+        .succeeded();
+    let _ = workspace
+        .kubectl("demo", &[&["create"], &remade[..]].concat())
+        .succeeded();
+    workspace.write("pod-network.yaml", &network);
+    let dropped = "and delete what it no longer has: ConfigMap kube-system/remade, ConfigMap kube-system/further";
+    shown_and_healed(&workspace, control_plane, &[dropped]);
+    let gone = workspace.kubectl("demo", &["get", "configmap", "further", "-n", "kube-system"]);
+    assert_ne!(gone.code, 0, "{}", gone.stdout);
+    let _ = workspace.kubectl("demo", &[&["get"], &remade[..]].concat()).succeeded();
+    let _ = workspace
+        .kubectl("demo", &["get", "namespace", "network-tools"])
+        .succeeded();
+}

@@ -206,6 +206,12 @@ impl Configured {
         planned.get(cluster).cloned()
     }
 
+    /// The Kubernetes versions that control planes will have that were planned in this process, by their clusters.
+    pub fn planned_versions(&self) -> BTreeMap<ClusterName, String> {
+        let planned = self.inner.planned_versions.lock();
+        planned.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// A cluster's inventory as it was when this process first looked, for refreshing state: never older than this
     /// process's own changes.
     pub async fn known_inventory(&self, cluster: &ClusterName) -> Result<Arc<Inventory>, CloudError> {

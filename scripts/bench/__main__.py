@@ -13,6 +13,7 @@ import sys
 import time
 from statistics import median
 
+import masters
 from start import Client, measure
 from walk_through import Walk
 from workspace import Region, Workspace, cluster, data, disks, fresh
@@ -21,6 +22,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 # Far above what the machine can keep up with: what is left is the programs' own time.
 FULL_SPEED = 3600
 WALK_SPEEDS = (60, 10)
+# What does not scale with the region (real work, the shortest pauses) is a tenth of what it would be at full speed.
+MASTERS_SPEED = 10
 STARTS = 30
 # Disks: pairs of plans.
 PLANS = {1: 12, 100: 8, 1000: 5}
@@ -172,6 +175,7 @@ def main():
         table.try_to("plans", plans, directory, region, QUICK_PLANS if quick else PLANS)
     speeds, runs = (WALK_SPEEDS[:1], 1) if quick else (WALK_SPEEDS, 2)
     table.try_to("walk-through", walks, binary, directory, speeds, runs)
+    table.try_to("masters", masters.rows, ROOT, binary, directory, MASTERS_SPEED)
     print(f"\n{os.cpu_count()} cores, {version}; load {os.getloadavg()[0]:.1f} at the end")
     table.print()
 

@@ -96,20 +96,25 @@ def instant(text):
     return datetime.fromisoformat(f"{head}.{fraction[:6].ljust(6, '0')}+00:00")
 
 
+def constant(root, file, name):
+    """Seconds of a constant of the sandbox's guests."""
+    with open(os.path.join(root, GUESTS, file)) as source:
+        found = re.search(rf"const {name}: Duration = Duration::from_secs\((\d+)\)", source.read())
+    if not found:
+        raise SystemExit(f"{GUESTS}/{file} has no constant {name}: the critical path is described in {__file__}")
+    return int(found.group(1))
+
+
 def boot_durations(root):
     """Seconds of a real machine from power-on to a ready node, without what the programs themselves compute."""
 
-    def constant(file, name):
-        with open(os.path.join(root, GUESTS, file)) as source:
-            found = re.search(rf"const {name}: Duration = Duration::from_secs\((\d+)\)", source.read())
-        if not found:
-            raise SystemExit(f"{GUESTS}/{file} has no constant {name}: the critical path is described in {__file__}")
-        return int(found.group(1))
+    def of(file, name):
+        return constant(root, file, name)
 
-    machine = constant("guests.rs", "KERNEL_BOOT") + constant("system/commands.rs", "INSTALL")
+    machine = of("guests.rs", "KERNEL_BOOT") + of("system/commands.rs", "INSTALL")
     # A node is ready once the pod network's pod runs on it.
-    ready = constant("kubelet/pods.rs", "PULL") + constant("kubelet/pods.rs", "START")
-    init = constant("kubeadm/init.rs", "PULL_IMAGES") + 3 * constant("kubeadm/init.rs", "WRITE_FILES")
-    serving = constant("system/commands.rs", "FETCH") + init + constant("kubelet/control_plane.rs", "START")
-    join = constant("kubeadm/join.rs", "PREPARE") + constant("kubeadm/join.rs", "START_KUBELET")
+    ready = of("kubelet/pods.rs", "PULL") + of("kubelet/pods.rs", "START")
+    init = of("kubeadm/init.rs", "PULL_IMAGES") + 3 * of("kubeadm/init.rs", "WRITE_FILES")
+    serving = of("system/commands.rs", "FETCH") + init + of("kubelet/control_plane.rs", "START")
+    join = of("kubeadm/join.rs", "PREPARE") + of("kubeadm/join.rs", "START_KUBELET")
     return {"master": machine + serving + ready, "worker": machine + join + ready}

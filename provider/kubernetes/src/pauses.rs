@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Pauses that are a tenth of the time waited so far, within bounds.
+/// Pauses that are a twentieth of the time waited so far, within bounds.
 ///
 /// What takes a moment is seen after a moment, what takes minutes is not asked for all the time, and no wait becomes much
-/// more than a tenth longer than it has to be.
+/// more than a twentieth longer than it has to be.
 #[derive(Clone, Copy, Debug)]
 pub struct Pauses {
     began: Instant,
@@ -31,7 +31,7 @@ impl Pauses {
     }
 
     fn after(&self, waited: Duration) -> Duration {
-        (waited / 10).clamp(self.shortest, self.longest)
+        (waited / 20).clamp(self.shortest, self.longest)
     }
 }
 
@@ -44,8 +44,8 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_is_a_tenth_of_the_wait_within_bounds() {
-        for (waited, pause) in [(0, 100), (1, 100), (5, 500), (15, 1500), (3600, 2000)] {
+    fn a_pause_is_a_twentieth_of_the_wait_within_bounds() {
+        for (waited, pause) in [(0, 100), (1, 100), (10, 500), (30, 1500), (3600, 2000)] {
             let after = pauses().after(Duration::from_secs(waited));
             assert_eq!(after, Duration::from_millis(pause), "{waited} s");
         }
@@ -58,6 +58,6 @@ mod tests {
             waited += pauses().after(waited);
             looks += 1;
         }
-        assert!((40..80).contains(&looks), "{looks}");
+        assert!((60..120).contains(&looks), "{looks}");
     }
 }

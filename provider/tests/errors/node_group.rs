@@ -115,6 +115,8 @@ async fn plans_that_are_refused() {
     assert!(!said.has_errors(), "{said}");
     let newer = with("kubernetes_version", "1.35.0");
     read!("newer_than_planned", run.plan(NODE_GROUP, Some(&newer)).await);
+    let first = run.plan_without(NODE_GROUP, &newer, "control_plane").await;
+    read!("newer_than_planned_at_first", first);
 }
 
 #[tokio::test]

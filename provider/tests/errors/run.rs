@@ -58,6 +58,29 @@ impl Run {
         self.plan_change(type_name, config).await.1
     }
 
+    /// The same where one attribute of the configuration is not known yet.
+    pub(crate) async fn plan_without(&self, type_name: &str, config: &Json, unknown: &str) -> Diagnostics {
+        let (resource, schema) = served(type_name);
+        let written = value(&schema, config);
+        let config = Value::object(schema.attributes.iter().map(|attribute| {
+            let known = written.attribute(&attribute.name).cloned().unwrap_or(Value::Null);
+            let value = if attribute.name == unknown {
+                Value::Unknown
+            } else {
+                known
+            };
+            (attribute.name.clone(), value)
+        }));
+        let change = Change {
+            prior: Value::Null,
+            new: proposed(&schema, &config, &Value::Null),
+            config,
+            private: Vec::new(),
+        };
+        let plan = resource.plan_change(&schema, Some(&self.provider), change).await;
+        plan.diagnostics
+    }
+
     /// What planning and applying say.
     pub(crate) async fn apply(&mut self, type_name: &str, config: Option<&Json>) -> Diagnostics {
         let (change, mut said) = self.plan_change(type_name, config).await;

@@ -8,7 +8,6 @@ pub(crate) const NO_DIAGNOSTICS: &[(&str, &str)] = &[
         "what the data source shows, asserted in its own tests",
     ),
     ("src/main.rs", "before Terraform is there"),
-    ("src/resources/control_plane/steps/", "to be read"),
     ("src/protocol/companions.rs", TRANSPORT),
     ("src/protocol/debug.rs", "for people at a terminal, without Terraform"),
     ("src/protocol/plugin.rs", TRANSPORT),
@@ -97,12 +96,14 @@ pub(crate) const NOT_PROVOKED: &[(&str, &str, &str)] = &[
         "Cannot connect to the Kubernetes API",
         INTERNAL,
     ),
-    (
-        "control_plane/executor.rs",
-        "The step {step:?} was carried out",
-        FORGETS,
-    ),
+    ("control_plane/executor.rs", "This was carried out", FORGETS),
     ("control_plane/executor.rs", "Somebody else may be changing", FORGETS),
+    ("control_plane/drift.rs", ", and delete what it no longer has", STEP),
+    (
+        "cluster_access/apply.rs",
+        "{object}, which the manifest no longer has",
+        FAILS,
+    ),
     ("control_plane/executor.rs", "It is not this apply's turn", TURN),
     ("control_plane/executor.rs", "Wait until the other apply", TURN),
     ("control_plane/executor.rs", "See whether a firewall", ROLLOUT),
@@ -112,6 +113,98 @@ pub(crate) const NOT_PROVOKED: &[(&str, &str, &str)] = &[
         "control_plane/executor.rs",
         "Apply again once the API serves, with",
         FAILS,
+    ),
+    ("control_plane/steps/backup.rs", "etcd has no healthy member", MASTERS),
+    (
+        "control_plane/steps/backup.rs",
+        "Apply again once etcd answers",
+        MASTERS,
+    ),
+    (
+        "control_plane/steps/backup.rs",
+        "The snapshot of etcd cannot be saved",
+        MASTERS,
+    ),
+    (
+        "control_plane/steps/backup.rs",
+        "Name a directory in etcd_backup",
+        MASTERS,
+    ),
+    (
+        "control_plane/steps/backup.rs",
+        "No snapshot of etcd could be taken",
+        MASTERS,
+    ),
+    ("control_plane/steps/backup.rs", "See whether there is room", MASTERS),
+    (
+        "control_plane/steps/joining.rs",
+        "No bootstrap token could be made",
+        FAILS,
+    ),
+    ("control_plane/steps/joining.rs", "Master {name} did not join", MASTERS),
+    (
+        "control_plane/steps/leaving.rs",
+        "Then run terraform apply again",
+        MASTERS,
+    ),
+    (
+        "control_plane/steps/leaving.rs",
+        "The API server of master {name} still serves",
+        MASTERS,
+    ),
+    (
+        "control_plane/steps/leaving.rs",
+        "See how the pod multizone-hold-NODE",
+        MASTERS,
+    ),
+    (
+        "control_plane/steps/leaving.rs",
+        "The API server of master {name} did not serve",
+        MASTERS,
+    ),
+    ("control_plane/steps/leaving.rs", "Its manifest is put back", MASTERS),
+    ("control_plane/steps/mod.rs", "the rights of node groups", FAILS),
+    ("control_plane/steps/mod.rs", "The volumes were not detached", MASTERS),
+    ("control_plane/steps/mod.rs", "See which pods still use them", MASTERS),
+    ("control_plane/steps/mod.rs", "The record of the API server", MASTERS),
+    ("control_plane/steps/mod.rs", "It expires by itself", MASTERS),
+    ("control_plane/steps/mod.rs", "A step of this change is none", INTERNAL),
+    ("control_plane/steps/mod.rs", "its machine is gone", BETWEEN),
+    ("control_plane/steps/mod.rs", "its machine is halted", MASTERS),
+    ("control_plane/steps/mod.rs", "it is no member of etcd", MASTERS),
+    (
+        "control_plane/steps/mod.rs",
+        "its member of etcd does not vote yet",
+        MASTERS,
+    ),
+    (
+        "control_plane/steps/mod.rs",
+        "its member of etcd does not answer",
+        MASTERS,
+    ),
+    ("control_plane/steps/mod.rs", "its Node is not registered", MASTERS),
+    ("control_plane/steps/mod.rs", "it is on its way", PART),
+    (
+        "control_plane/steps/mod.rs",
+        "No master serves the Kubernetes API",
+        FAILS,
+    ),
+    ("control_plane/steps/mod.rs", "Apply again once one does", FAILS),
+    ("control_plane/steps/mod.rs", "Master {name} is gone since", BETWEEN),
+    (
+        "control_plane/steps/mod.rs",
+        "Run terraform apply again: what is left",
+        BETWEEN,
+    ),
+    (
+        "control_plane/steps/mod.rs",
+        "Master {name} could not be worked on",
+        FAILS,
+    ),
+    (
+        "control_plane/steps/mod.rs",
+        "etcd did not do what was asked for",
+        MASTERS,
     ),
     ("control_plane/plan.rs", "The disks of {names} are", SEVERAL),
     ("control_plane/machine.rs", "The user data of machine", BUG),
@@ -182,6 +275,7 @@ const OUTAGE: &str = "before the planner's reason, which is in its own snapshots
 const FAILS: &str = "the API server or the machine fails between two calls";
 const FORGETS: &str = "a cloud that does not show what it has confirmed, three times";
 const ROLLOUT: &str = "a step of control planes of several masters, asserted in src/resources/rollout/tests.rs";
+const MASTERS: &str = "a master or its member of etcd that does not do as it should, once a change is under way";
 const BETWEEN: &str = "somebody deletes it between two calls";
 const CORE: &str = "Terraform applies nothing that is not known";
 const BUG: &str = "no configuration that passes its checks leads there";

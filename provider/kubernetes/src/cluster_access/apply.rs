@@ -1,6 +1,7 @@
 //! Server-side apply of manifests with objects of any kind.
 
 mod alterations;
+mod dropped;
 mod manifest;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use tokio::time::Instant;
 use super::patience::{Interrupted, Patience};
 use super::{AccessError, Cluster, FIELD_MANAGER, retry_pauses};
 pub use alterations::Alteration;
+pub use dropped::dropped_objects;
 use manifest::Object;
 
 /// An object of a manifest.
@@ -67,6 +69,14 @@ pub enum ApplyError {
     /// A request failed.
     #[error("{object} was not applied: {source}")]
     Access {
+        /// The object.
+        object: AppliedObject,
+        /// The failure.
+        source: Box<AccessError>,
+    },
+    /// An object of an earlier manifest was not deleted.
+    #[error("{object}, which the manifest no longer has, was not deleted: {source}")]
+    NotDeleted {
         /// The object.
         object: AppliedObject,
         /// The failure.

@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use x509_parser::pem::Pem;
 
 pub use api_servers::{API_SERVER_MANIFEST, HOLD_SCRIPT_NAME, RELEASE_FILE, SHELL_IMAGE};
-pub use apply::{Alteration, AppliedObject, ApplyError, check_manifest};
+pub use apply::{Alteration, AppliedObject, ApplyError, check_manifest, dropped_objects};
 pub use drain::{DrainError, DrainOptions, Drained, Obstacle, PodInTheWay};
 pub use error::AccessError;
 pub use node_facts::{NodeAddress, NodeFacts};

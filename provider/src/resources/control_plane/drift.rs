@@ -7,7 +7,7 @@ use std::{
 
 use multizone_cloud::{Labels, label};
 use multizone_kubernetes::{
-    cluster_access::{NodeFacts, OwnedMetadata},
+    cluster_access::{AppliedObject, NodeFacts, OwnedMetadata},
     kubeadm,
     labels::{CONTROL_PLANE_ROLE, EXCLUDE_FROM_LOAD_BALANCERS, Taint, TaintEffect},
 };
@@ -203,6 +203,20 @@ fn again(previewed: &mut PreviewedStep, altered: &[String]) {
     if !altered.is_empty() {
         previewed.text.push_str(" again: ");
         previewed.text.push_str(&listed(altered));
+    }
+}
+
+/// What the step that applies another pod network deletes.
+pub(super) fn dropping(steps: &mut [PreviewedStep], preview: &Preview, dropped: &[AppliedObject]) {
+    if dropped.is_empty() {
+        return;
+    }
+    let dropped: Vec<_> = dropped.iter().map(ToString::to_string).collect();
+    for (step, previewed) in preview.steps.iter().zip(steps) {
+        if let Step::ApplyPodNetwork(_) = step {
+            let text = format!(", and delete what it no longer has: {}", listed(&dropped));
+            previewed.text.push_str(&text);
+        }
     }
 }
 

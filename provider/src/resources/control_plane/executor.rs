@@ -11,6 +11,7 @@ use multizone_kubernetes::{
     cluster_access::{ApplyError, Cluster as ClusterConnection, RolloutTurn},
 };
 use multizone_planner::{
+    PreviewedStep,
     cluster::{Blocked, Holder, Next, Operation, Step, next, preview},
     lines,
 };
@@ -42,8 +43,8 @@ use crate::{
 const REPEATS: usize = 5;
 /// How long etcd's membership may take to be seen although an API server serves.
 const APPEARANCE: Duration = Duration::from_secs(30);
-/// Between two looks.
-const PAUSE: Duration = Duration::from_millis(500);
+/// Between two looks at members that are to appear.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// What a run has reached.
 pub(super) struct Reached {
@@ -222,8 +223,10 @@ impl<'a> Executor<'a> {
                 }
             };
             if self.taken.iter().filter(|done| **done == step).count() == REPEATS {
+                let words = self.words(&observation).into_iter().next();
+                let words = words.map(|step| step.text).unwrap_or_default();
                 return Err(self.situation.error(
-                    &format!("The step {step:?} was carried out {REPEATS} times, and nothing shows it."),
+                    &format!("This was carried out {REPEATS} times, and nothing shows it: {words}."),
                     "Somebody else may be changing the masters at the same time. Apply again when nobody does.",
                 ));
             }
@@ -314,13 +317,18 @@ impl<'a> Executor<'a> {
         Box::pin(look).await.map_err(failed)
     }
 
-    fn announce(&self, observation: &Observation) -> Option<String> {
+    /// The steps that are left, in words.
+    fn words(&self, observation: &Observation) -> Vec<PreviewedStep> {
         let left = preview(&observation.world, &self.operation);
         let timing = rollout::timing(self.provider.cloud().capabilities().timing);
-        let described = left.describe(&observation.world, &self.operation, &timing);
+        left.describe(&observation.world, &self.operation, &timing)
+    }
+
+    fn announce(&self, observation: &Observation) -> Option<String> {
+        let described = self.words(observation);
         let text = described.first().map(|step| step.text.clone()).unwrap_or_default();
         let number = self.taken.len() + 1;
-        let all = self.taken.len() + left.steps.len();
+        let all = self.taken.len() + described.len();
         info!(cluster = %self.wanted.cluster, "step {number} of {all}: {text}");
         lines(&described[..described.len().min(1)]).pop()
     }
@@ -367,7 +375,7 @@ impl<'a> Executor<'a> {
             ApplyError::TimedOut { .. } => {
                 "Apply again once the API serves, with a longer timeout in timeouts if need be."
             }
-            ApplyError::Access { source, .. } => source.advice(),
+            ApplyError::Access { source, .. } | ApplyError::NotDeleted { source, .. } => source.advice(),
             _ => "Correct what it names, then apply again.",
         };
         self.situation

@@ -89,8 +89,9 @@ pub struct ControlPlane {
     /// encrypted place. Without it, several masters are changed without a backup.
     #[attribute(optional)]
     pub etcd_backup: Option<String>,
-    /// Manifest of the pod network, in YAML: applied once the API serves and whenever it changes. Without it, install a
-    /// pod network yourself; nodes then count as ready once they are registered.
+    /// Manifest of the pod network, in YAML: applied once the API serves and whenever it changes; what an earlier one had
+    /// and it has not is deleted, but for namespaces and custom resource definitions. Without it, install a pod network
+    /// yourself; nodes then count as ready once they are registered.
     #[attribute(optional, validate = manifest)]
     pub pod_network_manifest: Option<String>,
     /// Image of the masters, in the cloud's words. Defaults to the cloud's current Ubuntu LTS.

@@ -54,6 +54,8 @@ pub(super) struct Remembered {
     pub(super) access: bool,
     /// Which pod network was applied.
     pub(super) pod_network: Option<String>,
+    /// The pod network's manifest of the last apply.
+    pub(super) manifest: Option<String>,
     /// The masters that are known, by the names of their machines.
     pub(super) masters: BTreeMap<String, Known>,
     /// Whether Terraform has the control plane in its state: it came up once.
@@ -90,6 +92,7 @@ impl Remembered {
             initialised: true,
             access: true,
             pod_network: state.pod_network_manifest.as_deref().map(pod_network_fingerprint),
+            manifest: state.pod_network_manifest.clone(),
             masters: state.nodes.iter().map(known).collect(),
             ..Self::default()
         };

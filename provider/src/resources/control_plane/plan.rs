@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use multizone_cloud::ClusterName;
+use multizone_kubernetes::cluster_access::dropped_objects;
 use multizone_planner::{
     cluster::{Next, Preview, Step, Warning, preview},
     lines,
@@ -11,6 +12,7 @@ use multizone_schema::{Diagnostic, Diagnostics, Field as _, Path, Planned, Value
 
 use super::{
     ControlPlane, ControlPlanePlanned,
+    drift::dropping,
     seen::{self, Seen},
     wanted::Wanted,
 };
@@ -161,7 +163,14 @@ fn foresee(
     let warnings = preview.warnings.iter().filter(worth_saying);
     diagnostics.extend(warnings.map(|warning| warned(warning, &wanted)));
     let timing = rollout::timing(capabilities.timing);
-    planned.rollout = lines(&drift.steps(&preview, &world, &operation, &timing)).into_planned();
+    let mut steps = drift.steps(&preview, &world, &operation, &timing);
+    if let (Some(before), Some(now)) = (
+        prior.and_then(|prior| prior.pod_network_manifest.as_ref()),
+        &wanted.pod_network,
+    ) {
+        dropping(&mut steps, &preview, &dropped_objects(before, now));
+    }
+    planned.rollout = lines(&steps).into_planned();
     planned.nodes = match prior {
         Some(prior) if !preview.steps.iter().any(concerns_nodes) && !drift.concerns_nodes() => {
             ControlPlanePlanned::from(prior.clone()).nodes

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use multizone_cloud::ClusterName;
 use multizone_kubernetes::version::KubernetesVersion;
 use multizone_planner::{
     lines,
@@ -129,15 +130,35 @@ pub(super) fn skew(
         return none;
     }
     let parsed = |text: &str| KubernetesVersion::parse(text).ok().map(worker::planner_version);
-    let id = planned
-        .control_plane
-        .known()
-        .and_then(|id| ObjectId::parse_cluster(id).ok());
-    let (Some(kubelet), Some(id)) = (parsed(version), id) else {
+    let Some(kubelet) = parsed(version) else {
         return none;
     };
     let rule = "A kubelet is never newer than the API server, and at most three minor versions older.";
     let summary = "Workers that do not fit the control plane";
+    if planned.control_plane.is_unknown() {
+        // Its control plane is still to be made, so it is one of those that were planned before: Terraform plans what an
+        // object refers to before it.
+        let all = provider.planned_versions();
+        let fits = |api: &String| parsed(api).is_none_or(|api| kubelet.kubelet_may_talk_to(api));
+        if all.is_empty() || all.values().any(fits) {
+            return none;
+        }
+        let runs = |(cluster, api): (&ClusterName, &String)| format!("that of cluster {cluster} is to run {api}");
+        let all: Vec<_> = all.iter().map(runs).collect();
+        let text = format!(
+            "Node group {name} is to run Kubernetes {version}, which no control plane of this plan takes: {}. {rule} Write \
+             kubernetes_version = multizone_control_plane.NAME.kubernetes_version.",
+            all.join(", ")
+        );
+        return Diagnostic::error(summary, text).at("kubernetes_version").into();
+    }
+    let id = planned
+        .control_plane
+        .known()
+        .and_then(|id| ObjectId::parse_cluster(id).ok());
+    let Some(id) = id else {
+        return none;
+    };
     if let Some(api) = provider.planned_version(&id.cluster) {
         let fits = parsed(&api).is_none_or(|api| kubelet.kubelet_may_talk_to(api));
         let text = format!(

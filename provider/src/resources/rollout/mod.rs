@@ -28,8 +28,8 @@ use super::{
 };
 use crate::{configuration::Configured, stop::Stop};
 
-/// Between two looks at something that takes its time.
-const PAUSE: Duration = Duration::from_millis(500);
+/// Between two looks at something that the API's callers wait for.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Whom steps are carried out for.
 pub(crate) struct Traffic<'a> {

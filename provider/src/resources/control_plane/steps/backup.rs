@@ -20,8 +20,10 @@ impl Executor<'_> {
             member.is_some_and(|(_, member)| member.healthy && !member.learner)
         });
         let Some((machine, address)) = healthy.and_then(|machine| Some((machine, machine.address?))) else {
-            let what = "No healthy member of etcd is there to be backed up.";
-            return Err(self.situation().error(what, "Apply again once one is."));
+            let what = "etcd has no healthy member that a snapshot could be taken of, and etcd_backup asks for one.";
+            let next =
+                "Apply again once etcd answers, or without etcd_backup: masters are then changed without a snapshot.";
+            return Err(self.situation().error(what, next));
         };
         let endpoint = Endpoint {
             name: machine.name.clone(),
@@ -48,10 +50,19 @@ impl Executor<'_> {
         #[cfg(unix)]
         options.mode(0o600);
         let mut file = options.open(&part).await.map_err(|error| unusable(&error))?;
-        let facts = etcd
-            .snapshot(&endpoint, &mut file)
-            .await
-            .map_err(|error| unusable(&error))?;
+        let taken = etcd.snapshot(&endpoint, &mut file).await;
+        if taken.is_err() {
+            // What there is of it holds Secrets, and restores nothing.
+            drop(tokio::fs::remove_file(&part).await);
+        }
+        let facts = taken.map_err(|error| {
+            let what = format!(
+                "No snapshot of etcd could be taken of master {}: {error}.",
+                machine.name
+            );
+            let next = "See whether there is room at etcd_backup and whether etcd answers, then apply again.";
+            self.situation().error(&what, next)
+        })?;
         file.sync_all().await.map_err(|error| unusable(&error))?;
         tokio::fs::rename(&part, &path)
             .await

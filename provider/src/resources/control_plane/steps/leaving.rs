@@ -39,6 +39,7 @@ impl Executor<'_> {
         let drained = connection.drain(name, &options, self.stop.wait()).await;
         drained.map_err(|error| match error {
             DrainError::Stopped { .. } => self.situation.stopped(),
+            DrainError::Access { ref source, .. } => self.situation.error(&format!("{error}."), source.advice()),
             error => self
                 .situation
                 .error(&format!("{error}."), "Then run terraform apply again."),
@@ -115,7 +116,7 @@ impl Executor<'_> {
         }
         // Where no other serves, the hold's own time ends it.
         let what = format!("The API server of master {name} did not serve again");
-        let next = "It is put back within an hour by itself. Apply again.";
+        let next = "Its manifest is put back by itself, within an hour of when it was taken away. Apply again then.";
         self.until(name, &what, next, |world, _| world.serves(name)).await?;
         let observation = self.observe().await?;
         let connection = self.connection(&observation, None)?;

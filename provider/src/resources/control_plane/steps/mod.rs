@@ -12,6 +12,7 @@ use multizone_kubernetes::{
     cluster_access::{AccessError, Cluster as ClusterConnection, OwnedMetadata},
     etcd::EtcdError,
     labels::out_of_service,
+    pauses::Pauses,
 };
 use multizone_planner::cluster::{Power, Step, World};
 use multizone_schema::Diagnostics;
@@ -29,8 +30,8 @@ use crate::resources::{
 
 /// How long etcd may take to find its members connected for long enough.
 const SETTLING: Duration = Duration::from_secs(30);
-/// Between two looks at something that takes its time.
-const PAUSE: Duration = Duration::from_millis(500);
+/// Bounds of the pauses between two looks at something that takes its time.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
 
 impl Executor<'_> {
     /// Carries out one step.
@@ -68,8 +69,13 @@ impl Executor<'_> {
             Step::ApplyPodNetwork(fingerprint) => {
                 if let Some(manifest) = &self.wanted.pod_network {
                     let connection = self.connection(observation, None)?;
+                    let failed = |error| self.apply_failed(&error, "pod_network_manifest");
                     let applied = connection.apply(manifest, self.deadline, self.stop.wait()).await;
-                    applied.map_err(|error| self.apply_failed(&error, "pod_network_manifest"))?;
+                    applied.map_err(failed)?;
+                    if let Some(before) = &self.remembered.manifest {
+                        let deleted = connection.delete_dropped(before, manifest, self.deadline, self.stop.wait());
+                        deleted.await.map_err(failed)?;
+                    }
                 }
                 self.remembered.pod_network = Some(fingerprint.clone());
                 Ok(())
@@ -127,10 +133,11 @@ impl Executor<'_> {
                 let connection = self.connection(observation, name.as_deref())?;
                 let etcd = self.observer.etcd(&connection, masters(observation, name.as_deref()));
                 let until = self.deadline.min(Instant::now() + SETTLING);
+                let pauses = Pauses::between(PAUSES.0, PAUSES.1);
                 loop {
                     match etcd.remove(*id).await {
                         Err(error) if error.passes() && Instant::now() < until && !self.stop.requested() => {
-                            tokio::time::sleep(PAUSE).await;
+                            tokio::time::sleep(pauses.next()).await;
                         }
                         removed => return removed.map_err(|error| self.etcd_failed(&error)),
                     }
@@ -159,8 +166,8 @@ impl Executor<'_> {
             // The balancer's own are above; zones and zonal disks are the cluster's and the cloud's: a master's only disk is
             // deleted with its machine, and subnets are regional where this is reached.
             other => Err(self.situation.error(
-                &format!("The step {other:?} is none of a control plane's on this cloud."),
-                "This is an error in the provider.",
+                &format!("A step of this change is none of a control plane's on this cloud: {other:?}."),
+                "This is an error in the provider; please report it with the log (TF_LOG=debug).",
             )),
         }
     }
@@ -198,7 +205,7 @@ impl Executor<'_> {
         next: &str,
         reached: impl Fn(&World, &Observation) -> bool,
     ) -> Result<(), Diagnostics> {
-        let began = Instant::now();
+        let (began, pauses) = (Instant::now(), Pauses::between(PAUSES.0, PAUSES.1));
         loop {
             let observation = self.observe().await?;
             if reached(&observation.world, &observation) {
@@ -213,7 +220,7 @@ impl Executor<'_> {
                 return Err(self.situation.error(&format!("{what} within {waited}: {why}."), next));
             }
             tokio::select! {
-                () = tokio::time::sleep(PAUSE) => {}
+                () = tokio::time::sleep(pauses.next()) => {}
                 () = self.stop.wait() => return Err(self.situation.stopped()),
             }
         }
@@ -278,7 +285,7 @@ impl Executor<'_> {
             return self.situation.stopped();
         }
         let what = format!("Master {name} could not be worked on through the Kubernetes API: {error}.");
-        self.situation.error(&what, "Apply again once the API serves.")
+        self.situation.error(&what, error.advice())
     }
 
     fn etcd_failed(&self, error: &EtcdError) -> Diagnostics {
