@@ -204,6 +204,36 @@ impl World {
         Ok(self.everything(operation))
     }
 
+    /// Looks until two looks in a row leave the same private data; nothing in a region that is left alone changes it.
+    pub(crate) async fn settle_private_data(&mut self, operation: &Operation) -> Result<(), String> {
+        const LOOKS: usize = 10;
+        let mut before = self.private_data(operation);
+        for _ in 0..LOOKS {
+            let mut terraform = Terraform {
+                provider: Configured::new(Arc::new(self.cloud.clone()), Destroy::default()),
+                state: &mut self.state,
+                faults: Faults::at(None),
+            };
+            let pending = terraform.pending(operation.type_name, operation.config.as_ref()).await;
+            pending.map_err(|errors| format!("a look failed: {errors}"))?;
+            let now = self.private_data(operation);
+            if now == before {
+                return Ok(());
+            }
+            before = now;
+        }
+        Err(format!(
+            "{LOOKS} looks each left other private data, the last one {before}"
+        ))
+    }
+
+    fn private_data(&self, operation: &Operation) -> String {
+        let saved = self.state.get(operation.type_name);
+        saved.map_or_else(String::new, |saved| {
+            String::from_utf8_lossy(&saved.private).into_owned()
+        })
+    }
+
     /// What there is, whoever's it is, without what differs from run to run.
     pub(crate) fn everything(&self, operation: &Operation) -> String {
         let status = self.region.lock().unwrap().status();
