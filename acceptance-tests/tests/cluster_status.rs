@@ -49,8 +49,7 @@ fn a_clusters_status_is_what_the_cloud_the_balancer_etcd_and_the_nodes_say() {
     assert!(status.text().contains("exists = false"), "{}", status.stdout);
     let _ = workspace.apply(&[]);
 
-    let healthy = self::status(&workspace);
-    assert_eq!(healthy["disagreements"], json!([]));
+    let healthy = eventually(&workspace, |status| status["disagreements"] == json!([]));
     assert_eq!(healthy["not_asked"], json!([]));
     assert_eq!(healthy["quorum_margin"], 1);
     assert_eq!(
@@ -74,10 +73,10 @@ fn a_clusters_status_is_what_the_cloud_the_balancer_etcd_and_the_nodes_say() {
     }
 
     let _ = workspace.sandbox(&["halt", "us-central1-b/demo-master-b"]).succeeded();
+    // Its member may have led: for a moment, nobody can say who the members are.
     let halted = eventually(&workspace, |status| {
-        status["masters"]["demo-master-b"]["target"] == "unhealthy"
+        status["masters"]["demo-master-b"]["target"] == "unhealthy" && status["quorum_margin"] == 0
     });
-    assert_eq!(halted["quorum_margin"], 0);
     assert_eq!(halted["api_answers"], true);
     assert_eq!(halted["survives_loss_of"], json!(["us-central1-b"]));
     assert_eq!(halted["masters"]["demo-master-b"]["machine"], "halted");
@@ -91,13 +90,15 @@ fn a_clusters_status_is_what_the_cloud_the_balancer_etcd_and_the_nodes_say() {
     let _ = workspace.sandbox(&["boot", "us-central1-b/demo-master-b"]).succeeded();
     let _ = eventually(&workspace, |status| status["quorum_margin"] == 1);
     let _ = workspace.sandbox(&["outage", "us-central1-f"]).succeeded();
-    let out = eventually(&workspace, |status| status["zones"]["us-central1-f"]["up"] == false);
+    let out = eventually(&workspace, |status| {
+        status["zones"]["us-central1-f"]["up"] == false && status["quorum_margin"] == 0
+    });
     let out_in_words = out["disagreements"][0].as_str().unwrap();
     assert!(
         out_in_words.starts_with("zone us-central1-f is out, and with it demo-master-f, demo-pool-us-central1-f-"),
         "{out_in_words}"
     );
-    assert_eq!((&out["quorum_margin"], &out["api_answers"]), (&json!(0), &json!(true)));
+    assert_eq!(out["api_answers"], true);
     assert_eq!(out["zones"]["us-central1-a"]["writes_go_on"], false);
 
     let _ = workspace.sandbox(&["outage", "us-central1-a"]).succeeded();
