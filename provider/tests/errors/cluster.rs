@@ -1,6 +1,6 @@
 //! Errors of clusters.
 
-use multizone_cloud::{CloudError, Labels, Outage};
+use multizone_cloud::{AddressHolder, CloudError, Labels, Outage, Role, label};
 use multizone_schema::Diagnostics;
 use serde_json::{Value, json};
 
@@ -198,6 +198,31 @@ async fn changes_behind_terraforms_back() {
     run.cloud.tamper_with_secret(deleting, Some(b"{}"));
     run.read(CLUSTER).await;
     insta::assert_snapshot!("half_deleted", drift(&run));
+}
+
+#[tokio::test]
+async fn an_address_that_somebody_took() {
+    let mut run = existing().await;
+    run.cloud.tamper(|inventory| {
+        let master = Labels::from([(label::ROLE.to_owned(), Role::Master.as_str().to_owned())]);
+        inventory
+            .machines
+            .push(machine("us-central1-a", "demo-master-a", master));
+        inventory.addresses[0].holder = Some(AddressHolder::Machine {
+            zone: "us-central1-b".to_owned(),
+            name: "web".to_owned(),
+        });
+    });
+    run.read(CLUSTER).await;
+    read!("address_with_a_stranger", run.plan(CLUSTER, Some(&cluster())).await);
+    run.cloud.tamper(|inventory| {
+        inventory.addresses[0].holder = Some(AddressHolder::Machine {
+            zone: "us-central1-a".to_owned(),
+            name: "demo-master-a".to_owned(),
+        });
+    });
+    run.read(CLUSTER).await;
+    assert!(run.plan(CLUSTER, Some(&cluster())).await.is_empty());
 }
 
 /// The attribute `drift`, line by line.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use multizone_cloud::{ClusterName, FirewallSpec, Inventory};
+use multizone_cloud::{AddressHolder, ClusterName, FirewallSpec, Inventory, Machine, Role, label};
 
 use super::objects::firewall_rules;
 use crate::{
@@ -47,6 +47,24 @@ pub(super) async fn unlabelled_secrets(
         }
     }
     found
+}
+
+/// Who holds the API's address and is, by labels, none of the cluster's masters and balancers.  A machine is not said to be
+/// a stranger while no master is known at all: then it may be one that has lost its labels, which the control plane tells.
+pub(super) fn stranger(inventory: &Inventory) -> Option<String> {
+    let holder = inventory.address(API_ADDRESS)?.holder.as_ref()?;
+    let known = match holder {
+        AddressHolder::Machine { zone, name } => match inventory.machine(zone, name) {
+            Some(machine) => is_master(machine),
+            None => !inventory.machines.iter().any(is_master),
+        },
+        AddressHolder::Balancer { name } => inventory.balancer(name).is_some(),
+    };
+    (!known).then(|| holder.to_string())
+}
+
+fn is_master(machine: &Machine) -> bool {
+    machine.role() == Some(Role::Master) || machine.labels.contains_key(label::REPLICA)
 }
 
 /// What differs from what was made, in words.

@@ -127,7 +127,11 @@ impl Resource for ClusterResource {
 
     async fn plan(&self, provider: &Configured, request: PlanRequest<'_, Cluster>) -> Planning<Cluster> {
         let prior = request.prior.cloned();
+        let stranger = String::from_utf8_lossy(request.prior_private).into_owned();
         let mut planning = Planning::of(request);
+        if let Some(prior) = prior.as_ref().filter(|_| !stranger.is_empty()) {
+            planning.diagnostics.push(held_by_a_stranger(prior, &stranger));
+        }
         if let Some(zones) = planning.planned.zones.known() {
             if let Some(name) = planning.planned.name.known() {
                 provider.plan_zones(&ClusterName::new(name), zones.keys().cloned().collect());
@@ -208,7 +212,7 @@ impl Resource for ClusterResource {
         &self,
         provider: &Configured,
         mut state: Cluster,
-        private: Vec<u8>,
+        _private: Vec<u8>,
         _stop: &Stop,
     ) -> Result<Option<(Cluster, Vec<u8>)>, Diagnostics> {
         let cluster = ClusterName::new(&state.name);
@@ -231,6 +235,8 @@ impl Resource for ClusterResource {
         for zone in occupied(&inventory) {
             state.zones.entry(zone).or_default();
         }
+        // All that planning needs to know beside the state.
+        let private = drift::stranger(&inventory).map_or_else(Vec::new, String::into_bytes);
         Ok(Some((state, private)))
     }
 
@@ -388,6 +394,20 @@ fn complete(provider: &Configured, mut planned: ClusterPlanned, made: objects::M
 
 fn what(cluster: &Cluster) -> String {
     format!("cluster {} in {}", cluster.name, cluster.region)
+}
+
+/// What the control plane's rollout puts right, said where users look for the address.
+fn held_by_a_stranger(prior: &Cluster, stranger: &str) -> Diagnostic {
+    Diagnostic::warning(
+        "Somebody else holds the API's address",
+        format!(
+            "The address {} of cluster {} is with {stranger}, which is by its labels none of the cluster's masters and \
+             balancers: what is sent to the API goes there. The next apply of the control plane takes it back, as its \
+             rollout shows; where there is none, release the address in the cloud.",
+            prior.address, prior.name
+        ),
+    )
+    .at("address")
 }
 
 /// No error: that would stand in the way of terraform destroy, too, which plans first.
