@@ -162,6 +162,9 @@ fn target(sight: &Sight, name: &str) -> Option<String> {
     let Some(machine) = sight.machine(name) else {
         return state.map(|_| format!("balancer {called} has the target {name}, and there is no such machine"));
     };
+    if !reachable(sight, machine) {
+        return None;
+    }
     if !runs(sight, name) {
         return (state == Some(Target::Serving))
             .then(|| format!("balancer {called} still passes requests to {name}, which does not run"));

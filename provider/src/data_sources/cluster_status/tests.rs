@@ -256,7 +256,13 @@ fn a_halted_master_costs_the_margin_and_is_named_once_for_each_place() {
 
 #[test]
 fn what_a_zones_outage_explains_is_said_once() {
-    let status = status(&answered(cloud(), &["z1"]));
+    let mut sight = answered(cloud(), &["z1"]);
+    // The balancer, the endpoints and the Nodes are as they were before anybody noticed.
+    let targets = &mut sight.world.balancer.as_mut().unwrap().targets;
+    targets.insert("demo-master-a".to_owned(), Target::Serving);
+    sight.world.endpoints.insert("demo-master-a".to_owned());
+    sight.nodes.as_mut().unwrap().get_mut("demo-master-a").unwrap().ready = true;
+    let status = status(&sight);
     assert_eq!(
         status.disagreements,
         ["zone z1 is out, and with it demo-master-a, demo-pool-1"]
