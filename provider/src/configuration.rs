@@ -226,6 +226,11 @@ impl Configured {
         self.inner.patience.heard(self.inner.inventories.known(cluster).await)
     }
 
+    /// A cluster's inventory if this process has looked at it already: for what is worth saying, and no request.
+    pub fn inventory_at_hand(&self, cluster: &ClusterName) -> Option<Arc<Inventory>> {
+        self.inner.inventories.peek(cluster)
+    }
+
     /// A cluster's inventory as it is now.
     pub async fn inventory(&self, cluster: &ClusterName) -> Result<Inventory, CloudError> {
         let now = self.inner.inventories.now(cluster).await;

@@ -75,6 +75,13 @@ impl Inventories {
         fetch.await
     }
 
+    /// What this process knows already, without asking.
+    pub(crate) fn peek(&self, name: &ClusterName) -> Option<Arc<Inventory>> {
+        let cluster = self.cluster(name);
+        let fetches = cluster.fetches();
+        fetches.known.as_ref()?.peek()?.clone().ok()
+    }
+
     /// What is there now. What was known before is forgotten.
     pub(crate) async fn now(&self, name: &ClusterName) -> Answer {
         let cluster = self.cluster(name);

@@ -20,7 +20,7 @@ pub use inventory::{
 };
 pub use labels::{ClusterName, Labels, Role, label};
 pub use spec::{
-    AddressSpec, BalancerSpec, DiskSpec, FirewallSpec, MachineSpec, MachineType, NetworkSpec, SecretSpec, Zone,
+    AddressSpec, BalancerSpec, DiskSpec, FirewallSpec, MachineSpec, MachineType, NetworkSpec, Notice, SecretSpec, Zone,
 };
 
 /// The result of a call to a cloud.
@@ -149,6 +149,20 @@ pub trait Cloud: Send + Sync + std::fmt::Debug {
     async fn grant_secret(&self, name: &str, reader: &str) -> Result<()>;
     /// Deletes a secret; absent is fine.
     async fn delete_secret(&self, name: &str) -> Result<()>;
+
+    /// The notice of that name of a cluster, in the secret store; `None` when there is none.
+    async fn notice(&self, cluster: &ClusterName, name: &str) -> Result<Option<Notice>>;
+    /// Puts up a notice in place of `over`, or where there is none.  `None` when somebody was faster: then nothing is
+    /// changed.  A reply that was lost may make one's own notice that somebody's.
+    async fn post_notice(
+        &self,
+        cluster: &ClusterName,
+        name: &str,
+        text: &str,
+        over: Option<&Notice>,
+    ) -> Result<Option<Notice>>;
+    /// Takes a notice down unless it is another by now; absent is fine.
+    async fn remove_notice(&self, cluster: &ClusterName, name: &str, notice: &Notice) -> Result<()>;
 
     /// The identity that a machine has when the configuration names none (on Compute Engine the project's default
     /// service account).

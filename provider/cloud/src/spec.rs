@@ -132,6 +132,15 @@ pub struct DiskSpec {
     pub labels: Labels,
 }
 
+/// What processes tell each other through the cloud, by comparing and swapping.  Nothing in it is secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// What it says.
+    pub text: String,
+    /// What becomes another with every change of it.
+    pub version: String,
+}
+
 /// A secret.  Its `Debug` leaves the content out.
 #[derive(Clone)]
 pub struct SecretSpec {

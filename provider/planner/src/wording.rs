@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 use crate::approximately;
 
-/// How wide the text of a step is before its duration, so that short lines line up.
-const WIDTH: usize = 84;
+/// How wide the text of a step may be for the durations to line up behind it; that of a wider one stands where it ends.
+const WIDTH: usize = 100;
 /// How many names a line lists in full.
 const NAMES: usize = 4;
 
@@ -23,6 +23,13 @@ pub struct PreviewedStep {
 /// A preview as the numbered lines that `terraform plan` shows.
 pub fn lines(steps: &[PreviewedStep]) -> Vec<String> {
     let digits = steps.len().to_string().len();
+    let last = |step: &PreviewedStep| step.text.rsplit('\n').next().map_or(0, |line| line.chars().count());
+    let width = steps
+        .iter()
+        .map(last)
+        .filter(|width| *width <= WIDTH)
+        .max()
+        .unwrap_or(0);
     steps
         .iter()
         .enumerate()
@@ -31,11 +38,11 @@ pub fn lines(steps: &[PreviewedStep]) -> Vec<String> {
             let duration = approximately(step.expected);
             // The duration stands behind the last line of a text.
             match step.text.rsplit_once('\n') {
-                None => format!("{number:>digits$}. {:<WIDTH$} {duration}", step.text),
+                None => format!("{number:>digits$}. {:<width$} {duration}", step.text),
                 Some((first, last)) => {
                     let indent = " ".repeat(digits + 2);
                     let first = first.replace('\n', &format!("\n{indent}"));
-                    format!("{number:>digits$}. {first}\n{indent}{last:<WIDTH$} {duration}")
+                    format!("{number:>digits$}. {first}\n{indent}{last:<width$} {duration}")
                 }
             }
         })
@@ -119,8 +126,13 @@ mod tests {
             gate: "",
             expected: Duration::from_secs(seconds),
         };
-        let shown = lines(&[step("create worker x", 40), step("wait", 180)]);
+        let long = format!(
+            "apply again: {}",
+            "ConfigMap kube-flannel/flannel was changed, ".repeat(3)
+        );
+        let shown = lines(&[step("create worker x", 40), step("wait", 180), step(&long, 1)]);
         assert_eq!(shown[0].find("~40 s"), shown[1].find("~3 min"));
-        assert!(shown[0].starts_with("1. create worker x"));
+        assert_eq!(shown[0], "1. create worker x ~40 s", "no wider than it need be");
+        assert_eq!(shown[2], format!("3. {long} ~1 s"));
     }
 }

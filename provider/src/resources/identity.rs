@@ -159,6 +159,8 @@ pub struct SecretNames {
     pub creating: String,
     /// There from the first moment of the cluster's deletion to the last: what is left of it is not repaired any more.
     pub deleting: String,
+    /// There while somebody changes the cluster's masters, their balancer or the API's address: says who.
+    pub turn: String,
 }
 
 impl SecretNames {
@@ -171,6 +173,7 @@ impl SecretNames {
             settings: name("settings"),
             creating: name("creating"),
             deleting: name("deleting"),
+            turn: name("turn"),
         }
     }
 }

@@ -22,6 +22,7 @@ pub mod settled;
 pub mod strays;
 pub mod timeouts;
 pub mod trouble;
+mod turn;
 pub(crate) mod world;
 
 use async_trait::async_trait;

@@ -74,6 +74,7 @@ async fn plans() {
     read!("destroy_moves_the_address", run.plan(BALANCER, None).await);
 }
 
+// The first call of an operation takes the cluster's turn.
 #[tokio::test]
 async fn creates_that_fail() {
     let mut run = Run::new();
@@ -82,7 +83,7 @@ async fn creates_that_fail() {
     run.provider.forget(&multizone_cloud::ClusterName::new("demo")).await;
     read!("zone_not_spanned", run.apply(BALANCER, Some(&balancer())).await);
     let mut run = region().await;
-    run.cloud.fail(0, Fault::Before);
+    run.cloud.fail(1, Fault::Before);
     read!("create_lost", run.apply(BALANCER, Some(&balancer())).await);
     let mut run = region().await;
     run.stop.request();
@@ -97,7 +98,7 @@ async fn updates_that_fail() {
     let mut run = balanced(&[SERVES, SICK]).await;
     let only_b = with("zones", json!([B]));
     read!("only_target_that_serves", run.apply(BALANCER, Some(&only_b)).await);
-    run.cloud.fail(0, Fault::Before);
+    run.cloud.fail(1, Fault::Before);
     let labelled = with("labels", json!({ "team": "web" }));
     read!("update_lost", run.apply(BALANCER, Some(&labelled)).await);
 }
@@ -106,7 +107,7 @@ async fn updates_that_fail() {
 async fn destroys_that_fail() {
     let mut run = balanced(&[]).await;
     run.cloud.refuse(
-        0,
+        1,
         CloudError::InUse {
             object: "address api".to_owned(),
             reason: "forwarding rule demo-api uses it".to_owned(),

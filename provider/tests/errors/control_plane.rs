@@ -228,12 +228,14 @@ async fn creates_that_fail() {
     read!("no_cluster", run.apply(CONTROL_PLANE, Some(&control_plane())).await);
     let mut run = region().await;
     master(&run, None);
+    run.read(CLUSTER).await;
     read!("exists", run.apply(CONTROL_PLANE, Some(&control_plane())).await);
     let mut run = region().await;
     master(&run, Some("true"));
     read!("unfinished", run.apply(CONTROL_PLANE, Some(&impatient)).await);
     let mut run = region().await;
-    run.cloud.fail(0, Fault::Before);
+    // The first call takes the cluster's turn.
+    run.cloud.fail(1, Fault::Before);
     read!("create_lost", run.apply(CONTROL_PLANE, Some(&control_plane())).await);
     let mut run = region().await;
     run.stop.request();

@@ -104,8 +104,6 @@ pub(crate) const NOT_PROVOKED: &[(&str, &str, &str)] = &[
         "{object}, which the manifest no longer has",
         FAILS,
     ),
-    ("control_plane/executor.rs", "It is not this apply's turn", TURN),
-    ("control_plane/executor.rs", "Wait until the other apply", TURN),
     ("control_plane/executor.rs", "See whether a firewall", ROLLOUT),
     ("control_plane/executor.rs", "It is read through the API server", FAILS),
     ("control_plane/executor.rs", "Then run terraform apply again.", OUTAGE),
@@ -228,6 +226,12 @@ pub(crate) const NOT_PROVOKED: &[(&str, &str, &str)] = &[
     ("control_plane/repair.rs", "Node {name} could not be put right", FAILS),
     ("control_plane/wanted.rs", "Value not known", CORE),
     ("control_plane/wanted.rs", "{name} has no value", CORE),
+    ("turn/mod.rs", "Wait until the other operation", TURN),
+    ("turn/mod.rs", "Another operation of this run", TURN),
+    ("turn/mod.rs", "{by} changes the masters", TURN),
+    ("turn/mod.rs", "It is not this operation's turn", TURN),
+    ("turn/mod.rs", "The turn to change the masters", TURN),
+    ("turn/lock.rs", "somebody who was faster", PART),
     ("world/asks.rs", "it answers by now", FAILS),
     ("world/asks.rs", "its API server says that it is not ready", FAILS),
     ("world/asks.rs", "no answer within", FAILS),
@@ -269,7 +273,7 @@ const LOGGED: &str = "the name of a step, for the log";
 const DOCUMENTATION: &str = "documentation";
 const STEP: &str = "a step of the rollout, read in acceptance-tests/tests/drift.rs";
 const REFUSED: &str = "before the planner's reason, which is in its own snapshots";
-const TURN: &str = "two processes at once, asserted in kubernetes/tests/sandbox_cluster.rs";
+const TURN: &str = "two processes at once, asserted in src/resources/turn/lock/tests.rs";
 const SEVERAL: &str = "said of several masters, asserted in src/resources/control_plane/tests.rs";
 const OUTAGE: &str = "before the planner's reason, which is in its own snapshots, with zones that are out";
 const FAILS: &str = "the API server or the machine fails between two calls";

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use multizone_cloud::{
     Address, AddressHolder, AddressSpec, Balancer, BalancerSpec, Capabilities, Cloud, CloudError, ClusterName, Disk,
     DiskSpec, FirewallRule, FirewallSpec, Inventory, Labels, Machine, MachineSpec, MachineType, Network, NetworkSpec,
-    Outage, Result, SecretSpec, Zone,
+    Notice, Outage, Result, SecretSpec, Zone,
 };
 
 use crate::{
@@ -204,6 +204,23 @@ impl<C: Cloud> Cloud for Interrupted<C> {
     }
     async fn delete_secret(&self, name: &str) -> Result<()> {
         self.pass("delete_secret", name, self.cloud.delete_secret(name)).await
+    }
+    async fn notice(&self, cluster: &ClusterName, name: &str) -> Result<Option<Notice>> {
+        self.cloud.notice(cluster, name).await
+    }
+    async fn post_notice(
+        &self,
+        cluster: &ClusterName,
+        name: &str,
+        text: &str,
+        over: Option<&Notice>,
+    ) -> Result<Option<Notice>> {
+        let call = self.cloud.post_notice(cluster, name, text, over);
+        self.pass("post_notice", name, call).await
+    }
+    async fn remove_notice(&self, cluster: &ClusterName, name: &str, notice: &Notice) -> Result<()> {
+        let call = self.cloud.remove_notice(cluster, name, notice);
+        self.pass("remove_notice", name, call).await
     }
     async fn default_machine_identity(&self) -> Result<String> {
         self.cloud.default_machine_identity().await

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use multizone_cloud::{
     Address, AddressHolder, AddressSpec, Balancer, BalancerSpec, Capabilities, Cloud, ClusterName, Disk, DiskSpec,
     EndpointKind, FirewallRule, FirewallSpec, Inventory, Labels, Machine, MachineSpec, MachineType, Network,
-    NetworkSpec, Result, SecretSpec, Subnets, Timing, Unanswered, Zone,
+    NetworkSpec, Notice, Result, SecretSpec, Subnets, Timing, Unanswered, Zone,
 };
 
 use crate::{
@@ -251,6 +251,24 @@ impl Cloud for ComputeEngine {
 
     async fn delete_secret(&self, name: &str) -> Result<()> {
         self.delete_stored(name).await
+    }
+
+    async fn notice(&self, cluster: &ClusterName, name: &str) -> Result<Option<Notice>> {
+        self.notice_of(cluster, name).await
+    }
+
+    async fn post_notice(
+        &self,
+        cluster: &ClusterName,
+        name: &str,
+        text: &str,
+        over: Option<&Notice>,
+    ) -> Result<Option<Notice>> {
+        self.post(cluster, name, text, over).await
+    }
+
+    async fn remove_notice(&self, _: &ClusterName, name: &str, notice: &Notice) -> Result<()> {
+        self.take_down(name, notice).await
     }
 
     async fn default_machine_identity(&self) -> Result<String> {

@@ -143,6 +143,11 @@ impl Failure {
         matches!(self.kind, Kind::Http(409 | 412)) || self.is(&["conditionNotMet", "CONDITION_NOT_MET"])
     }
 
+    /// Whether what the change was to find is not so any more.
+    pub(crate) fn is_precondition(&self) -> bool {
+        self.is(&["FAILED_PRECONDITION", "failedPrecondition"])
+    }
+
     /// Whether a machine to be put into an instance group is in it already.
     pub(crate) fn is_member_already(&self) -> bool {
         self.is(&["memberAlreadyExists", "MEMBER_ALREADY_EXISTS"])

@@ -57,6 +57,7 @@ mod machines;
 mod making;
 mod names;
 mod networks;
+mod notices;
 mod operations;
 mod ownership;
 mod pages;

@@ -207,11 +207,11 @@ impl ComputeEngine {
         }
     }
 
-    async fn read_secret(&self, path: &str) -> std::result::Result<Option<Value>, Failure> {
+    pub(crate) async fn read_secret(&self, path: &str) -> std::result::Result<Option<Value>, Failure> {
         present(self.secret_call(Method::GET, path, None, "secrets.get").await)
     }
 
-    async fn secret_call(
+    pub(crate) async fn secret_call(
         &self,
         method: Method,
         path: &str,
@@ -224,7 +224,7 @@ impl ComputeEngine {
             .await
     }
 
-    fn is_secret_of(&self, secret: &Value, cluster: &ClusterName) -> bool {
+    pub(crate) fn is_secret_of(&self, secret: &Value, cluster: &ClusterName) -> bool {
         let labels: std::collections::BTreeMap<String, String> = secret
             .get("labels")
             .and_then(|labels| serde_json::from_value(labels.clone()).ok())
@@ -232,12 +232,12 @@ impl ComputeEngine {
         labelled(&labels, cluster) && labels.get(label::REGION) == Some(&self.settings().region)
     }
 
-    fn secret_path(&self, name: &str) -> String {
+    pub(crate) fn secret_path(&self, name: &str) -> String {
         format!("projects/{}/secrets/{name}", self.settings().project)
     }
 }
 
-fn secret_object(name: &str) -> String {
+pub(crate) fn secret_object(name: &str) -> String {
     format!("secret {name}")
 }
 
@@ -270,12 +270,12 @@ fn add_reader(policy: &mut Value, member: &str) -> bool {
     }
 }
 
-fn string_at<'a>(value: &'a Value, path: &[&str]) -> Option<&'a str> {
+pub(crate) fn string_at<'a>(value: &'a Value, path: &[&str]) -> Option<&'a str> {
     path.iter().try_fold(value, |value, key| value.get(key))?.as_str()
 }
 
 /// Percent-encodes a query value.
-fn encode(text: &str) -> String {
+pub(crate) fn encode(text: &str) -> String {
     text.bytes().fold(String::new(), |mut encoded, byte| {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             encoded.push(char::from(byte));

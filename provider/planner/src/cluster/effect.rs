@@ -248,6 +248,8 @@ impl World {
                 member.healthy = true;
             }
         }
+        // What was known of the members before is read again, once a majority of them is there to be asked.
+        self.membership_known |= Quorum::of(self.members.values()).is_there();
         self.change_node(name, |node| node.joined = true);
     }
 

@@ -474,18 +474,18 @@ fn the_wording_of_a_replacement() {
     ]);
     let preview = preview(&observed, &desired);
     insta::assert_snapshot!(lines(&preview.describe(&desired, &timing)).join("\n"), @r"
-     1. create worker demo-pool-dfwt in us-central1-a                                        ~40 s
-     2. wait until worker demo-pool-dfwt has joined                                          ~2 min
-     3. cordon worker demo-pool-old2                                                         ~1 s
-     4. drain worker demo-pool-old2, PodDisruptionBudgets permitting                         ~30 s
-     5. delete the machine of worker demo-pool-old2                                          ~30 s
-     6. delete the Node object demo-pool-old2                                                ~1 s
-     7. create worker demo-pool-gc25 in us-central1-a                                        ~40 s
-     8. wait until worker demo-pool-gc25 has joined                                          ~2 min
-     9. cordon worker demo-pool-old1                                                         ~1 s
-    10. drain worker demo-pool-old1, PodDisruptionBudgets permitting                         ~30 s
-    11. delete the machine of worker demo-pool-old1                                          ~30 s
-    12. delete the Node object demo-pool-old1                                                ~1 s
+     1. create worker demo-pool-dfwt in us-central1-a                ~40 s
+     2. wait until worker demo-pool-dfwt has joined                  ~2 min
+     3. cordon worker demo-pool-old2                                 ~1 s
+     4. drain worker demo-pool-old2, PodDisruptionBudgets permitting ~30 s
+     5. delete the machine of worker demo-pool-old2                  ~30 s
+     6. delete the Node object demo-pool-old2                        ~1 s
+     7. create worker demo-pool-gc25 in us-central1-a                ~40 s
+     8. wait until worker demo-pool-gc25 has joined                  ~2 min
+     9. cordon worker demo-pool-old1                                 ~1 s
+    10. drain worker demo-pool-old1, PodDisruptionBudgets permitting ~30 s
+    11. delete the machine of worker demo-pool-old1                  ~30 s
+    12. delete the Node object demo-pool-old1                        ~1 s
     ");
 }
 

@@ -16,6 +16,7 @@ use crate::{
     resources::{
         rollout::{self, Outcome, Traffic},
         trouble::Situation,
+        turn::Turn,
         world::{self, Asks, Seen},
     },
     stop::Stop,
@@ -29,7 +30,10 @@ pub(super) struct Executor<'a> {
     pub(super) provider: &'a Configured,
     pub(super) cluster: &'a ClusterName,
     pub(super) operation: Operation,
+    /// The balancer's labels while it is changed.
     pub(super) labels: Labels,
+    /// Those that it has in the end, when what somebody has changed is put right too.
+    pub(super) finally: Option<Labels>,
     /// The zones that the cluster spans; `None` when that is not known.
     pub(super) spanned: Option<BTreeSet<String>>,
     pub(super) asks: Arc<dyn Asks>,
@@ -41,13 +45,34 @@ pub(super) struct Executor<'a> {
 }
 
 impl Executor<'_> {
-    /// Loops until the planner says that it is done.
+    /// Loops until the planner says that it is done, while it has the cluster's turn.
     pub(super) async fn run(&self) -> Result<World, Diagnostics> {
+        let turn = Turn::take(self.provider, self.cluster, self.deadline, self.stop, &self.situation);
+        let mut turn = turn.await?;
+        let done = async {
+            let reached = self.steps_to_the_end(&mut turn).await?;
+            if let Some(labels) = &self.finally {
+                self.traffic(labels).correct().await?;
+            }
+            Ok(reached)
+        };
+        let done = done.await;
+        turn.end().await;
+        done
+    }
+
+    async fn steps_to_the_end(&self, turn: &mut Turn) -> Result<World, Diagnostics> {
         self.provider.forget(self.cluster).await;
         let (mut taken, mut failed): (Vec<Step>, Option<Holder>) = (Vec::new(), None);
         loop {
             let mut world = self.observe().await?;
             world.address.failed.clone_from(&failed);
+            turn.check(&self.situation)?;
+            if world.address.answers
+                && let Some(through) = self.asks.endpoint()
+            {
+                turn.lease(&through, self.deadline, self.stop, &self.situation).await?;
+            }
             let step = match next(&world, &self.operation) {
                 Next::Done => {
                     self.provider.forget(self.cluster).await;
@@ -73,24 +98,19 @@ impl Executor<'_> {
             if self.stop.requested() {
                 return Err(self.situation.stopped());
             }
-            if let Outcome::Failed(holder) = self.traffic().carry_out(&step, &world).await? {
+            if let Outcome::Failed(holder) = self.traffic(&self.labels).carry_out(&step, &world).await? {
                 failed = Some(holder);
             }
             taken.push(step);
         }
     }
 
-    /// Puts right what somebody has changed, and the labels.
-    pub(super) async fn correct(&self) -> Result<(), Diagnostics> {
-        self.traffic().correct().await
-    }
-
-    fn traffic(&self) -> Traffic<'_> {
+    fn traffic<'s>(&'s self, labels: &'s Labels) -> Traffic<'s> {
         Traffic {
             provider: self.provider,
             cluster: self.cluster,
             balancer: Some(self.name()),
-            labels: Some(&self.labels),
+            labels: Some(labels),
             asks: self.asks.as_ref(),
             patience: self.patience,
             deadline: self.deadline,

@@ -229,11 +229,12 @@ impl Resource for ApiLoadBalancerResource {
         adoptable(provider, &cluster, &wanted, &fingerprint, &situation).await?;
         check_zones(provider, &cluster, &wanted, &situation).await?;
         let asks = world::Api::of(provider, &cluster, &situation).await?;
-        let mut executor = Executor {
+        let executor = Executor {
             provider,
             cluster: &cluster,
             operation: Operation::Balancer(intent(&wanted)),
             labels: marked(labels(&wanted), marks::UNFINISHED),
+            finally: Some(marked(labels(&wanted), &fingerprint)),
             spanned: asks.spanned.clone(),
             asks: Arc::new(asks),
             patience: rollout::PATIENCE,
@@ -242,8 +243,6 @@ impl Resource for ApiLoadBalancerResource {
             situation,
         };
         let reached = executor.run().await?;
-        executor.labels = marked(labels(&wanted), &fingerprint);
-        executor.correct().await?;
         Ok(Created {
             private: executor::encode(&reached),
             state: wanted,
@@ -282,6 +281,7 @@ impl Resource for ApiLoadBalancerResource {
             cluster: &cluster,
             operation: Operation::Balancer(intent(&wanted)),
             labels: labels(&wanted),
+            finally: Some(labels(&wanted)),
             spanned: asks.spanned.clone(),
             asks: Arc::new(asks),
             patience: rollout::PATIENCE,
@@ -290,7 +290,6 @@ impl Resource for ApiLoadBalancerResource {
             situation,
         };
         let reached = executor.run().await.map_err(failed)?;
-        executor.correct().await.map_err(failed)?;
         Ok(Updated::new(wanted, executor::encode(&reached)))
     }
 
@@ -327,6 +326,7 @@ impl Resource for ApiLoadBalancerResource {
             cluster: &cluster,
             operation: Operation::RemoveBalancer(intent(&prior)),
             labels: labels(&prior),
+            finally: None,
             spanned: None,
             asks,
             patience: rollout::PATIENCE,

@@ -237,6 +237,7 @@ async fn run(provider: &Configured, operation: Operation, asks: Answers) -> Resu
         provider,
         cluster: &cluster,
         operation,
+        finally: None,
         labels: Labels::new(),
         spanned: None,
         asks: Arc::new(asks),

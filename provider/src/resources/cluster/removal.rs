@@ -91,6 +91,7 @@ pub(super) async fn delete(
         secrets.node_credential,
         secrets.keys,
         secrets.creating,
+        secrets.turn,
         secrets.deleting,
     ] {
         cloud.delete_secret(&secret).await.map_err(failed)?;

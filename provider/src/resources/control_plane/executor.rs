@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, time::Duration};
 use multizone_cloud::CloudError;
 use multizone_kubernetes::{
     bootstrap_token::BootstrapToken,
-    cluster_access::{ApplyError, Cluster as ClusterConnection, RolloutTurn},
+    cluster_access::{ApplyError, Cluster as ClusterConnection},
 };
 use multizone_planner::{
     PreviewedStep,
@@ -16,7 +16,7 @@ use multizone_planner::{
     lines,
 };
 use multizone_schema::{Diagnostic, Diagnostics};
-use tokio::{sync::OwnedMutexGuard, time::Instant};
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::{
@@ -26,7 +26,6 @@ use super::{
     observe::{Observation, Observer, Remembered},
     plan::sentence,
     seen::Seen,
-    turn,
     wanted::Wanted,
 };
 use crate::{
@@ -34,6 +33,7 @@ use crate::{
     resources::{
         marks, rollout, settled,
         trouble::{Situation, within},
+        turn::Turn,
         world,
     },
     stop::Stop,
@@ -72,22 +72,21 @@ pub(super) struct Executor<'a> {
     pub(super) tokens: Vec<BootstrapToken>,
     taken: Vec<Step>,
     texts: Vec<String>,
-    turn: Option<RolloutTurn>,
+    turn: &'a mut Turn,
     /// Until when etcd may take to be seen, once it was not.
     appears: Option<Instant>,
-    _lock: OwnedMutexGuard<()>,
 }
 
 impl<'a> Executor<'a> {
-    /// Finds the cluster that the control plane belongs to, and waits for this process's lock.
+    /// Finds the cluster that the control plane belongs to.
     pub(super) async fn find(
         provider: &'a Configured,
         wanted: Wanted,
         deadline: Instant,
         stop: &'a Stop,
         situation: Situation<'a>,
+        turn: &'a mut Turn,
     ) -> Result<Self, Diagnostics> {
-        let lock = turn::lock(provider.cloud().region(), &wanted.cluster).await;
         provider.forget(&wanted.cluster).await;
         let untouched = Situation {
             left: "This run has changed nothing.",
@@ -113,9 +112,8 @@ impl<'a> Executor<'a> {
             tokens: Vec::new(),
             taken: Vec::new(),
             texts: Vec::new(),
-            turn: None,
+            turn,
             appears: None,
-            _lock: lock,
         })
     }
 
@@ -179,7 +177,7 @@ impl<'a> Executor<'a> {
         self.texts.clone()
     }
 
-    /// Loops until the planner says that it is done.  The operation's tokens and its turn do not outlive it.
+    /// Loops until the planner says that it is done.  The operation's tokens do not outlive it.
     pub(super) async fn run(&mut self) -> Result<Reached, Diagnostics> {
         let result = self.steps_to_the_end().await;
         for token in std::mem::take(&mut self.tokens) {
@@ -188,9 +186,6 @@ impl<'a> Executor<'a> {
             {
                 warn!(%error, "the operation's bootstrap token is not deleted; it ends by itself");
             }
-        }
-        if let Some(turn) = self.turn.take() {
-            turn.end().await;
         }
         self.provider.forget(&self.wanted.cluster).await;
         result
@@ -273,12 +268,10 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// Before a serving API's masters are changed, it is this process's turn.
+    /// Before a serving API's masters are changed, the Lease is this process's too.
     async fn take_turn(&mut self, observation: &Observation) -> Result<(), Diagnostics> {
-        if self.turn.as_ref().is_some_and(RolloutTurn::is_held) {
-            return Ok(());
-        }
-        self.turn = None;
+        let situation = self.situation();
+        self.turn.check(&situation)?;
         let Some(connection) = &observation.connection else {
             return Ok(());
         };
@@ -288,18 +281,7 @@ impl<'a> Executor<'a> {
         } else {
             connection
         };
-        let holder = turn::holder(self.provider);
-        let taken = through
-            .take_rollout_turn(&holder, self.deadline, self.stop.wait())
-            .await;
-        let taken = taken.map_err(|error| {
-            self.situation().error(
-                &format!("It is not this apply's turn to change the masters: {error}."),
-                "Wait until the other apply has ended, then apply again.",
-            )
-        })?;
-        self.turn = Some(taken);
-        Ok(())
+        self.turn.lease(through, self.deadline, self.stop, &situation).await
     }
 
     /// Looks at everything.

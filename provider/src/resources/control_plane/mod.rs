@@ -4,7 +4,7 @@
 //!
 //! - [`plan`] shows the planner's steps, from what private data keep ([`seen`]); [`read`] looks and records that.
 //! - [`operations`] is what Terraform calls; [`executor`] observes ([`observe`]), asks the planner, and acts
-//!   ([`steps`], and [`machine`] for what is made), while it has the cluster's turn ([`turn`]).
+//!   ([`steps`], and [`machine`] for what is made), while it has the cluster's turn ([`super::turn`]).
 //! - [`replica_count`] chooses the masters' zones where only their number is given.
 //! - [`wanted`] is the configuration in the planner's words, [`nodes`] the masters as the state shows them.
 //! - [`drift`] is what somebody changed that the planner knows nothing of, and [`repair`] heals it.
@@ -28,7 +28,6 @@ mod seen;
 mod steps;
 #[cfg(test)]
 mod tests;
-mod turn;
 mod wanted;
 
 pub(in crate::resources) use drift::cordoned;

@@ -15,7 +15,7 @@ use multizone_kubernetes::{
 };
 use multizone_planner::{
     Version,
-    cluster::{ApiServer, Holder, Node, World},
+    cluster::{ApiServer, Holder, Member, Node, World},
 };
 use multizone_schema::Diagnostics;
 use tokio::time::timeout;
@@ -56,6 +56,8 @@ pub(super) struct Remembered {
     pub(super) pod_network: Option<String>,
     /// The pod network's manifest of the last apply.
     pub(super) manifest: Option<String>,
+    /// etcd's members, as they were when they could be read.
+    pub(super) members: BTreeMap<u64, Member>,
     /// The masters that are known, by the names of their machines.
     pub(super) masters: BTreeMap<String, Known>,
     /// Whether Terraform has the control plane in its state: it came up once.
@@ -106,6 +108,7 @@ impl Remembered {
     fn add(&mut self, seen: &Seen) {
         self.access = seen.world.access;
         self.pod_network.clone_from(&seen.world.pod_network);
+        self.members.clone_from(&seen.world.members);
         for (name, machine) in &seen.world.machines {
             let made = (made_from(&machine.specification).to_owned(), machine.version);
             let known = Known {
@@ -372,6 +375,13 @@ fn remember(seen: &mut Observation, wanted: &Wanted, remembered: &Remembered, no
         let made = wanted.replica(&machine.replica, &machine.zone).specification();
         if machine.specification == made && found.machine_type != wanted.machine_type {
             machine.specification = retyped_as(&made, &found.machine_type);
+        }
+    }
+    if !world.membership_known {
+        // Who they are is foreseen to be so still; that they answer is not.
+        world.members.clone_from(&remembered.members);
+        for member in world.members.values_mut() {
+            member.healthy = false;
         }
     }
     world.initialised = initialised;

@@ -18,6 +18,7 @@ use crate::{
         identity::ObjectId,
         timeouts,
         trouble::{ADOPTED, CONTINUED, STILL_THERE, Situation},
+        turn::Turn,
     },
     stop::Stop,
 };
@@ -40,17 +41,23 @@ pub(super) async fn create(
     };
     let planned = replica_count::resolve(provider, None, planned, &situation).await?;
     let wanted = Wanted::of(&planned)?;
-    let mut executor = Executor::find(provider, wanted, deadline, stop, situation).await?;
-    executor.adopt().await?;
-    let reached = executor.run().await?;
-    executor.finish().await?;
-    store(&executor, &planned).await?;
-    let private = seen::encode(&reached.seen);
-    Ok(Created {
-        state: complete(provider, planned, &executor, &reached)?,
-        private,
-        warnings: Diagnostics::new(),
-    })
+    let mut turn = Turn::take(provider, &wanted.cluster, deadline, stop, &situation).await?;
+    let created = async {
+        let mut executor = Executor::find(provider, wanted, deadline, stop, situation, &mut turn).await?;
+        executor.adopt().await?;
+        let reached = executor.run().await?;
+        executor.finish().await?;
+        store(&executor, &planned).await?;
+        let private = seen::encode(&reached.seen);
+        Ok(Created {
+            state: complete(provider, planned, &executor, &reached)?,
+            private,
+            warnings: Diagnostics::new(),
+        })
+    };
+    let created = created.await;
+    turn.end().await;
+    created
 }
 
 pub(super) async fn update(
@@ -75,8 +82,26 @@ pub(super) async fn update(
     let resolved = replica_count::resolve(provider, Some(&prior), planned, &situation).await;
     let planned = resolved.map_err(untouched)?;
     let wanted = Wanted::of(&planned).map_err(untouched)?;
-    let found = Executor::find(provider, wanted, deadline, stop, situation).await;
-    let mut executor = found.map_err(untouched)?;
+    let turn = Turn::take(provider, &wanted.cluster, deadline, stop, &situation).await;
+    let mut turn = turn.map_err(untouched)?;
+    let updated = async {
+        match Executor::find(provider, wanted, deadline, stop, situation, &mut turn).await {
+            Ok(executor) => update_with(executor, prior.clone(), planned, private.clone()).await,
+            Err(diagnostics) => Err(untouched(diagnostics)),
+        }
+    };
+    let updated = updated.await;
+    turn.end().await;
+    updated
+}
+
+async fn update_with(
+    mut executor: Executor<'_>,
+    prior: ControlPlane,
+    planned: ControlPlanePlanned,
+    private: Vec<u8>,
+) -> Result<Updated<ControlPlane>, Failed<ControlPlane>> {
+    let provider = executor.provider;
     executor.remember(&prior, seen::decode(&private).as_ref());
     let done = async {
         let reached = executor.run().await?;
@@ -135,15 +160,19 @@ pub(super) async fn delete(
     };
     let wanted = Wanted::of(&prior.clone().into())?;
     let operation = wanted.removal(Some(prior.endpoint.clone()));
-    let Ok(mut executor) = Executor::find(provider, wanted, deadline, stop, situation).await else {
-        // Without the cluster's keys nobody can be asked, and there is nothing to be kept: the machines go as they are.
-        removal::as_they_are(provider, prior, deadline, &situation).await?;
-        return Ok(Diagnostics::new());
+    let mut turn = Turn::take(provider, &wanted.cluster, deadline, stop, &situation).await?;
+    let deleted = async {
+        let Ok(mut executor) = Executor::find(provider, wanted, deadline, stop, situation, &mut turn).await else {
+            // Without the cluster's keys nobody can be asked, and nothing is to be kept: the machines go as they are.
+            return removal::as_they_are(provider, prior, deadline, &situation).await;
+        };
+        executor.operation = operation;
+        executor.remember(prior, seen::decode(private).as_ref());
+        executor.run().await.map(drop)
     };
-    executor.operation = operation;
-    executor.remember(prior, seen::decode(private).as_ref());
-    executor.run().await?;
-    Ok(Diagnostics::new())
+    let deleted = deleted.await;
+    turn.end().await;
+    deleted.map(|()| Diagnostics::new())
 }
 
 /// The planned object with what only apply could tell.

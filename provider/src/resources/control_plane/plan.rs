@@ -24,7 +24,7 @@ use crate::{
         checks,
         cluster::check_planned_zone,
         offers::{self, Purpose},
-        rollout,
+        rollout, world,
     },
 };
 
@@ -41,6 +41,9 @@ pub(super) async fn plan(
     }
     if planning.diagnostics.has_errors() {
         return planning;
+    }
+    if prior.is_none() {
+        planning.diagnostics.extend(replaced(provider, &planning.planned));
     }
     let said = foresee(provider, prior, &planning.private, &mut planning.planned);
     planning.diagnostics.extend(said);
@@ -266,6 +269,30 @@ pub(super) fn blank() -> ControlPlane {
         nodes: BTreeMap::new(),
         rollout: Vec::new(),
     }
+}
+
+/// A create of what exists: Terraform replaces it, or does not know it.
+fn replaced(provider: &Configured, planned: &ControlPlanePlanned) -> Diagnostics {
+    let cluster = planned.cluster.known().map(ClusterName::new);
+    let inventory = cluster.as_ref().and_then(|cluster| provider.inventory_at_hand(cluster));
+    let masters = inventory.iter().flat_map(|inventory| world::masters(inventory));
+    let finished = masters.filter(|machine| !machine.creating());
+    let names: Vec<_> = finished.map(|machine| machine.name.clone()).collect();
+    let (Some(cluster), false) = (cluster, names.is_empty()) else {
+        return Diagnostics::new();
+    };
+    let region = provider.cloud().region();
+    Diagnostic::warning(
+        format!("Creating the control plane of {cluster} anew loses its etcd"),
+        format!(
+            "Cluster {cluster} has masters already: {}. If this plan destroys them first, with -replace or because they \
+             are tainted, all that the cluster's API holds goes with them: workloads, Secrets, everything. A change of \
+             machine_type replaces masters one by one and keeps it. If Terraform does not know them, the apply refuses; \
+             import them with: terraform import multizone_control_plane.NAME {region}/{cluster}",
+            names.join(", ")
+        ),
+    )
+    .into()
 }
 
 /// What the end of a control plane costs.

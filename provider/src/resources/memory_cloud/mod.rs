@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use multizone_cloud::{
     Address, AddressHolder, AddressSpec, Balancer, BalancerSpec, Capabilities, Cloud, CloudError, ClusterName, Disk,
     DiskSpec, EndpointKind, FirewallRule, FirewallSpec, Inventory, Labels, Machine, MachineSpec, MachineState,
-    MachineType, Network, NetworkSpec, Outage, Result, SecretSpec, Subnet, Subnets, Timing, Zone, label,
+    MachineType, Network, NetworkSpec, Notice, Outage, Result, SecretSpec, Subnet, Subnets, Timing, Zone, label,
 };
 
 use crate::configuration::{Configured, Destroy};
@@ -42,6 +42,7 @@ pub(crate) struct MemoryCloud {
 struct State {
     inventory: Inventory,
     secrets: BTreeMap<String, Vec<u8>>,
+    notices: BTreeMap<String, Notice>,
     snapshots: BTreeSet<String>,
     fault: Option<(u64, Fault, CloudError)>,
     hidden: Option<CloudError>,
@@ -541,6 +542,38 @@ impl Cloud for MemoryCloud {
     async fn delete_secret(&self, name: &str) -> Result<()> {
         self.change(|state| {
             state.secrets.remove(name);
+            state.notices.remove(name);
+            Ok(())
+        })
+    }
+    async fn notice(&self, _: &ClusterName, name: &str) -> Result<Option<Notice>> {
+        self.answer(|state| state.notices.get(name).cloned())
+    }
+    async fn post_notice(
+        &self,
+        _: &ClusterName,
+        name: &str,
+        text: &str,
+        over: Option<&Notice>,
+    ) -> Result<Option<Notice>> {
+        self.change(|state| {
+            if state.notices.get(name) != over {
+                return Ok(None);
+            }
+            let earlier = over.map_or(0, |over| over.version.parse::<u64>().unwrap_or_default());
+            let notice = Notice {
+                text: text.to_owned(),
+                version: (earlier + 1).to_string(),
+            };
+            state.notices.insert(name.to_owned(), notice.clone());
+            Ok(Some(notice))
+        })
+    }
+    async fn remove_notice(&self, _: &ClusterName, name: &str, notice: &Notice) -> Result<()> {
+        self.change(|state| {
+            if state.notices.get(name) == Some(notice) {
+                state.notices.remove(name);
+            }
             Ok(())
         })
     }

@@ -30,6 +30,10 @@ pub(crate) trait Asks: Send + Sync + Debug {
     async fn serves(&self, machine: &Machine) -> bool;
     /// Whether a request through the API's address is answered by an API server that is ready.
     async fn answers(&self) -> bool;
+    /// A connection to the API at its address, where there is somebody to be asked.
+    fn endpoint(&self) -> Option<Cluster> {
+        None
+    }
 }
 
 /// The API servers of one cluster.
@@ -130,6 +134,10 @@ impl Asks for Api {
 
     async fn answers(&self) -> bool {
         self.ready(self.at_the_endpoint().ok()).await
+    }
+
+    fn endpoint(&self) -> Option<Cluster> {
+        self.at_the_endpoint().ok()
     }
 }
 
