@@ -67,7 +67,8 @@ impl Watched {
     }
 }
 
-/// Something that was made or deleted.  The mark of a create is neither: the first look takes it away.
+/// Something that was made or deleted.  The mark of a create is neither, since the first look takes it away, and no more is
+/// the notice of who changes the masters now.
 fn change(event: &Value) -> Option<String> {
     let (collection, verb) = event["verb"].as_str()?.split_once('.')?;
     let verb = match verb {
@@ -76,7 +77,8 @@ fn change(event: &Value) -> Option<String> {
         _ => return None,
     };
     let name = event["object"].as_str()?.rsplit('/').next()?;
-    (event["actor"] == "api" && !name.ends_with("-creating")).then(|| format!("{verb} {collection} {name}"))
+    let passing = name.ends_with("-creating") || name.ends_with("-turn");
+    (event["actor"] == "api" && !passing).then(|| format!("{verb} {collection} {name}"))
 }
 
 /// Asserts that every change that begins with `first` came before every one that begins with `then`, and that there were

@@ -271,7 +271,8 @@ pub(super) fn blank() -> ControlPlane {
     }
 }
 
-/// A create of what exists: Terraform replaces it, or does not know it.
+/// A create of what exists: Terraform has it as tainted, or does not know it.  Of a replacement that was asked for by
+/// -replace Terraform shows only the warnings of its first half, which looks like an update.
 fn replaced(provider: &Configured, planned: &ControlPlanePlanned) -> Diagnostics {
     let cluster = planned.cluster.known().map(ClusterName::new);
     let inventory = cluster.as_ref().and_then(|cluster| provider.inventory_at_hand(cluster));
@@ -285,10 +286,10 @@ fn replaced(provider: &Configured, planned: &ControlPlanePlanned) -> Diagnostics
     Diagnostic::warning(
         format!("Creating the control plane of {cluster} anew loses its etcd"),
         format!(
-            "Cluster {cluster} has masters already: {}. If this plan destroys them first, with -replace or because they \
-             are tainted, all that the cluster's API holds goes with them: workloads, Secrets, everything. A change of \
-             machine_type replaces masters one by one and keeps it. If Terraform does not know them, the apply refuses; \
-             import them with: terraform import multizone_control_plane.NAME {region}/{cluster}",
+            "Cluster {cluster} has masters already: {}. If this plan destroys them first, because they are tainted, all that \
+             the cluster's API holds goes with them: workloads, Secrets, everything; terraform untaint keeps them. If \
+             Terraform does not know them, the apply refuses: import them with terraform import \
+             multizone_control_plane.NAME {region}/{cluster}",
             names.join(", ")
         ),
     )
