@@ -211,7 +211,7 @@ impl Resource for ControlPlaneResource {
         planned: ControlPlanePlanned,
         stop: &Stop,
     ) -> Result<Created<ControlPlane>, Diagnostics> {
-        operations::create(provider, planned, stop).await
+        Box::pin(operations::create(provider, planned, stop)).await
     }
 
     async fn update(

@@ -55,7 +55,7 @@ pub(super) async fn create(
             warnings: Diagnostics::new(),
         })
     };
-    let created = created.await;
+    let created = Box::pin(created).await;
     turn.end().await;
     created
 }
@@ -86,11 +86,11 @@ pub(super) async fn update(
     let mut turn = turn.map_err(untouched)?;
     let updated = async {
         match Executor::find(provider, wanted, deadline, stop, situation, &mut turn).await {
-            Ok(executor) => update_with(executor, prior.clone(), planned, private.clone()).await,
+            Ok(executor) => Box::pin(update_with(executor, prior.clone(), planned, private.clone())).await,
             Err(diagnostics) => Err(untouched(diagnostics)),
         }
     };
-    let updated = updated.await;
+    let updated = Box::pin(updated).await;
     turn.end().await;
     updated
 }
@@ -170,7 +170,7 @@ pub(super) async fn delete(
         executor.remember(prior, seen::decode(private).as_ref());
         executor.run().await.map(drop)
     };
-    let deleted = deleted.await;
+    let deleted = Box::pin(deleted).await;
     turn.end().await;
     deleted.map(|()| Diagnostics::new())
 }

@@ -32,7 +32,7 @@ pub(super) struct Terms {
 
 /// What holds among processes.
 pub(super) const TERMS: Terms = Terms {
-    lasts: Duration::from_secs(60),
+    lasts: Duration::from_mins(1),
     renewed: Duration::from_secs(18),
     looked_at: Duration::from_secs(1),
 };
