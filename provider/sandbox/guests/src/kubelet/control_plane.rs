@@ -70,31 +70,40 @@ async fn serve(machine: &Machine) -> Result<(), String> {
         "kube-apiserver",
         format!("Serving securely on {}:{port}", machine.spec.address),
     );
-    let mut look = tokio::time::interval(machine.interval(LOOK, LEAST_LOOK));
-    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            // Without power nothing is said and nothing is finished: dropped, not stopped.
-            () = machine.power.cancelled() => return Ok(()),
-            // The kubelet ends a static pod whose manifest is gone, gracefully.
-            () = machine.manifest("kube-apiserver", false) => break,
-            _ = look.tick() => {
-                let ready = server.ready().await;
-                machine.api_ready.send_if_modified(|before| std::mem::replace(before, ready) != ready);
-            }
-            accepted = listener.accept() => match accepted {
+    let accept = async {
+        loop {
+            match listener.accept().await {
                 Ok((stream, peer)) => server.serve(stream, peer),
-                Err(error) => {
-                    tracing::warn!(machine = machine.spec.name, %error, "the API server cannot accept");
-                    break;
-                }
-            },
+                Err(error) => return error,
+            }
         }
+    };
+    tokio::select! {
+        // Without power nothing is said and nothing is finished: dropped, not stopped.
+        () = machine.power.cancelled() => return Ok(()),
+        // The kubelet ends a static pod whose manifest is gone, gracefully.
+        () = machine.manifest("kube-apiserver", false) => {}
+        () = look(machine, &server) => {}
+        error = accept => tracing::warn!(machine = machine.spec.name, %error, "the API server cannot accept"),
     }
     machine.api_ready.send_replace(false);
     drop(listener);
     server.stop().await;
     Ok(())
+}
+
+/// Asks the server again and again whether it is ready, for ever.  Without a quorum of etcd each question takes as long as a
+/// health check may; connections and power cuts do not wait for that.
+async fn look(machine: &Machine, server: &ApiServer) {
+    let mut look = tokio::time::interval(machine.interval(LOOK, LEAST_LOOK));
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        look.tick().await;
+        let ready = server.ready().await;
+        machine
+            .api_ready
+            .send_if_modified(|before| std::mem::replace(before, ready) != ready);
+    }
 }
 
 fn configuration(machine: &Machine) -> Result<(ApiServerConfig, u16), String> {
