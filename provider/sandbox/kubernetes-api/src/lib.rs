@@ -5,9 +5,9 @@
 //! a cluster needs run inside.  Pods are not run here: whoever plays the kubelet of their node does that, through
 //! the API like everyone else.
 //!
-//! One server alone keeps its objects in a file.  Several servers of one cluster keep them in etcd, each talking to
-//! the member beside it: what is written through one is seen through the others, controllers run on one of them at a
-//! time, and the Service `kubernetes` leads to those that live.
+//! The servers of a cluster keep its objects in etcd, each talking to the member beside it: what is written through one
+//! is seen through the others, controllers run on one of them at a time, and the Service `kubernetes` leads to those that
+//! live.
 //!
 //! Left out, because nothing in the region needs it: objects of custom kinds (their definitions are stored), logs,
 //! exec, port-forward over SPDY, tokens of service accounts, admission webhooks, quotas and limit ranges (stored, without

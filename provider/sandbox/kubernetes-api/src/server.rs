@@ -1,7 +1,6 @@
 //! The server: TLS connections in, controllers beside.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,23 +29,18 @@ use crate::presence;
 use crate::status::ApiError;
 use crate::store::{self, Etcd, Store};
 
-/// Where the cluster's objects are kept.
+/// The etcd that keeps the cluster's objects, which any number of API servers share.
 #[derive(Clone)]
-pub enum Storage {
-    /// In a file in this directory, which is made when it is missing: for a cluster with one API server.
-    Sqlite(PathBuf),
-    /// In etcd, which any number of API servers share.
-    Etcd {
-        /// The members that this server talks to, for example `https://127.0.0.1:2379`: the first that accepts a
-        /// connection.  In a stacked control plane that is the member on the server's own machine alone.
-        endpoints: Vec<String>,
-        /// The CA that has signed the members' serving certificates.
-        ca_pem: String,
-        /// The certificate by which the members know this server.
-        certificate_pem: String,
-        /// The certificate's key.
-        key_pem: String,
-    },
+pub struct Storage {
+    /// The members that this server talks to, for example `https://127.0.0.1:2379`: the first that accepts a
+    /// connection.  In a stacked control plane that is the member on the server's own machine alone.
+    pub endpoints: Vec<String>,
+    /// The CA that has signed the members' serving certificates.
+    pub ca_pem: String,
+    /// The certificate by which the members know this server.
+    pub certificate_pem: String,
+    /// The certificate's key.
+    pub key_pem: String,
 }
 
 /// What an API server is started with.
@@ -82,18 +76,10 @@ pub struct ApiServerConfig {
 /// Why an API server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The data directory could not be made.
-    #[error("cannot make the directory {directory}: {source}")]
-    Directory {
-        /// The directory.
-        directory: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
     /// The objects could not be read.
     #[error("cannot open the cluster's storage in {place}: {reason}")]
     Storage {
-        /// The directory or the endpoints.
+        /// The endpoints.
         place: String,
         /// What the storage said.
         reason: String,
@@ -193,10 +179,7 @@ impl ApiServer {
 
     /// Whether the server is ready: what `/readyz` says.
     pub async fn ready(&self) -> bool {
-        match self.face.api.store.etcd() {
-            Some(etcd) => etcd.check().await.is_ok(),
-            None => true,
-        }
+        self.face.api.store.etcd().check().await.is_ok()
     }
 
     /// Ends watches, lets other requests finish for a moment, closes connections, stops the controllers, gives up
@@ -216,48 +199,30 @@ impl Drop for ApiServer {
 }
 
 async fn open(config: &ApiServerConfig, dead: &CancellationToken) -> Result<Store, StartError> {
-    match &config.storage {
-        Storage::Sqlite(directory) => {
-            std::fs::create_dir_all(directory).map_err(|source| StartError::Directory {
-                directory: directory.clone(),
-                source,
-            })?;
-            Store::open_file(directory).map_err(|error| StartError::Storage {
-                place: directory.display().to_string(),
-                reason: error.to_string(),
-            })
-        }
-        Storage::Etcd {
-            endpoints,
-            ca_pem,
-            certificate_pem,
-            key_pem,
-        } => {
-            let credentials = Credentials {
-                ca_pem: ca_pem.clone(),
-                certificate_pem: certificate_pem.clone(),
-                key_pem: key_pem.clone(),
-            };
-            let opened = async {
-                let etcd = Etcd::new(endpoints, Some(&credentials), config.pace)?;
-                Store::open_etcd(etcd, dead).await
-            };
-            opened.await.map_err(|error| StartError::Storage {
-                place: endpoints.join(","),
-                reason: error.to_string(),
-            })
-        }
-    }
+    let Storage {
+        endpoints,
+        ca_pem,
+        certificate_pem,
+        key_pem,
+    } = &config.storage;
+    let credentials = Credentials {
+        ca_pem: ca_pem.clone(),
+        certificate_pem: certificate_pem.clone(),
+        key_pem: key_pem.clone(),
+    };
+    let opened = async {
+        let etcd = Etcd::new(endpoints, Some(&credentials), config.pace)?;
+        Store::open(etcd, dead).await
+    };
+    opened.await.map_err(|error| StartError::Storage {
+        place: endpoints.join(","),
+        reason: error.to_string(),
+    })
 }
 
 fn start_controllers(api: &Api, tasks: &TaskTracker, stopping: &CancellationToken, dead: &CancellationToken) {
     controllers::start(controllers::of_server(), api, tasks, stopping);
-    let Some(etcd) = api.store.etcd() else {
-        // There is no other server that could lead.
-        controllers::start(controllers::of_scheduler(), api, tasks, stopping);
-        controllers::start(controllers::of_manager(), api, tasks, stopping);
-        return;
-    };
+    let etcd = api.store.etcd().clone();
     let spawn = |task: Pin<Box<dyn Future<Output = ()> + Send>>| {
         let dead = dead.clone();
         tasks.spawn(async move {
@@ -269,7 +234,7 @@ fn start_controllers(api: &Api, tasks: &TaskTracker, stopping: &CancellationToke
     spawn(Box::pin(scheduler.run(stopping.clone())));
     let manager = Candidate::new(api.clone(), "kube-controller-manager", controllers::of_manager);
     spawn(Box::pin(manager.run(stopping.clone())));
-    let (etcd, stopping) = (etcd.clone(), stopping.clone());
+    let stopping = stopping.clone();
     spawn(Box::pin(async move {
         stopping.run_until_cancelled(store::compact(&etcd, store::KEPT)).await;
     }));

@@ -1,64 +1,25 @@
-//! Where etcd is not installed its stand-in keeps the objects of several API servers.
+//! The suites over an API server whose objects etcd's stand-in keeps, as it does where etcd is not installed; and two
+//! servers that share one.
 
 #![allow(clippy::unwrap_used, reason = "also the functions beside the tests may")]
 
 mod fixture;
+mod suites;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use fixture::{Ca, Cluster, eventually};
+use fixture::{Ca, Cluster, eventually, stand_in};
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{ConfigMap, Endpoints};
 use kube::api::{Api, DeleteParams, PostParams, WatchEvent, WatchParams};
-use multizone_sandbox_etcd::{ClusterState, EtcdMember, Kind, MemberConfig, Tls};
 use serde_json::json;
-
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
-}
-
-async fn member(ca: &Ca, directory: &std::path::Path) -> (EtcdMember, String) {
-    let serving = ca.serving();
-    let write = |name: &str, text: &str| {
-        let path = directory.join(name);
-        std::fs::write(&path, text).unwrap();
-        path
-    };
-    let (certificate, key) = (
-        write("server.crt", &serving.certificate_pem),
-        write("server.key", &serving.key_pem),
-    );
-    let at = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let (client, peer) = (at(free_port()), at(free_port()));
-    let config = MemberConfig {
-        name: "m0".into(),
-        data_directory: directory.join("data"),
-        listen_client: client,
-        listen_peer: peer,
-        advertise_peer: format!("https://{peer}"),
-        initial_cluster: format!("m0=https://{peer}"),
-        initial_cluster_state: ClusterState::New,
-        tls: Tls {
-            server_certificate: certificate.clone(),
-            server_key: key.clone(),
-            peer_certificate: certificate,
-            peer_key: key,
-            trusted_ca: write("ca.crt", &ca.certificate_pem),
-        },
-        log: directory.join("log"),
-        speed: 60.0,
-    };
-    let endpoint = config.advertise_client();
-    (EtcdMember::start(&Kind::StandIn, config).await.unwrap(), endpoint)
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_servers_share_a_stand_in() {
     let directory = tempfile::tempdir().unwrap();
     let ca = Arc::new(Ca::new());
-    let (etcd, endpoint) = member(&ca, directory.path()).await;
+    let (etcd, endpoint) = stand_in(&ca, directory.path(), 60.0).await;
     let first = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let mut one = Cluster::on_member(&ca, first, endpoint.clone()).await;
     let second = SocketAddr::from((Ipv4Addr::new(127, 0, 0, 2), one.address.port()));

@@ -133,7 +133,7 @@ fn configuration(machine: &Machine) -> Result<(ApiServerConfig, u16), String> {
         .map_err(|_| "--secure-port is no port".to_owned())?;
     let image = flag(&api_server, "image")?;
     let version = image.rsplit_once(":v").map_or("", |(_, version)| version).to_owned();
-    let storage = Storage::Etcd {
+    let storage = Storage {
         // The manifest says 127.0.0.1, which on this machine is the machine's own address.
         endpoints: vec![flag(&etcd, "advertise-client-urls")?],
         ca_pem: file(&api_server, "etcd-cafile")?,

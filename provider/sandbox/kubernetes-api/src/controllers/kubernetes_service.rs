@@ -42,9 +42,6 @@ impl Controller for KubernetesService {
 
 /// Where the living API servers are.
 fn addresses(api: &Api) -> Vec<String> {
-    if api.store.etcd().is_none() {
-        return vec![api.settings.advertise_address.ip().to_string()];
-    }
     let records = api.store.all(SERVERS);
     let mut found: Vec<String> = records
         .iter()

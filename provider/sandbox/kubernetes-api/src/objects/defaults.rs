@@ -109,11 +109,7 @@ impl Api {
         let free_from = |first: usize| range.hosts().skip(first).find(|ip| !is_used(&ip.to_string()));
         let reserved = reserved.clamp(16, 255);
         // Other servers that share the storage look for free addresses at the same time.
-        let anywhere = self
-            .store
-            .etcd()
-            .map(|_| random::below(SPREAD))
-            .and_then(|away| free_from(reserved + away));
+        let anywhere = free_from(reserved + random::below(SPREAD));
         let free = anywhere.or_else(|| free_from(reserved));
         let free = free.ok_or_else(|| ApiError::internal(format!("no address is free in {range}")))?;
         service.put(&["spec", "clusterIP"], json!(free.to_string()));

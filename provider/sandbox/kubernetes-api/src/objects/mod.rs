@@ -163,7 +163,6 @@ pub(crate) fn refusal(resource: &Resource, name: &str, error: &StoreError) -> Ap
         StoreError::Exists => ApiError::exists(resource, name),
         StoreError::Missing => ApiError::not_found(resource, name),
         StoreError::Changed => ApiError::modified(resource, name),
-        StoreError::File(error) => ApiError::internal(error),
         StoreError::Etcd(error) => ApiError::etcd(error),
     }
 }

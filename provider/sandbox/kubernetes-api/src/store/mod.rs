@@ -1,27 +1,21 @@
 //! Objects with revisions, optimistic concurrency and a history that watchers follow.
 //!
-//! All objects are in memory, in a [`Cache`] that every read looks at.  What keeps them is one of two: a file of this
-//! server alone, whose changes are made here one after the other; or etcd, which several servers share, which orders
-//! the changes, and whose watch feeds the cache.  One revision counter covers everything.  A watcher that asks for
-//! what has left the history is told so (410 Gone) and lists again.
+//! All objects are in memory, in a [`Cache`] that every read looks at.  What keeps them is etcd, which several servers
+//! share, which orders the changes, and whose watch feeds the cache.  One revision counter covers everything.  A watcher
+//! that asks for what has left the history is told so (410 Gone) and lists again.
 
 mod cache;
 mod etcd;
-mod sqlite;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use cache::{Cache, Change};
+use cache::Cache;
 pub(crate) use cache::{Event, EventKind, Expired, Watcher};
 pub(crate) use etcd::{Etcd, EtcdError, KEPT, LeaseId, compact};
-pub(crate) use sqlite::FileError;
-use sqlite::SqliteFile;
 
 use crate::object::ObjectExt as _;
 
@@ -59,8 +53,6 @@ pub(crate) enum StoreError {
     #[error("the object has changed since it was read")]
     Changed,
     #[error(transparent)]
-    File(#[from] FileError),
-    #[error(transparent)]
     Etcd(#[from] EtcdError),
 }
 
@@ -68,49 +60,28 @@ pub(crate) enum StoreError {
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     cache: Arc<Cache>,
-    keeper: Arc<Keeper>,
-}
-
-#[derive(Debug)]
-enum Keeper {
-    /// Held over a whole change, so that revisions become visible in order.
-    File(Mutex<SqliteFile>),
-    Etcd(Box<Etcd>),
+    etcd: Arc<Etcd>,
 }
 
 impl Store {
-    /// Opens the store over the file in `directory`, which must exist.
-    pub(crate) fn open_file(directory: &Path) -> Result<Self, FileError> {
-        let file = SqliteFile::open(directory)?;
-        let (revision, objects) = file.load()?;
-        Ok(Self {
-            cache: Arc::new(Cache::new(revision, objects)),
-            keeper: Arc::new(Keeper::File(Mutex::new(file))),
-        })
-    }
-
     /// Opens the store over etcd, and follows etcd until `stopping`.
-    pub(crate) async fn open_etcd(etcd: Etcd, stopping: &CancellationToken) -> Result<Self, EtcdError> {
+    pub(crate) async fn open(etcd: Etcd, stopping: &CancellationToken) -> Result<Self, EtcdError> {
         let cache = etcd::follow(&etcd, stopping).await?;
         Ok(Self {
             cache,
-            keeper: Arc::new(Keeper::Etcd(Box::new(etcd))),
+            etcd: Arc::new(etcd),
         })
     }
 
-    /// The etcd that keeps the objects, if one does.
-    pub(crate) fn etcd(&self) -> Option<&Etcd> {
-        match &*self.keeper {
-            Keeper::File(_) => None,
-            Keeper::Etcd(etcd) => Some(etcd),
-        }
+    /// The etcd that keeps the objects.
+    pub(crate) fn etcd(&self) -> &Etcd {
+        &self.etcd
     }
 
     /// Waits until reads see everything that anybody had written before this call.
     pub(crate) async fn catch_up(&self) -> Result<(), StoreError> {
-        let Some(etcd) = self.etcd() else { return Ok(()) };
-        let revision = etcd.current_revision().await?;
-        self.reach(etcd, revision).await
+        let revision = self.etcd.current_revision().await?;
+        self.reach(revision).await
     }
 
     /// Waits a little until reads see the revision; answers whether they do.
@@ -120,8 +91,8 @@ impl Store {
             .is_ok()
     }
 
-    async fn reach(&self, etcd: &Etcd, revision: u64) -> Result<(), StoreError> {
-        let reached = tokio::time::timeout(etcd.patience(), self.cache.reached(revision)).await;
+    async fn reach(&self, revision: u64) -> Result<(), StoreError> {
+        let reached = tokio::time::timeout(self.etcd.patience(), self.cache.reached(revision)).await;
         reached.map_err(|_| EtcdError::Deadline.into())
     }
 
@@ -159,62 +130,35 @@ impl Store {
     }
 
     pub(crate) async fn create(&self, key: Key, object: Value) -> Result<Arc<Value>, StoreError> {
-        match &*self.keeper {
-            Keeper::File(file) => {
-                let file = file.lock().await;
-                if self.cache.get(&key).is_some() {
-                    return Err(StoreError::Exists);
-                }
-                self.commit(file, key, object, false)
+        match self.etcd.put(&key, 0, &object).await? {
+            etcd::Outcome::Done(revision) => Ok(self.written(object, revision).await),
+            etcd::Outcome::Refused { revision, .. } => {
+                self.reach(revision).await?;
+                Err(StoreError::Exists)
             }
-            Keeper::Etcd(etcd) => match etcd.put(&key, 0, &object).await? {
-                etcd::Outcome::Done(revision) => Ok(self.written(etcd, object, revision).await),
-                etcd::Outcome::Refused { revision, .. } => {
-                    self.reach(etcd, revision).await?;
-                    Err(StoreError::Exists)
-                }
-            },
         }
     }
 
     /// Replaces the object if it still has the revision `expected`.
     pub(crate) async fn update(&self, key: Key, expected: u64, object: Value) -> Result<Arc<Value>, StoreError> {
-        match &*self.keeper {
-            Keeper::File(file) => {
-                let file = file.lock().await;
-                self.expect(&key, expected)?;
-                self.commit(file, key, object, false)
-            }
-            Keeper::Etcd(etcd) => {
-                let outcome = etcd.put(&key, expected, &object).await?;
-                self.settle(etcd, outcome, object).await
-            }
-        }
+        let outcome = self.etcd.put(&key, expected, &object).await?;
+        self.settle(outcome, object).await
     }
 
     /// Removes the object if it still has the revision `expected`; answers its last state.
     pub(crate) async fn delete(&self, key: Key, expected: u64) -> Result<Arc<Value>, StoreError> {
-        match &*self.keeper {
-            Keeper::File(file) => {
-                let file = file.lock().await;
-                let last = self.expect(&key, expected)?;
-                self.commit(file, key, (*last).clone(), true)
-            }
-            Keeper::Etcd(etcd) => {
-                // What was read with that revision is what is deleted, or nothing is.
-                let last = self.expect(&key, expected)?;
-                let outcome = etcd.delete(&key, expected).await?;
-                self.settle(etcd, outcome, (*last).clone()).await
-            }
-        }
+        // What was read with that revision is what is deleted, or nothing is.
+        let last = self.expect(&key, expected)?;
+        let outcome = self.etcd.delete(&key, expected).await?;
+        self.settle(outcome, (*last).clone()).await
     }
 
-    async fn settle(&self, etcd: &Etcd, outcome: etcd::Outcome, object: Value) -> Result<Arc<Value>, StoreError> {
+    async fn settle(&self, outcome: etcd::Outcome, object: Value) -> Result<Arc<Value>, StoreError> {
         match outcome {
-            etcd::Outcome::Done(revision) => Ok(self.written(etcd, object, revision).await),
+            etcd::Outcome::Done(revision) => Ok(self.written(object, revision).await),
             etcd::Outcome::Refused { revision, exists } => {
                 // Whoever tries again must see what was in the way.
-                self.reach(etcd, revision).await?;
+                self.reach(revision).await?;
                 Err(if exists {
                     StoreError::Changed
                 } else {
@@ -225,9 +169,9 @@ impl Store {
     }
 
     /// The object as it was written; answered once reads here see it.
-    async fn written(&self, etcd: &Etcd, mut object: Value, revision: u64) -> Arc<Value> {
+    async fn written(&self, mut object: Value, revision: u64) -> Arc<Value> {
         at_revision(&mut object, revision);
-        if self.reach(etcd, revision).await.is_err() {
+        if self.reach(revision).await.is_err() {
             // It is written all the same: etcd has said so.
             tracing::warn!(revision, "etcd's watch is behind a write of this server");
         }
@@ -241,26 +185,6 @@ impl Store {
         } else {
             Err(StoreError::Changed)
         }
-    }
-
-    fn commit(
-        &self,
-        mut file: tokio::sync::MutexGuard<'_, SqliteFile>,
-        key: Key,
-        mut object: Value,
-        deleted: bool,
-    ) -> Result<Arc<Value>, StoreError> {
-        let revision = self.revision() + 1;
-        at_revision(&mut object, revision);
-        let object = Arc::new(object);
-        let change = Change {
-            key,
-            object: Arc::clone(&object),
-            deleted,
-        };
-        file.commit(&change, revision)?;
-        self.cache.apply(revision, vec![change]);
-        Ok(object)
     }
 }
 

@@ -267,10 +267,8 @@ async fn a_restart_keeps_everything_and_old_watches_must_list_again() {
     while let Some(event) = watch.next().await {
         assert!(matches!(event, Ok(WatchEvent::Added(_))), "{event:?}");
     }
-    if let Some((etcd, _)) = &cluster.etcd {
-        // Unlike a file, etcd keeps the past until it is compacted.
-        etcd.compact().await;
-    }
+    // etcd keeps the past until it is compacted.
+    cluster.compact_etcd().await;
 
     cluster.run().await;
     let client = cluster.client(&cluster.admin()).await;

@@ -74,7 +74,7 @@ async fn the_past_is_compacted_after_a_while_by_one_server_each_time() {
     let Some((_member, etcd)) = member().await else { return };
     let stopping = CancellationToken::new();
     let _guard = stopping.clone().drop_guard();
-    let store = Store::open_etcd(etcd.clone(), &stopping).await.unwrap();
+    let store = Store::open(etcd.clone(), &stopping).await.unwrap();
     let first = store
         .create(key("a"), json!({"metadata": {"name": "a"}}))
         .await
@@ -100,7 +100,7 @@ async fn the_past_is_compacted_after_a_while_by_one_server_each_time() {
     }
     // The present is as it was.
     assert!(store.get("pods", "default", "a").is_some());
-    let again = Store::open_etcd(etcd.clone(), &stopping).await.unwrap();
+    let again = Store::open(etcd.clone(), &stopping).await.unwrap();
     assert!(again.get("pods", "default", "a").is_some());
     assert!(again.watch(old).is_err(), "what has been compacted cannot be followed");
 }
@@ -110,8 +110,8 @@ async fn two_stores_on_one_etcd_agree() {
     let Some((_member, etcd)) = member().await else { return };
     let stopping = CancellationToken::new();
     let _guard = stopping.clone().drop_guard();
-    let one = Store::open_etcd(etcd.clone(), &stopping).await.unwrap();
-    let two = Store::open_etcd(etcd.clone(), &stopping).await.unwrap();
+    let one = Store::open(etcd.clone(), &stopping).await.unwrap();
+    let two = Store::open(etcd.clone(), &stopping).await.unwrap();
     let revision = |object: &serde_json::Value| crate::object::ObjectExt::revision(object);
     let made = one.create(key("a"), json!({"x": 1})).await.unwrap();
     two.catch_up().await.unwrap();

@@ -1,6 +1,0 @@
-//! The suites over an API server that keeps its objects in a file.
-
-#![allow(clippy::unwrap_used, reason = "also the functions beside the tests may")]
-
-mod fixture;
-mod suites;
