@@ -44,6 +44,7 @@ async fn regions_do_not_touch_each_other() {
         },
         region: None,
         speed: None,
+        etcd: None,
     });
     assert!(again.await.unwrap_err().to_string().contains("running already"));
     tokio::join!(one.stop(), other.stop());

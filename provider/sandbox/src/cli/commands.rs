@@ -22,6 +22,7 @@ pub(super) fn run(which: &Which, speed: Option<f64>, detached: bool) -> Result<(
         place: which.place()?,
         region: which.region.clone(),
         speed,
+        etcd: None,
     };
     // A thread of its own, whatever runtime the caller has.
     let work = std::thread::spawn(move || -> Result<(), RunError> {

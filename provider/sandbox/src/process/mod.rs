@@ -8,6 +8,7 @@ mod start;
 
 pub use claim::ClaimError;
 pub use description::Description;
+pub use multizone_sandbox_etcd::Kind as Etcd;
 pub use place::{DEFAULT_REGION, Place, PlaceError};
 pub use run::{RunError, RunSettings, run};
 pub use start::{RunningSandbox, SandboxError, SandboxSettings, ensure_running, ensure_running_with};

@@ -34,6 +34,8 @@ pub struct RunSettings {
     pub region: Option<String>,
     /// How many times faster than a real region; `None` for the earlier speed, or the default.
     pub speed: Option<f64>,
+    /// What the masters' members are made of; `None` for what the environment has.
+    pub etcd: Option<Kind>,
 }
 
 /// Why the region could not run.
@@ -118,7 +120,7 @@ pub async fn run(wanted: RunSettings) -> Result<(), RunError> {
     let core = Core::open(settings, store, Timestamp::now())?;
     let region_name = core.settings().region.name.to_owned();
     let region = Region::new(core, Arc::new(Timestamp::now), network.clone());
-    let etcd = Kind::found();
+    let etcd = wanted.etcd.clone().unwrap_or_else(Kind::found);
     tracing::info!(%etcd, "the masters' etcd");
     region.populate(Machines::new(&region, network, speed, place.disks(), etcd));
     let time = tokio::spawn(Arc::clone(&region).drive());

@@ -36,6 +36,7 @@ impl TestRegion {
             place: place.clone(),
             region: Some(REGION.to_owned()),
             speed: Some(speed),
+            etcd: None,
         };
         let task = tokio::spawn(async move { run(settings).await.unwrap() });
         let endpoint = until("the region runs", || Description::read(&place).map(|it| it.endpoint)).await;

@@ -18,6 +18,8 @@ const API_SERVER: &str = "kube-apiserver";
 /// How often the script looks whether it is to end.
 const LOOK: Duration = Duration::from_secs(1);
 const LEAST_LOOK: Duration = Duration::from_millis(50);
+/// What no pace shortens a hold below: whoever asked for it works at the pace of this computer.
+const LEAST_HOLD: Duration = Duration::from_mins(1);
 
 /// A hold that goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +40,7 @@ pub(super) fn begin(machine: &Machine, pod: &Value) -> bool {
         ["sh", "-c", _, HOLD, _, release, seconds] => {
             let seconds = seconds.parse().unwrap_or_default();
             machine.hold.send_replace(Some(Hold {
-                until: Instant::now() + machine.pace.scaled(Duration::from_secs(seconds)),
+                until: Instant::now() + machine.interval(Duration::from_secs(seconds), LEAST_HOLD),
                 release: release.to_owned(),
             }));
             machine.disk.remove(release).and_then(|()| set_aside(machine))
