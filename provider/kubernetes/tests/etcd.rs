@@ -336,8 +336,15 @@ async fn api_server(cluster: &Cluster) -> (Access, kube::Client) {
         .configs
         .iter()
         .map(|config| (config.name.clone(), config.listen_client));
+    let client = pki.etcd_credential(now, hour).expect("signed");
+    let storage = Storage {
+        endpoints: vec![cluster.configs[0].advertise_client()],
+        ca_pem: pki.etcd_ca.certificate_pem.clone(),
+        certificate_pem: client.certificate_pem,
+        key_pem: client.key_pem,
+    };
     let config = ApiServerConfig {
-        storage: Storage::Sqlite(cluster.directory.path().join("api")),
+        storage,
         serving_certificate_pem: serving.certificate_pem,
         serving_key_pem: serving.key_pem,
         ca_certificate_pem: pki.ca.certificate_pem.clone(),
@@ -394,7 +401,11 @@ async fn members_are_reached_through_the_api_server() {
             },
         }))
         .expect("a pod");
-        pods.create(&PostParams::default(), &pod).await.expect("created");
+        // The controller that gives the namespace its service account has only just begun.
+        until("the pod is created", async || {
+            pods.create(&PostParams::default(), &pod).await.ok()
+        })
+        .await;
     }
     let etcd = cluster.etcd(PortForward::through(&access));
     let view = etcd.view().await.expect("a view");

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::future::pending;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use multizone_kubernetes::kubeconfig;
 use multizone_kubernetes::labels::{self, Taint, TaintEffect};
 use multizone_kubernetes::persistent_volume::{self, PersistentVolumeSettings, VolumeSource};
 use multizone_kubernetes::pki::{ClientCredential, ClusterPki};
+use multizone_sandbox_etcd::{ClusterState, EtcdMember, Kind, MemberConfig, Tls};
 use multizone_sandbox_kubernetes_api::{ApiServer, ApiServerConfig, Storage};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -34,7 +36,53 @@ struct Sandbox {
     pki: ClusterPki,
     endpoint: ControlPlaneEndpoint,
     admin: kube::Client,
+    _etcd: EtcdMember,
     _data: tempfile::TempDir,
+}
+
+/// The only member of the cluster's etcd, a stand-in, with its files in this directory; and the way to it.
+async fn etcd(pki: &ClusterPki, directory: &Path) -> (EtcdMember, Storage) {
+    let now = Timestamp::now();
+    let write = |name: &str, text: &str| {
+        let path = directory.join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let names = ["127.0.0.1".to_owned()];
+    let serving = pki.etcd_ca.server_credential("m0", &names, now, HOUR).unwrap();
+    let certificate = write("etcd.crt", &serving.certificate_pem);
+    let key = write("etcd.key", &serving.key_pem);
+    let free = || {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap()
+    };
+    let (listen_client, listen_peer) = (free(), free());
+    let config = MemberConfig {
+        name: "m0".to_owned(),
+        data_directory: directory.join("etcd"),
+        listen_client,
+        listen_peer,
+        advertise_peer: format!("https://{listen_peer}"),
+        initial_cluster: format!("m0=https://{listen_peer}"),
+        initial_cluster_state: ClusterState::New,
+        tls: Tls {
+            server_certificate: certificate.clone(),
+            server_key: key.clone(),
+            peer_certificate: certificate,
+            peer_key: key,
+            trusted_ca: write("etcd-ca.crt", &pki.etcd_ca.certificate_pem),
+        },
+        log: directory.join("etcd.log"),
+        speed: 60.0,
+    };
+    let client = pki.etcd_credential(now, HOUR).unwrap();
+    let storage = Storage {
+        endpoints: vec![config.advertise_client()],
+        ca_pem: pki.etcd_ca.certificate_pem.clone(),
+        certificate_pem: client.certificate_pem,
+        key_pem: client.key_pem,
+    };
+    (EtcdMember::start(&Kind::StandIn, config).await.unwrap(), storage)
 }
 
 impl Sandbox {
@@ -48,8 +96,9 @@ impl Sandbox {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let data = tempfile::tempdir().unwrap();
+        let (etcd, storage) = etcd(&pki, data.path()).await;
         let config = ApiServerConfig {
-            storage: Storage::Sqlite(data.path().to_owned()),
+            storage,
             serving_certificate_pem: serving.certificate_pem,
             serving_key_pem: serving.key_pem,
             ca_certificate_pem: pki.ca.certificate_pem.clone(),
@@ -79,6 +128,7 @@ impl Sandbox {
             pki,
             endpoint,
             admin,
+            _etcd: etcd,
             _data: data,
         }
     }
