@@ -16,7 +16,8 @@ use multizone_etcd_api::lease_client::LeaseClient;
 use multizone_etcd_api::watch_client::WatchClient;
 use multizone_etcd_api::{
     ChannelError, Compare, Credentials, DeleteRangeRequest, LeaseGrantRequest, LeaseKeepAliveRequest,
-    LeaseRevokeRequest, PutRequest, RangeRequest, RequestOp, TxnRequest, channel, compare, request_op, response_op,
+    LeaseRevokeRequest, PutRequest, RangeRequest, Refusal, RequestOp, TxnRequest, channel, compare, request_op,
+    response_op,
 };
 use serde_json::Value;
 use tonic::transport::Channel;
@@ -37,6 +38,10 @@ const LEAST_PATIENCE: Duration = Duration::from_secs(9);
 
 /// How long etcd may take to answer a health check, as for kube-apiserver.
 const HEALTH: Duration = Duration::from_secs(2);
+
+/// How often a question that changes nothing is repeated, and after which pause.
+const REPEATS: usize = 3;
+const REPEAT: Duration = Duration::from_millis(25);
 
 /// Objects come in pages when a server starts.
 const LARGEST_MESSAGE: usize = 64 * 1024 * 1024;
@@ -105,12 +110,17 @@ impl Etcd {
             };
             self.answer(self.kv.clone().range(request)).await
         };
-        let found = match ask().await {
-            // The connection may be one that broke while nobody used it; the next is a new one.
-            Err(EtcdError::Connection(_)) => ask().await?,
-            other => other?,
-        };
-        Ok(header_revision(found.header.as_ref()))
+        // As etcd's own client does with what only reads: a connection may have broken while nobody used it, and the leader
+        // may have gone while it was asked.
+        for _ in 0..REPEATS {
+            match ask().await {
+                Err(EtcdError::Connection(_) | EtcdError::Refused(Refusal::LeaderChanged)) => {
+                    tokio::time::sleep(REPEAT).await;
+                }
+                answered => return answered.map(|found| header_revision(found.header.as_ref())),
+            }
+        }
+        ask().await.map(|found| header_revision(found.header.as_ref()))
     }
 
     /// Whether a quorum answers, within the time that a health check has.
