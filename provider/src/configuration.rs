@@ -173,6 +173,13 @@ impl Configured {
         Ok(known.insert(zones).clone())
     }
 
+    /// The region's zones as they are now; what is asked for once is that from then on.
+    pub async fn zones_now(&self) -> Result<Vec<Zone>, CloudError> {
+        let zones = self.inner.cloud.zones().await?;
+        *self.inner.zones.lock().await = Some(zones.clone());
+        Ok(zones)
+    }
+
     /// A machine type as a zone offers it, asked for once.
     pub async fn machine_type(&self, zone: &str, name: &str) -> Result<Option<MachineType>, CloudError> {
         let mut known = self.inner.machine_types.lock().await;

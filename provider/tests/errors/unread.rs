@@ -8,6 +8,10 @@ pub(crate) const NO_DIAGNOSTICS: &[(&str, &str)] = &[
         "what the data source shows, asserted in its own tests",
     ),
     ("src/main.rs", "before Terraform is there"),
+    (
+        "src/resources/control_plane/outage.rs",
+        "asserted in tests/interruption/masters, at every step",
+    ),
     ("src/protocol/companions.rs", TRANSPORT),
     ("src/protocol/debug.rs", "for people at a terminal, without Terraform"),
     ("src/protocol/plugin.rs", TRANSPORT),

@@ -39,7 +39,8 @@ rm -f "$release"
 /// An image with a shell, which the hold needs.
 pub const SHELL_IMAGE: &str = "registry.k8s.io/e2e-test-images/busybox:1.36.1-1";
 
-const NAMESPACE: &str = "kube-system";
+/// Where these pods are.
+pub(super) const NAMESPACE: &str = "kube-system";
 
 /// What the names of the pods that hold API servers begin with; the node's name follows.
 const HOLD_PREFIX: &str = "multizone-hold-";
@@ -175,11 +176,13 @@ impl Cluster {
     }
 }
 
-fn hold_name(node: &str) -> String {
+/// The pod that holds a master's API server.
+pub(super) fn hold_name(node: &str) -> String {
     format!("{HOLD_PREFIX}{node}")
 }
 
-fn release_name(node: &str) -> String {
+/// The pod that ends that.
+pub(super) fn release_name(node: &str) -> String {
     format!("multizone-release-{node}")
 }
 

@@ -12,7 +12,7 @@ use multizone_kubernetes::{
 };
 use multizone_planner::{
     PreviewedStep,
-    cluster::{Blocked, Holder, Next, Operation, Step, next, preview},
+    cluster::{Blocked, Holder, Next, Operation, Step, World, next, preview},
     lines,
 };
 use multizone_schema::{Diagnostic, Diagnostics};
@@ -70,6 +70,8 @@ pub(super) struct Executor<'a> {
     pub(super) creates: bool,
     /// Tokens that this operation has made.
     pub(super) tokens: Vec<BootstrapToken>,
+    /// The world as it was before the step that is carried out.
+    pub(super) world: Option<World>,
     taken: Vec<Step>,
     texts: Vec<String>,
     turn: &'a mut Turn,
@@ -110,6 +112,7 @@ impl<'a> Executor<'a> {
             legacy_labels: false,
             creates: false,
             tokens: Vec::new(),
+            world: None,
             taken: Vec::new(),
             texts: Vec::new(),
             turn,
@@ -179,7 +182,10 @@ impl<'a> Executor<'a> {
 
     /// Loops until the planner says that it is done.  The operation's tokens do not outlive it.
     pub(super) async fn run(&mut self) -> Result<Reached, Diagnostics> {
-        let result = self.steps_to_the_end().await;
+        let result = match self.steps_to_the_end().await {
+            Err(errors) => Err(Box::pin(self.with_outages(errors)).await),
+            reached => reached,
+        };
         for token in std::mem::take(&mut self.tokens) {
             if result.is_ok()
                 && let Err(error) = self.endpoint.delete_bootstrap_token(token.id()).await
@@ -194,6 +200,7 @@ impl<'a> Executor<'a> {
     async fn steps_to_the_end(&mut self) -> Result<Reached, Diagnostics> {
         loop {
             let observation = self.observe().await?;
+            self.world = Some(observation.world.clone());
             self.take_turn(&observation).await?;
             if let Some(machine) = self.unlabelled(&observation) {
                 let what = drift::unlabelled_text(&machine, &self.wanted.cluster.to_string());
@@ -229,7 +236,7 @@ impl<'a> Executor<'a> {
             if self.stop.requested() {
                 return Err(self.situation.stopped());
             }
-            self.act(&step, &observation).await?;
+            Box::pin(self.act_unless_a_zone_goes_out(&step, &observation)).await?;
             self.taken.push(step);
             self.texts.extend(text);
         }

@@ -18,6 +18,7 @@ mod machine;
 mod nodes;
 mod observe;
 mod operations;
+mod outage;
 mod plan;
 mod read;
 mod record;

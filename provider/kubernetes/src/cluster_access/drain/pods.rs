@@ -5,6 +5,7 @@ use std::fmt;
 use k8s_openapi::api::core::v1::Pod;
 use kube::core::Status;
 
+use super::super::api_servers::{NAMESPACE, hold_name, release_name};
 use super::{DrainOptions, Obstacle, PodInTheWay};
 
 /// Marks the API server's image of a pod that the kubelet runs from a file.
@@ -60,7 +61,7 @@ pub(super) fn sort(pods: &[Pod], options: &DrainOptions) -> Sorted {
     let mut sorted = Sorted::default();
     for pod in pods {
         let facts = PodOnNode::new(pod);
-        if is_mirror(pod) || controller(pod) == Some("DaemonSet") && !is_finished(pod) {
+        if is_mirror(pod) || is_of_a_hold(pod) || controller(pod) == Some("DaemonSet") && !is_finished(pod) {
             sorted.left.push(facts.to_string());
             continue;
         }
@@ -86,6 +87,15 @@ fn obstacle(pod: &Pod, options: &DrainOptions) -> Option<Obstacle> {
     let volumes = pod.spec.as_ref().and_then(|spec| spec.volumes.as_ref());
     let has_local_data = volumes.into_iter().flatten().any(|volume| volume.empty_dir.is_some());
     (has_local_data && !options.delete_empty_dir_data).then_some(Obstacle::LocalData)
+}
+
+/// The provider's own pods that hold the API server of a master which leaves: an earlier run may have left them.  They go
+/// with the machine.
+fn is_of_a_hold(pod: &Pod) -> bool {
+    let name = pod.metadata.name.as_deref().unwrap_or_default();
+    let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
+    let of = |node: &str| name == hold_name(node) || name == release_name(node);
+    pod.metadata.namespace.as_deref() == Some(NAMESPACE) && node.is_some_and(of)
 }
 
 fn is_mirror(pod: &Pod) -> bool {
@@ -228,5 +238,22 @@ mod tests {
             budget_message(&status),
             "The disruption budget web needs 2 healthy pods and has 2 currently"
         );
+    }
+
+    #[test]
+    fn what_holds_an_api_server_goes_with_the_machine() {
+        let held = |namespace: &str, name: &str| {
+            pod(name, |pod| {
+                pod["metadata"]["namespace"] = json!(namespace);
+                pod["metadata"]["ownerReferences"] = json!([]);
+                pod["spec"]["nodeName"] = json!("master-b");
+            })
+        };
+        let options = DrainOptions::default();
+        let left = |namespace, name| !sort(&[held(namespace, name)], &options).left.is_empty();
+        assert!(left("kube-system", "multizone-hold-master-b"));
+        assert!(left("kube-system", "multizone-release-master-b"));
+        assert!(!left("kube-system", "multizone-hold-master-c"), "of another master");
+        assert!(!left("default", "multizone-hold-master-b"), "somebody else's");
     }
 }

@@ -121,7 +121,10 @@ impl Executor<'_> {
     pub(super) async fn await_healthy(&self, name: &str) -> Result<(), Diagnostics> {
         let what = format!("Master {name} did not serve with a healthy member of etcd");
         let next = "The machine's serial console shows how far it is. If it only needs longer, apply again. Its disk holds a \
-                    copy of etcd: to replace the master, halt it and take its key out of replicas.";
+                    copy of etcd: to replace the master while others serve, halt it and take its key out of replicas. When \
+                    none serves, etcd may have lost its quorum: bring masters that are halted or cut off back first; if \
+                    they are lost for good, restore etcd from a snapshot, as the recovery guide describes. This is never \
+                    done automatically.";
         self.until(name, &what, next, |world, _| {
             let healthy = !world.membership_known || world.member_of(name).is_none_or(|(_, member)| member.healthy);
             healthy && world.serves(name)

@@ -6,7 +6,6 @@ use multizone_cloud::Machine as CloudMachine;
 use multizone_kubernetes::cluster_access::{
     AccessError, Cluster as ClusterConnection, DrainError, DrainOptions, SHELL_IMAGE,
 };
-use multizone_planner::cluster::ApiServer;
 use multizone_schema::Diagnostics;
 use tokio::time::Instant;
 
@@ -28,12 +27,9 @@ const GLANCE: Duration = Duration::from_millis(100);
 impl Executor<'_> {
     pub(super) async fn drain(&mut self, name: &str, observation: &Observation) -> Result<(), Diagnostics> {
         let connection = self.connection(observation, Some(name))?;
-        let machine = observation.world.machines.get(name);
         let options = DrainOptions {
             timeout: DrainOptions::default().timeout.min(timeouts::left(self.deadline)),
             delete_empty_dir_data: true,
-            // By then the pod that holds its API server is all that nobody recreates.
-            force: machine.is_some_and(|machine| machine.api == ApiServer::Stopped),
             ..DrainOptions::default()
         };
         let drained = connection.drain(name, &options, self.stop.wait()).await;

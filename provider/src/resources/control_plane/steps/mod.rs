@@ -37,7 +37,7 @@ impl Executor<'_> {
     /// Carries out one step.
     #[allow(clippy::too_many_lines)] // one arm for each step
     pub(super) async fn act(&mut self, step: &Step, observation: &Observation) -> Result<(), Diagnostics> {
-        match self.traffic().carry_out(step, &observation.world).await? {
+        match self.traffic(observation).carry_out(step, &observation.world).await? {
             Outcome::Done => return Ok(()),
             Outcome::Failed(holder) => {
                 self.remembered.failed = Some(holder);
@@ -172,11 +172,13 @@ impl Executor<'_> {
         }
     }
 
-    fn traffic(&self) -> Traffic<'_> {
+    fn traffic<'s>(&'s self, observation: &'s Observation) -> Traffic<'s> {
+        // One that is not wanted any more is left all the same.
+        let left = observation.inventory.balancers.first();
         Traffic {
             provider: self.provider,
             cluster: &self.wanted.cluster,
-            balancer: self.wanted.balancer.as_deref(),
+            balancer: self.wanted.balancer.as_deref().or(left.map(|left| left.name.as_str())),
             labels: None,
             asks: &self.observer.asks,
             patience: rollout::PATIENCE,
