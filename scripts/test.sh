@@ -23,7 +23,7 @@ cargo build --locked --workspace
 TF_CLI_CONFIG_FILE=/dev/null terraform fmt -check -recursive examples modules
 "$binary" docs --directory docs --check
 cargo test --locked --workspace --doc
-rm -rf .work/interruption
+rm -rf .work/interruption .work/prober
 status=0
 if command -v cargo-nextest >/dev/null 2>&1; then
   cargo nextest run --locked --workspace --no-fail-fast || status=$?
@@ -32,5 +32,6 @@ else
 fi
 scripts/terraform-versions.sh || status=$?
 cat .work/interruption/*.txt 2>/dev/null | awk '{ print; points += $(NF - 1) } END { print "interruption points in all: " points + 0 }' || true
+cat .work/prober/*.txt 2>/dev/null || true
 grep -h '^wire truth' .work/wire-truth/*.txt 2>/dev/null || true
 exit "$status"

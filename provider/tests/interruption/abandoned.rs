@@ -59,12 +59,12 @@ pub(crate) async fn another_configuration_is_refused(before: &Snapshot, create: 
     };
     let faults = Faults::at(Some(saving));
     assert!(world.run(create, &faults).await.is_none(), "killed before it saved");
-    let left = world.everything(create);
+    let left = world.everything();
     let refused = world.run(other, &Faults::at(None)).await;
     let Some(Err(refused)) = refused else {
         panic!("{} is not refused: {refused:?}", other.name);
     };
     assert!(refused.to_string().contains("terraform import"), "{refused}");
-    assert_eq!(world.everything(create), left, "nothing was changed");
+    assert_eq!(world.everything(), left, "nothing was changed");
     world.converge(create).await;
 }

@@ -57,6 +57,10 @@ impl<C> Interrupted<C> {
                 self.region.lock().unwrap().restart();
                 call.await
             }
+            Some(Moment::Outage(zone)) => {
+                self.region.lock().unwrap().operate("outage", zone);
+                call.await
+            }
         }
     }
 }

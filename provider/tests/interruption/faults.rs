@@ -1,13 +1,15 @@
 //! The points at which an operation can be interrupted, and interrupting it there.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     future::{Future, poll_fn},
     pin::pin,
     sync::{Arc, Mutex},
     task::Poll,
 };
+
+use crate::{region::Region, terraform::in_one_line};
 
 use tracing::{
     field::{Field, Visit},
@@ -29,6 +31,8 @@ pub(crate) enum Moment {
     ReplyLost,
     /// The sandbox is killed and started again just before the call.
     SandboxRestarted,
+    /// A zone goes dark just before the call, and stays dark.
+    Outage(&'static str),
 }
 
 /// One interruption.
@@ -44,7 +48,7 @@ impl fmt::Display for Point {
     }
 }
 
-/// What an operation does, call by call, and where it is interrupted.
+/// What an operation does, call by call and step by step, and where it is interrupted.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     inner: Mutex<Inner>,
@@ -52,23 +56,114 @@ pub(crate) struct Faults {
 
 #[derive(Debug, Default)]
 struct Inner {
-    armed: Option<Point>,
-    hit: bool,
+    armed: Armed,
+    struck: Vec<Place>,
     cut: bool,
     seen: BTreeMap<String, usize>,
     calls: Vec<Call>,
+    planned: Vec<String>,
+    executed: Vec<(jiff::Timestamp, String)>,
+}
+
+/// Where it is interrupted.
+#[derive(Debug, Default)]
+enum Armed {
+    /// Nowhere.
+    #[default]
+    Nowhere,
+    /// Here.
+    At(Point),
+    /// At the first call that changes something and is at none of these places.
+    AtAnother(Vec<Moment>, BTreeSet<Place>),
+}
+
+/// Where a change was interrupted: at which call of which step.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) moment: Moment,
+    pub(crate) call: String,
+    pub(crate) step: String,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { moment, call, step } = self;
+        write!(f, "{moment:?} {call} ({step})")
+    }
+}
+
+impl Armed {
+    fn moment(&self, call: &Call, step: &str) -> Option<Moment> {
+        match self {
+            Self::Nowhere => None,
+            Self::At(point) => (point.call == *call).then_some(point.moment),
+            Self::AtAnother(wanted, but) => {
+                let is_new = |moment: &&Moment| {
+                    !but.iter()
+                        .any(|place| place.moment == **moment && place.call == call.0 && place.step == step)
+                };
+                let fits = |moment: &&Moment| can_happen(&call.0, **moment);
+                wanted
+                    .iter()
+                    .filter(|_| changes(&call.0, step))
+                    .filter(fits)
+                    .find(is_new)
+                    .copied()
+            }
+        }
+    }
+}
+
+/// Before the text of a step that begins.
+pub(crate) const STEP: &str = "step";
+
+/// Whether a call changes something.  That the turn is renewed while a step goes on is no change.
+fn changes(name: &str, step: &str) -> bool {
+    !name.starts_with("GET") && (step.is_empty() || !name.contains("/leases/"))
+}
+
+/// Whether that can happen at a call of that name.
+fn can_happen(name: &str, moment: Moment) -> bool {
+    match moment {
+        Moment::Outage(_) => !name.starts_with("save"),
+        other => moments(name).contains(&other),
+    }
+}
+
+/// What is tried at a call of that name; the announcement of a step counts as one, too.
+pub(crate) fn moments(name: &str) -> &'static [Moment] {
+    match name.split(' ').next().unwrap_or_default() {
+        "save" | "GET" | STEP => &[Moment::KilledBefore],
+        "POST" | "PUT" | "PATCH" | "DELETE" => &[Moment::KilledBefore, Moment::KilledAfter],
+        _ => &[
+            Moment::KilledBefore,
+            Moment::KilledAfter,
+            Moment::ReplyLost,
+            Moment::SandboxRestarted,
+        ],
+    }
 }
 
 impl Faults {
-    /// Interrupts at this point, once.
-    pub(crate) fn at(point: Option<Point>) -> Arc<Self> {
+    fn armed(armed: Armed) -> Arc<Self> {
         let inner = Inner {
-            armed: point,
+            armed,
             ..Inner::default()
         };
         Arc::new(Self {
             inner: Mutex::new(inner),
         })
+    }
+
+    /// Interrupts at this point, once.
+    pub(crate) fn at(point: Option<Point>) -> Arc<Self> {
+        Self::armed(point.map_or(Armed::Nowhere, Armed::At))
+    }
+
+    /// Interrupts at the first call that changes something and is at none of these places, once: in the first of these
+    /// ways that was not tried there.  Where the sandbox is started again the operation goes on, and the next call counts.
+    pub(crate) fn at_another(moments: &[Moment], but: &BTreeSet<Place>) -> Arc<Self> {
+        Self::armed(Armed::AtAnother(moments.to_vec(), but.clone()))
     }
 
     /// Counts a call that is about to be made; the answer is what is to happen at it.
@@ -78,8 +173,17 @@ impl Faults {
         *count += 1;
         let call = (name.to_owned(), *count);
         inner.calls.push(call.clone());
-        let moment = inner.armed.as_ref().filter(|point| point.call == call)?.moment;
-        inner.hit = true;
+        let step = inner.executed.last().map(|(_, step)| step.clone()).unwrap_or_default();
+        let moment = inner.armed.moment(&call, &step)?;
+        let goes_on = |struck: &Place| struck.moment == Moment::SandboxRestarted && struck.call != call.0;
+        if !inner.struck.iter().all(goes_on) {
+            return None;
+        }
+        inner.struck.push(Place {
+            moment,
+            call: call.0,
+            step,
+        });
         Some(moment)
     }
 
@@ -94,7 +198,37 @@ impl Faults {
 
     /// Whether the point was reached.
     pub(crate) fn hit(&self) -> bool {
-        self.inner.lock().unwrap().hit
+        !self.struck().is_empty()
+    }
+
+    /// Where it was interrupted.
+    pub(crate) fn struck(&self) -> Vec<Place> {
+        self.inner.lock().unwrap().struck.clone()
+    }
+
+    /// Keeps the steps that a plan shows.
+    pub(crate) fn plan(&self, steps: Vec<String>) {
+        if !steps.is_empty() {
+            self.inner.lock().unwrap().planned = steps;
+        }
+    }
+
+    /// The steps that the last plan showed.
+    pub(crate) fn planned(&self) -> Vec<String> {
+        self.inner.lock().unwrap().planned.clone()
+    }
+
+    /// The control plane's steps that were carried out.
+    pub(crate) fn executed(&self) -> Vec<String> {
+        let inner = self.inner.lock().unwrap();
+        inner.executed.iter().map(|(_, step)| step.clone()).collect()
+    }
+
+    /// The step that was carried out at that time.
+    pub(crate) fn step_at(&self, time: jiff::Timestamp) -> String {
+        let inner = self.inner.lock().unwrap();
+        let begun = inner.executed.iter().rfind(|(began, _)| *began <= time);
+        begun.map(|(_, step)| step.clone()).unwrap_or_default()
     }
 
     /// Every call so far.
@@ -119,13 +253,38 @@ pub(crate) async fn until_killed<T>(faults: &Faults, operation: impl Future<Outp
     .await
 }
 
-/// Sees the calls to the Kubernetes API: the client opens a span around each.
+/// Sees the calls to the Kubernetes API: the client opens a span around each; and the steps that the log has.
 pub(crate) struct KubernetesCalls {
     pub(crate) faults: Arc<Faults>,
+    pub(crate) region: Arc<Mutex<Region>>,
+}
+
+impl KubernetesCalls {
+    fn begins(&self, call: &str) -> Option<Moment> {
+        let moment = self.faults.call(call);
+        match moment {
+            Some(Moment::KilledBefore) => self.faults.kill(),
+            Some(Moment::Outage(zone)) => self.region.lock().unwrap().operate("outage", zone),
+            _ => {}
+        }
+        moment
+    }
 }
 
 /// The moment of the call in a span.
 struct KillAtReply;
+
+/// What an event of the log says.
+#[derive(Default)]
+struct Message(String);
+
+impl Visit for Message {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            self.0 = format!("{value:?}");
+        }
+    }
+}
 
 #[derive(Default)]
 struct Request {
@@ -148,7 +307,12 @@ impl Request {
     fn name(&self) -> String {
         let path = self.url.split('?').next().unwrap_or_default();
         let path = path.splitn(4, '/').nth(3).unwrap_or_default();
-        let path = path.split("bootstrap-token-").next().unwrap_or_default();
+        let mut path = path.split("bootstrap-token-").next().unwrap_or_default().to_owned();
+        if let Some((pods, pod)) = path.rsplit_once("/pods/")
+            && pod.ends_with("/eviction")
+        {
+            path = format!("{pods}/pods/NAME/eviction");
+        }
         // A dry run is a look.
         let method = if self.url.contains("dryRun=All") {
             "GET"
@@ -169,14 +333,29 @@ where
         }
         let mut request = Request::default();
         attributes.record(&mut request);
-        match self.faults.call(&request.name()) {
-            Some(Moment::KilledBefore) => self.faults.kill(),
-            Some(Moment::KilledAfter) => {
-                if let Some(span) = context.span(id) {
-                    span.extensions_mut().insert(KillAtReply);
-                }
-            }
-            _ => {}
+        if self.begins(&request.name()) == Some(Moment::KilledAfter)
+            && let Some(span) = context.span(id)
+        {
+            span.extensions_mut().insert(KillAtReply);
+        }
+    }
+
+    fn on_event(&self, event: &tracing::Event<'_>, _context: Context<'_, S>) {
+        if !event.metadata().target().contains("control_plane") {
+            return;
+        }
+        let mut message = Message::default();
+        event.record(&mut message);
+        let step = message.0.strip_prefix("step ").and_then(|text| text.split_once(": "));
+        if let Some((_, step)) = step {
+            let step = in_one_line(step);
+            self.faults
+                .inner
+                .lock()
+                .unwrap()
+                .executed
+                .push((jiff::Timestamp::now(), step.clone()));
+            self.begins(&format!("{STEP} {step}"));
         }
     }
 

@@ -11,6 +11,7 @@ mod chance;
 mod cloud;
 mod configurations;
 mod faults;
+mod masters;
 mod region;
 mod terraform;
 mod world;

@@ -11,7 +11,7 @@ use std::{
 use multizone_cloud_compute_engine::{Credentials, Retries, Settings, Timeouts};
 use multizone_sandbox::{
     client::Client,
-    process::{Description, Place, RunSettings, run},
+    process::{Description, Etcd, Place, RunSettings, run},
 };
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
@@ -27,19 +27,21 @@ const PATIENCE: Duration = Duration::from_mins(1);
 pub(crate) struct Region {
     runtime: Option<Runtime>,
     place: Place,
+    etcd: Option<Etcd>,
     endpoint: String,
 }
 
 impl Region {
-    /// Starts the region of this directory, a new one when it is empty.
-    pub(crate) fn start(directory: &Path) -> Self {
+    /// Starts the region of this directory, a new one when it is empty, with that etcd, or with what is installed.
+    pub(crate) fn start(directory: &Path, etcd: Option<Etcd>) -> Self {
         let place = Place {
             directory: directory.to_owned(),
         };
-        let (runtime, endpoint) = begin(&place);
+        let (runtime, endpoint) = begin(&place, etcd.clone());
         Self {
             runtime: Some(runtime),
             place,
+            etcd,
             endpoint,
         }
     }
@@ -47,7 +49,7 @@ impl Region {
     /// Ends the region without a warning and starts it again.
     pub(crate) fn restart(&mut self) {
         self.kill();
-        let (runtime, endpoint) = begin(&self.place);
+        let (runtime, endpoint) = begin(&self.place, self.etcd.clone());
         assert_eq!(endpoint, self.endpoint, "a region listens where it listened before");
         self.runtime = Some(runtime);
     }
@@ -64,8 +66,27 @@ impl Region {
 
     /// `sandbox status --json`.
     pub(crate) fn status(&self) -> Value {
+        self.ask(|client| client.get("/sandbox/v1/status").unwrap())
+    }
+
+    /// What has happened since the event of that number.
+    pub(crate) fn events(&self, after: u64) -> Vec<Value> {
+        let path = format!("/sandbox/v1/events?after={after}&limit=10000");
+        let answer = self.ask(move |client| client.get(&path).unwrap());
+        answer["events"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// What an operator does to a machine (`ZONE/NAME`) or a zone: `halt`, `boot`, `outage`, `restore`.
+    pub(crate) fn operate(&self, verb: &str, what: &str) {
+        let kind = if what.contains('/') { "machines" } else { "zones" };
+        let path = format!("/sandbox/v1/{kind}/{what}/{verb}");
+        let _ = self.ask(move |client| client.post(&path).unwrap());
+    }
+
+    /// Asks from a thread of its own: the client blocks.
+    fn ask<T: Send + 'static>(&self, question: impl FnOnce(&Client) -> T + Send + 'static) -> T {
         let endpoint = self.endpoint.clone();
-        let ask = thread::spawn(move || Client::new(&endpoint).unwrap().get("/sandbox/v1/status").unwrap());
+        let ask = thread::spawn(move || question(&Client::new(&endpoint).unwrap()));
         ask.join().unwrap()
     }
 
@@ -97,7 +118,7 @@ impl Drop for Region {
     }
 }
 
-fn begin(place: &Place) -> (Runtime, String) {
+fn begin(place: &Place, etcd: Option<Etcd>) -> (Runtime, String) {
     let runtime = Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -107,6 +128,7 @@ fn begin(place: &Place) -> (Runtime, String) {
         place: place.clone(),
         region: Some(REGION.to_owned()),
         speed: Some(SPEED),
+        etcd,
     };
     let process = runtime.spawn(run(settings));
     let began = Instant::now();

@@ -116,10 +116,14 @@ impl Terraform<'_> {
             )
             .await;
         if plan.diagnostics.has_errors() {
-            Err(plan.diagnostics)
-        } else {
-            Ok(plan)
+            return Err(plan.diagnostics);
         }
+        // A plan that changes nothing shows the steps of the last one.
+        let steps = rollout(&plan.planned);
+        if steps != rollout(&prior.value) {
+            self.faults.plan(steps);
+        }
+        Ok(plan)
     }
 
     /// Plans once more, as apply does, and applies.
@@ -168,6 +172,22 @@ impl Terraform<'_> {
             self.state.insert(type_name.to_owned(), saved);
         }
     }
+}
+
+/// The steps that a plan of a control plane shows, without numbers and durations.
+fn rollout(planned: &Value) -> Vec<String> {
+    let text = |line: &Value| {
+        let (_, line) = line.as_str()?.split_once(". ")?;
+        let end = line.rfind('~').unwrap_or(line.len());
+        Some(in_one_line(&line[..end]))
+    };
+    let lines = planned.attribute("rollout").and_then(Value::as_elements);
+    lines.into_iter().flatten().filter_map(text).collect()
+}
+
+/// A text that may have several lines.
+pub(crate) fn in_one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 pub(crate) fn nothing() -> Saved {

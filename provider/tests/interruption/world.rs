@@ -12,6 +12,7 @@ use std::{
 use multizone_cloud::{AddressSpec, Cloud, ClusterName, DiskSpec, Labels, NetworkSpec, SecretSpec, label};
 use multizone_cloud_compute_engine::ComputeEngine;
 use multizone_provider::configuration::{Configured, Destroy};
+use multizone_sandbox::process::Etcd;
 use multizone_schema::Diagnostics;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -19,7 +20,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::{
     cloud::Interrupted,
-    faults::{Call, Faults, KubernetesCalls, Moment, Point, until_killed},
+    faults::{Call, Faults, KubernetesCalls, Point, STEP, moments, until_killed},
     region::{self, Region},
     terraform::{State, Terraform},
 };
@@ -32,15 +33,17 @@ pub(crate) struct Snapshot {
     directory: TempDir,
     state: State,
     cloud: ComputeEngine,
+    etcd: Option<Etcd>,
 }
 
 /// A region at work.
 pub(crate) struct World {
-    region: Arc<Mutex<Region>>,
+    pub(crate) region: Arc<Mutex<Region>>,
     state: State,
     directory: TempDir,
     /// Copies of a region listen where it did, so that one client serves them all.
-    cloud: ComputeEngine,
+    pub(crate) cloud: ComputeEngine,
+    etcd: Option<Etcd>,
 }
 
 /// An operation on one object; `config` is `None` when it is to be destroyed.
@@ -54,14 +57,20 @@ pub(crate) struct Operation {
 impl Snapshot {
     /// A region that holds nothing but what belongs to others.
     pub(crate) async fn of_an_empty_region() -> Self {
+        Self::of_an_empty_region_on(None).await
+    }
+
+    /// The same, whose masters run that etcd.
+    pub(crate) async fn of_an_empty_region_on(etcd: Option<Etcd>) -> Self {
         let directory = tempfile::Builder::new().prefix("mz").tempdir().unwrap();
-        let region = Region::start(&directory.path().join("region"));
+        let region = Region::start(&directory.path().join("region"), etcd.clone());
         let cloud = ComputeEngine::connect(region.settings()).await.unwrap();
         let world = World {
             region: Arc::new(Mutex::new(region)),
             state: State::new(),
             directory,
             cloud,
+            etcd,
         };
         world.others().await;
         world.freeze()
@@ -84,21 +93,23 @@ impl Snapshot {
         let place: PathBuf = directory.path().join("region");
         region::copy(&self.directory.path().join("region"), &place).unwrap();
         World {
-            region: Arc::new(Mutex::new(Region::start(&place))),
+            region: Arc::new(Mutex::new(Region::start(&place, self.etcd.clone()))),
             state: self.state.clone(),
             directory,
             cloud: self.cloud.clone(),
+            etcd: self.etcd.clone(),
         }
     }
 }
 
 impl World {
-    fn freeze(self) -> Snapshot {
+    pub(crate) fn freeze(self) -> Snapshot {
         self.region.lock().unwrap().kill();
         Snapshot {
             directory: self.directory,
             state: self.state,
             cloud: self.cloud,
+            etcd: self.etcd,
         }
     }
 
@@ -145,6 +156,15 @@ impl World {
 
     /// A run of Terraform with a new process of the provider.
     pub(crate) async fn run(&mut self, operation: &Operation, faults: &Arc<Faults>) -> Option<Result<(), Diagnostics>> {
+        self.run_all(std::slice::from_ref(operation), faults).await
+    }
+
+    /// A run of Terraform over several objects, in the order of its graph, to the first error.
+    pub(crate) async fn run_all(
+        &mut self,
+        operations: &[Operation],
+        faults: &Arc<Faults>,
+    ) -> Option<Result<(), Diagnostics>> {
         let cloud = Interrupted {
             cloud: self.cloud.clone(),
             faults: Arc::clone(faults),
@@ -152,6 +172,7 @@ impl World {
         };
         let calls = KubernetesCalls {
             faults: Arc::clone(faults),
+            region: Arc::clone(&self.region),
         };
         let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(calls));
         let mut terraform = Terraform {
@@ -159,7 +180,12 @@ impl World {
             state: &mut self.state,
             faults: Arc::clone(faults),
         };
-        let apply = terraform.apply(operation.type_name, operation.config.as_ref());
+        let apply = async {
+            for operation in operations {
+                terraform.apply(operation.type_name, operation.config.as_ref()).await?;
+            }
+            Ok(())
+        };
         until_killed(faults, apply).await
     }
 
@@ -171,37 +197,50 @@ impl World {
     }
 
     pub(crate) async fn try_to_converge(&mut self, operation: &Operation) -> Result<String, String> {
+        self.try_to_converge_all(std::slice::from_ref(operation)).await
+    }
+
+    /// The same, of several objects.
+    pub(crate) async fn try_to_converge_all(&mut self, operations: &[Operation]) -> Result<String, String> {
         let faults = Faults::at(None);
-        match self.run(operation, &faults).await {
+        match self.run_all(operations, &faults).await {
             Some(Ok(())) => {}
             Some(Err(errors)) => return Err(format!("the next apply failed: {errors}")),
             None => return Err("the next apply was killed".to_owned()),
         }
         let began = Instant::now();
         for look in 1.. {
-            let mut terraform = Terraform {
-                provider: Configured::new(Arc::new(self.cloud.clone()), Destroy::default()),
-                state: &mut self.state,
-                faults: Arc::clone(&faults),
-            };
-            let pending = terraform
-                .pending(operation.type_name, operation.config.as_ref())
-                .await
-                .map_err(|errors| format!("plan {look} after it failed: {errors}"))?;
-            if !pending.is_empty() {
-                return Err(format!(
-                    "plan {look} after it is not empty, it changes {}: {:#?}",
-                    pending.join(", "),
-                    self.state.get(operation.type_name)
-                ));
+            for operation in operations {
+                self.nothing_to_do(operation, look).await?;
             }
             // A cluster whose sandbox was started again takes its time to answer.
-            let answers = !self.node_states(operation).iter().any(|state| state == "unknown");
+            let answers = !self.node_states().iter().any(|state| state == "unknown");
             if look >= 2 && (answers || began.elapsed() > PATIENCE) {
                 break;
             }
         }
-        Ok(self.everything(operation))
+        Ok(self.everything())
+    }
+
+    /// Refuses a plan that is not empty.
+    async fn nothing_to_do(&mut self, operation: &Operation, look: usize) -> Result<(), String> {
+        let mut terraform = Terraform {
+            provider: Configured::new(Arc::new(self.cloud.clone()), Destroy::default()),
+            state: &mut self.state,
+            faults: Faults::at(None),
+        };
+        let pending = terraform
+            .pending(operation.type_name, operation.config.as_ref())
+            .await
+            .map_err(|errors| format!("plan {look} after it failed: {errors}"))?;
+        if pending.is_empty() {
+            return Ok(());
+        }
+        Err(format!(
+            "plan {look} after it is not empty, it changes {}: {:#?}",
+            pending.join(", "),
+            self.state.get(operation.type_name)
+        ))
     }
 
     /// Looks until two looks in a row leave the same private data; nothing in a region that is left alone changes it.
@@ -235,7 +274,7 @@ impl World {
     }
 
     /// What there is, whoever's it is, without what differs from run to run.
-    pub(crate) fn everything(&self, operation: &Operation) -> String {
+    pub(crate) fn everything(&self) -> String {
         let status = self.region.lock().unwrap().status();
         let mut lines = BTreeSet::new();
         let mut line = |kind: &str, number: usize, text: String| {
@@ -267,13 +306,23 @@ impl World {
         for kind in ["addresses", "networks", "snapshots", "secrets"] {
             for it in list(kind) {
                 let what = match kind {
-                    "addresses" => format!("{} {}", it["name"], it["machine"]),
+                    "addresses" => format!("{} {} {}", it["name"], unnumbered(&it["machine"]), it["balancer"]),
                     _ => it.to_string(),
                 };
                 line(kind, 1, what);
             }
         }
-        for state in self.node_states(operation) {
+        for it in list("balancers") {
+            let targets = it["targets"].as_array().cloned().unwrap_or_default();
+            let target = |it: &Value| format!("{} {} {}", it["zone"], unnumbered(&it["machine"]), it["health"]);
+            let targets: BTreeSet<String> = targets.iter().map(target).collect();
+            line(
+                "balancer",
+                1,
+                format!("{} {} {targets:?}", it["name"], it["forwarding_rule"]),
+            );
+        }
+        for state in self.node_states() {
             line("node", 1, state);
         }
         lines.into_iter().collect::<Vec<_>>().join("\n")
@@ -281,16 +330,21 @@ impl World {
 }
 
 impl World {
-    /// How the state shows the object's nodes.
-    fn node_states(&self, operation: &Operation) -> Vec<String> {
-        let saved = self.state.get(operation.type_name);
-        let nodes = saved.and_then(|saved| saved.value.attribute("nodes")?.as_map());
+    /// How the state shows the nodes.
+    fn node_states(&self) -> Vec<String> {
+        let nodes = |saved: &crate::terraform::Saved| saved.value.attribute("nodes")?.as_map().cloned();
         let state = |node: &multizone_schema::Value| node.attribute("state")?.as_str().map(str::to_owned);
-        nodes
-            .into_iter()
-            .flatten()
-            .map(|(_, node)| state(node).unwrap_or_default())
-            .collect()
+        let all = self.state.values().filter_map(nodes).flatten();
+        all.map(|(_, node)| state(&node).unwrap_or_default()).collect()
+    }
+}
+
+/// The name of a machine without the number that it has when another one had its name before.
+fn unnumbered(machine: &Value) -> String {
+    let name = machine.as_str().unwrap_or_default();
+    match name.rsplit_once('-') {
+        Some((name, number)) if number.parse::<u32>().is_ok() => name.to_owned(),
+        _ => name.to_owned(),
     }
 }
 
@@ -346,16 +400,11 @@ fn points(calls: &[Call]) -> Vec<Point> {
     let mut points = Vec::new();
     for call in calls {
         let (name, count) = call;
-        let moments: &[Moment] = match name.split(' ').next().unwrap_or_default() {
-            "GET" if *count > 1 => &[],
-            "save" | "GET" => &[Moment::KilledBefore],
-            "POST" | "PUT" | "PATCH" | "DELETE" => &[Moment::KilledBefore, Moment::KilledAfter],
-            _ => &[
-                Moment::KilledBefore,
-                Moment::KilledAfter,
-                Moment::ReplyLost,
-                Moment::SandboxRestarted,
-            ],
+        // The kill before a step is the kill before its first call.
+        let moments = if (name.starts_with("GET") && *count > 1) || name.starts_with(STEP) {
+            &[]
+        } else {
+            moments(name)
         };
         points.extend(moments.iter().map(|moment| Point {
             call: call.clone(),

@@ -1,0 +1,87 @@
+//! A change of a control plane: what Terraform does, object by object, and what comes of it when nothing goes wrong.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use multizone_provider::configuration::{Configured, Destroy};
+
+use serde_json::Value;
+
+use super::api::Api;
+use crate::{
+    faults::Faults,
+    world::{Operation, World},
+};
+
+/// How long a region may take to be what it was before it was stopped.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A change, in the order of Terraform's graph.
+pub(crate) struct Change {
+    pub(crate) name: &'static str,
+    pub(crate) operations: Vec<Operation>,
+}
+
+impl Change {
+    /// Runs it without a fault; asserts that the steps that were carried out are those that the plan showed, and returns
+    /// what there is then.
+    pub(crate) async fn undisturbed(&self, world: &mut World) -> String {
+        world.settled().await;
+        self.watched(world, &Faults::at(None)).await
+    }
+
+    /// The same, of a region as it is; what is done can be asked for.
+    pub(crate) async fn watched(&self, world: &mut World, faults: &Arc<Faults>) -> String {
+        let began = Instant::now();
+        let done = world.run_all(&self.operations, faults).await;
+        assert!(matches!(done, Some(Ok(()))), "{}: {done:?}", self.name);
+        let steps = faults.planned();
+        println!("{}: {} steps in {:?}", self.name, steps.len(), began.elapsed());
+        assert_eq!(executed(faults), steps, "{}: executed, and planned", self.name);
+        let found = world.try_to_converge_all(&self.operations).await;
+        found.unwrap_or_else(|trouble| panic!("{}: {trouble}", self.name))
+    }
+}
+
+/// The steps that were carried out.  Waiting changes nothing, and whether there is anything to wait for depends on how busy
+/// the computer is.
+fn executed(faults: &Faults) -> Vec<String> {
+    let planned = faults.planned();
+    let counts = |step: &String| !step.starts_with("wait until ") || planned.contains(step);
+    faults.executed().into_iter().filter(counts).collect()
+}
+
+impl World {
+    /// Waits until a region that was started again is what it was: its machines are up, and the balancer knows.
+    pub(crate) async fn settled(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let status = self.region.lock().unwrap().status();
+            let all = |list: &str, is: &dyn Fn(&Value) -> bool| status[list].as_array().unwrap().iter().all(is);
+            let serves = |balancer: &Value| {
+                let targets = balancer["targets"].as_array().unwrap();
+                targets.iter().all(|target| target["health"] == "SERVING")
+            };
+            if all("machines", &|machine| machine["node_ready"] == true) && all("balancers", &serves) {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "the region does not come to rest: {status:#}"
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// The provider as a process of its own.
+    pub(crate) fn provider(&self) -> Configured {
+        Configured::new(Arc::new(self.cloud.clone()), Destroy::default())
+    }
+
+    /// The cluster's API.
+    pub(crate) async fn api(&self) -> Api {
+        Api::of(&self.provider()).await
+    }
+}

@@ -1,0 +1,136 @@
+//! Control planes of several masters: growing, replacing, shrinking and handing the address over, disturbed in every way
+//! that a cloud and its users know.
+
+mod api;
+mod change;
+mod handover;
+mod outage;
+mod prober;
+mod quorum;
+mod relay;
+mod rollback;
+
+use multizone_sandbox::process::Etcd;
+use serde_json::{Value, json};
+
+use crate::{
+    CLUSTER, CONTROL_PLANE, ZONES, cluster, control_plane, operation,
+    world::{Operation, Snapshot},
+};
+use change::Change;
+use handover::measured;
+use relay::{interrupt_one_after_the_other, kill_one_after_the_other};
+
+const BALANCER: &str = "multizone_api_load_balancer";
+const A: (&str, &str) = ("a", "us-central1-a");
+const B: (&str, &str) = ("b", "us-central1-b");
+const C: (&str, &str) = ("c", "us-central1-c");
+const F: (&str, &str) = ("f", "us-central1-f");
+
+fn balancer() -> Value {
+    json!({ "cluster": "demo", "zones": ["us-central1-a", "us-central1-b", "us-central1-c", "us-central1-f"] })
+}
+
+/// Masters in these zones.
+fn masters(zones: &[(&str, &str)], balancer: bool) -> Value {
+    let mut config = control_plane();
+    let replicas: serde_json::Map<String, Value> = zones
+        .iter()
+        .map(|(key, zone)| ((*key).to_owned(), json!({ "zone": zone })))
+        .collect();
+    config["replicas"] = replicas.into();
+    if balancer {
+        config["load_balancer"] = json!("api");
+    }
+    config
+}
+
+/// The masters change, nothing else does.
+fn change(name: &'static str, zones: &[(&str, &str)], balancer: bool) -> Change {
+    Change {
+        name,
+        operations: vec![of_masters(name, zones, balancer)],
+    }
+}
+
+fn of_masters(name: &'static str, zones: &[(&str, &str)], balancer: bool) -> Operation {
+    operation(name, CONTROL_PLANE, Some(masters(zones, balancer)))
+}
+
+fn of_the_balancer(name: &'static str, there: bool) -> Operation {
+    operation(name, BALANCER, there.then(balancer))
+}
+
+/// Masters in these zones, behind a balancer from the start or without one, on this etcd.
+async fn region(zones: &[(&str, &str)], with_balancer: bool, etcd: Etcd) -> Snapshot {
+    let empty = Snapshot::of_an_empty_region_on(Some(etcd)).await;
+    let mut snapshot = empty.with(CLUSTER, &cluster(&ZONES)).await;
+    if with_balancer {
+        snapshot = snapshot.with(BALANCER, &balancer()).await;
+    }
+    snapshot.with(CONTROL_PLANE, &masters(zones, with_balancer)).await
+}
+
+#[tokio::test]
+async fn growing() {
+    let before = region(&[A], true, Etcd::StandIn).await;
+    let grow = change("grow from one master to three", &[A, B, F], true);
+    assert!(interrupt_one_after_the_other(&before, &grow).await > 25);
+}
+
+#[tokio::test]
+async fn growing_with_a_balancer_that_is_new() {
+    let before = region(&[A], false, Etcd::StandIn).await;
+    let name = "grow from one master to three and put a balancer before them";
+    let grow = Change {
+        name,
+        operations: vec![of_the_balancer(name, true), of_masters(name, &[A, B, F], true)],
+    };
+    assert!(kill_one_after_the_other(&before, &grow).await > 20);
+}
+
+#[tokio::test]
+async fn replacing() {
+    let before = region(&[A, B, F], true, Etcd::StandIn).await;
+    let replace = change("replace one of three masters", &[A, B, C], true);
+    assert!(interrupt_one_after_the_other(&before, &replace).await > 40);
+}
+
+#[tokio::test]
+async fn outages_while_growing() {
+    let before = region(&[A], true, Etcd::StandIn).await;
+    let grow = change("grow from one master to three", &[A, B, F], true);
+    for zone in ["us-central1-b", "us-central1-f"] {
+        assert!(outage::at_every_step(&before, &grow, zone).await > 6);
+    }
+}
+
+#[tokio::test]
+async fn handovers() {
+    let single = region(&[A], false, Etcd::StandIn).await;
+    let name = "from a single master onto a balancer";
+    let onto = Change {
+        name,
+        operations: vec![of_the_balancer(name, true), of_masters(name, &[A], true)],
+    };
+    let balanced = measured(&single, &onto, "instances/", "forwardingRules/")
+        .await
+        .freeze();
+
+    let name = "from a balancer that is destroyed back to a single master";
+    let back = Change {
+        name,
+        operations: vec![of_the_balancer(name, false), of_masters(name, &[A], false)],
+    };
+    measured(&balanced, &back, "forwardingRules/", "instances/").await;
+
+    let name = "from a balancer that is not used any more back to a single master";
+    let back = Change {
+        name,
+        operations: vec![of_masters(name, &[A], false), of_the_balancer(name, false)],
+    };
+    measured(&balanced, &back, "forwardingRules/", "instances/").await;
+
+    let replace = change("from a single master to the one that replaces it", &[B], false);
+    measured(&single, &replace, "instances/demo-master-a", "instances/demo-master-b").await;
+}
