@@ -221,15 +221,15 @@ async fn start(node: &Node<'_>, pod: Value) {
     if mounts_cni(&pod) {
         set_up_network(node, &pod);
     }
+    // Before it does anything: a kubelet is quicker to say so than an API server is to end.
+    report(node, &pod, &pod_status::running(node, &pod, &running)).await;
     if hold::begin(machine, &pod) {
         // What it does goes on without the kubelet, which may not reach the API any more to say so.
         let done = pod_status::succeeded(node, &pod, &running);
-        report(node, &pod, &pod_status::running(node, &pod, &running)).await;
         hold::over(machine).await;
         report(node, &pod, &done).await;
         return;
     }
-    report(node, &pod, &pod_status::running(node, &pod, &running)).await;
     if fresh {
         for container in containers(&pod) {
             let name = container["name"].as_str().unwrap_or_default();
