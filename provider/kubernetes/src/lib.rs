@@ -7,6 +7,7 @@
 
 pub mod bootstrap_token;
 pub mod cluster_access;
+pub mod cluster_settings;
 pub mod endpoint;
 pub mod etcd;
 pub mod kubeadm;

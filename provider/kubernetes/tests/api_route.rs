@@ -51,6 +51,7 @@ fn script() -> String {
             secret: "demo-pki".into(),
         },
         endpoint_address: Some("203.0.113.10".parse().unwrap()),
+        patches: std::collections::BTreeMap::new(),
     };
     let parsed: serde_json::Value = serde_saphyr::from_str(&user_data.render().unwrap()).unwrap();
     let files = parsed["write_files"].as_array().unwrap();

@@ -81,6 +81,7 @@ fn script(secret_manager: &str) -> String {
             secret: "demo-pki".into(),
         },
         endpoint_address: None,
+        patches: std::collections::BTreeMap::new(),
     };
     let parsed: serde_json::Value = serde_saphyr::from_str(&user_data.render().unwrap()).unwrap();
     let files = parsed["write_files"].as_array().unwrap();

@@ -14,6 +14,7 @@ mod patience;
 mod records;
 mod rollout_lock;
 mod serving_certificate;
+mod settings;
 mod tokens;
 
 use std::future::Future;
@@ -33,6 +34,7 @@ pub use nodes::NodeState;
 pub use ownership::OwnedMetadata;
 pub use rollout_lock::{RolloutHolder, RolloutTurn};
 pub use serving_certificate::serving_certificate;
+pub use settings::ClusterSettingsError;
 pub use tokens::TokenError;
 
 use crate::endpoint::ControlPlaneEndpoint;

@@ -4,6 +4,10 @@
 //! names and values in `v1beta4` and a map in `v1beta3`, and the time to wait for the control plane moved.
 
 mod arguments;
+mod component_configuration;
+mod customisation;
+pub(crate) mod duration;
+mod patches;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -12,7 +16,14 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde_json::{Map, Value, json};
 
-pub use arguments::{Component, ComponentArguments, RefusedArgument, SHUTDOWN_DELAY, STATIC_POD_GRACE_PERIOD};
+pub use arguments::{
+    Arguments, Component, RefusedArgument, SHUTDOWN_DELAY, STATIC_POD_GRACE_PERIOD, check_argument, check_repeated,
+};
+pub(crate) use component_configuration::{KUBE_PROXY_API, KUBELET_API, kubelet_fields};
+pub use component_configuration::{RefusedConfiguration, kube_proxy_configuration, kubelet_configuration};
+pub(crate) use customisation::pairs;
+pub use customisation::{ComponentSettings, Customisation, DEFAULT_IMAGE_REPOSITORY, HostVolume, PATH_TYPES};
+pub use patches::{PATCHES_DIRECTORY, RefusedPatch, check_patch, check_patch_name};
 
 use crate::API_SERVER_PORT;
 use crate::bootstrap_token::BootstrapToken;
@@ -45,6 +56,8 @@ pub struct NodeRegistration {
     /// The taints at registration. `None` leaves them to kubeadm: a control-plane machine gets its taint, a worker
     /// none. An empty list on a control-plane machine lets ordinary pods run there.
     pub taints: Option<Vec<Taint>>,
+    /// Where the container runtime listens; [`CONTAINER_RUNTIME_SOCKET`] if unset.
+    pub cri_socket: Option<String>,
 }
 
 /// What `kubeadm init` needs.
@@ -66,8 +79,8 @@ pub struct InitSettings {
     pub service_cidr: IpNet,
     /// The machine as a node.
     pub node: NodeRegistration,
-    /// Further arguments of control-plane components.
-    pub arguments: ComponentArguments,
+    /// What the user chooses beyond kubeadm's own settings.
+    pub customisation: Customisation,
 }
 
 /// What `kubeadm join` needs.
@@ -85,6 +98,8 @@ pub struct JoinSettings {
     pub node: NodeRegistration,
     /// The machine becomes a further master; `None` makes it a worker.
     pub control_plane: Option<ControlPlaneJoin>,
+    /// The machine has patches, in [`PATCHES_DIRECTORY`].
+    pub patched: bool,
 }
 
 /// What makes a joining machine a master. There is no certificate key: the machine has the cluster's authorities from
@@ -108,28 +123,28 @@ pub fn topology_labels(region: &str, zone: &str, legacy: bool) -> BTreeMap<Strin
 }
 
 /// The file for `kubeadm init --config`: four documents.
-pub fn init_configuration(settings: &InitSettings) -> Result<String, RefusedArgument> {
-    settings.arguments.check()?;
+pub fn init_configuration(settings: &InitSettings) -> String {
+    let mut kube_proxy = Map::from_iter([("clusterCIDR".to_owned(), Value::from(settings.pod_cidr.to_string()))]);
+    kube_proxy.extend(settings.customisation.kube_proxy.clone());
     let documents = [
         init_document(settings),
         cluster_document(settings),
         // kubeadm stores both in the cluster, and every machine that joins reads them there.
-        json!({
-            "apiVersion": "kubelet.config.k8s.io/v1beta1",
-            "kind": "KubeletConfiguration",
-            // The container runtime's is systemd as well: see the install script in `user_data`.
-            "cgroupDriver": "systemd",
-            // A machine that the cloud stops lets its pods end, the API server's last: it needs its shutdown delay.
-            "shutdownGracePeriod": seconds(SHUTDOWN_GRACE),
-            "shutdownGracePeriodCriticalPods": seconds(STATIC_POD_GRACE_PERIOD),
-        }),
-        json!({
-            "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
-            "kind": "KubeProxyConfiguration",
-            "clusterCIDR": settings.pod_cidr.to_string(),
-        }),
+        with_kind(
+            KUBELET_API,
+            "KubeletConfiguration",
+            kubelet_fields(&settings.customisation.kubelet),
+        ),
+        with_kind(KUBE_PROXY_API, "KubeProxyConfiguration", kube_proxy),
     ];
-    Ok(yaml::documents(&documents.map(|document| yaml::document(&document))))
+    yaml::documents(&documents.map(|document| yaml::document(&document)))
+}
+
+/// A document of these fields.
+pub(crate) fn with_kind(api_version: &str, kind: &str, mut fields: Map<String, Value>) -> Value {
+    fields.insert("apiVersion".to_owned(), Value::from(api_version));
+    fields.insert("kind".to_owned(), Value::from(kind));
+    Value::from(fields)
 }
 
 /// The file for `kubeadm join --config`.
@@ -144,13 +159,13 @@ pub fn join_configuration(settings: &JoinSettings) -> String {
     });
     let mut document = Map::new();
     if uses_lists(settings.version) {
-        let mut timeouts = json!({ "discovery": duration(PATIENCE) });
+        let mut timeouts = json!({ "discovery": go_duration(PATIENCE) });
         if settings.control_plane.is_some() {
-            timeouts["controlPlaneComponentHealthCheck"] = duration(PATIENCE);
+            timeouts["controlPlaneComponentHealthCheck"] = go_duration(PATIENCE);
         }
         document.insert("timeouts".to_owned(), timeouts);
     } else {
-        discovery["timeout"] = duration(PATIENCE);
+        discovery["timeout"] = go_duration(PATIENCE);
     }
     if let Some(control_plane) = &settings.control_plane {
         let local = local_endpoint(control_plane.advertise_address);
@@ -163,6 +178,9 @@ pub fn join_configuration(settings: &JoinSettings) -> String {
         "nodeRegistration".to_owned(),
         registration(settings.version, &settings.node),
     );
+    if settings.patched {
+        document.insert("patches".to_owned(), json!({ "directory": PATCHES_DIRECTORY }));
+    }
     yaml::document(&Value::from(document))
 }
 
@@ -177,7 +195,10 @@ fn init_document(settings: &InitSettings) -> Value {
         "nodeRegistration": registration(settings.version, &settings.node),
     });
     if uses_lists(settings.version) {
-        document["timeouts"] = json!({ "controlPlaneComponentHealthCheck": duration(PATIENCE) });
+        document["timeouts"] = json!({ "controlPlaneComponentHealthCheck": go_duration(PATIENCE) });
+    }
+    if !settings.customisation.patches.is_empty() {
+        document["patches"] = json!({ "directory": PATCHES_DIRECTORY });
     }
     document
 }
@@ -200,7 +221,7 @@ fn cluster_document(settings: &InitSettings) -> Value {
     }
     let mut api_server = json!({ "certSANs": names });
     if !uses_lists(version) {
-        api_server["timeoutForControlPlane"] = duration(PATIENCE);
+        api_server["timeoutForControlPlane"] = go_duration(PATIENCE);
     }
     let mut document = json!({
         "apiVersion": version.kubeadm_api(),
@@ -215,17 +236,22 @@ fn cluster_document(settings: &InitSettings) -> Value {
         },
         "apiServer": api_server,
     });
-    let arguments = &settings.arguments;
-    document["apiServer"]["extraArgs"] = extra_arguments(version, &arguments.with_defaults(Component::ApiServer));
+    let customisation = &settings.customisation;
+    customisation.complete(Component::ApiServer, version, &mut document["apiServer"]);
     for component in [Component::ControllerManager, Component::Scheduler] {
-        let arguments = arguments.with_defaults(component);
-        if !arguments.is_empty() {
-            document[component.field()] = json!({ "extraArgs": extra_arguments(version, &arguments) });
+        let mut part = json!({});
+        customisation.complete(component, version, &mut part);
+        if part != json!({}) {
+            document[component.field()] = part;
         }
     }
-    let etcd = arguments.with_defaults(Component::Etcd);
-    if !etcd.is_empty() {
-        document["etcd"] = json!({ "local": { "extraArgs": extra_arguments(version, &etcd) } });
+    let mut etcd = json!({});
+    customisation.complete(Component::Etcd, version, &mut etcd);
+    if etcd != json!({}) {
+        document["etcd"] = json!({ "local": etcd });
+    }
+    if let Some(repository) = &customisation.image_repository {
+        document["imageRepository"] = Value::from(repository.clone());
     }
     document
 }
@@ -245,8 +271,8 @@ fn registration(version: KubernetesVersion, node: &NodeRegistration) -> Value {
     }
     let mut registration = json!({
         "name": node.name,
-        "criSocket": CONTAINER_RUNTIME_SOCKET,
-        "kubeletExtraArgs": extra_arguments(version, &arguments),
+        "criSocket": node.cri_socket.as_deref().unwrap_or(CONTAINER_RUNTIME_SOCKET),
+        "kubeletExtraArgs": extra_arguments(uses_lists(version), arguments),
     });
     if let Some(taints) = &node.taints {
         registration["taints"] = taints
@@ -264,33 +290,27 @@ fn registration(version: KubernetesVersion, node: &NodeRegistration) -> Value {
 }
 
 /// Rule: extraArgs is a list in v1beta4 and a map in v1beta3.
-fn extra_arguments(version: KubernetesVersion, arguments: &BTreeMap<String, String>) -> Value {
-    if uses_lists(version) {
+pub(crate) fn extra_arguments(list: bool, arguments: impl IntoIterator<Item = (String, String)>) -> Value {
+    let arguments = arguments.into_iter();
+    if list {
         arguments
-            .iter()
             .map(|(name, value)| json!({ "name": name, "value": value }))
             .collect()
     } else {
         arguments
-            .iter()
-            .map(|(name, value)| (name.clone(), Value::from(value.clone())))
+            .map(|(name, value)| (name, Value::from(value)))
             .collect::<Map<_, _>>()
             .into()
     }
 }
 
-fn uses_lists(version: KubernetesVersion) -> bool {
+pub(crate) fn uses_lists(version: KubernetesVersion) -> bool {
     version.kubeadm_api().ends_with("v1beta4")
 }
 
-/// A duration in seconds.
-fn seconds(duration: Duration) -> Value {
-    Value::from(format!("{}s", duration.as_secs()))
-}
-
-/// A duration as Go writes it.
-fn duration(duration: Duration) -> Value {
-    Value::from(format!("{}m{}s", duration.as_secs() / 60, duration.as_secs() % 60))
+/// A duration as Go writes it, which is how kubeadm stores it in the cluster.
+fn go_duration(duration: Duration) -> Value {
+    Value::from(duration::format(duration))
 }
 
 #[cfg(test)]

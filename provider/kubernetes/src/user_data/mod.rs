@@ -5,9 +5,11 @@
 //! holds no secret that outlives the join: a master fetches the authorities by its machine identity, and a worker's
 //! token lives half an hour at most.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::IpAddr;
 
+use crate::kubeadm::PATCHES_DIRECTORY;
 use crate::version::KubernetesVersion;
 
 /// The smallest limit on user data among the clouds (EC2's), in bytes.
@@ -32,7 +34,8 @@ pub const FETCH_PKI_COMMAND: &str = "/usr/local/sbin/multizone-fetch-pki";
 /// User data that no cloud would take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the user data has {size} bytes, {MAXIMUM_SIZE} are the most a machine can be given: shorten labels or arguments"
+    "the user data has {size} bytes, {MAXIMUM_SIZE} are the most a machine can be given: shorten labels, arguments or \
+     patches"
 )]
 pub struct TooLarge {
     /// The size in bytes.
@@ -78,6 +81,8 @@ pub struct MasterUserData {
     /// translates is not seen by its own machine: so the master has the address itself, on its loopback device, from
     /// before `kubeadm init` and then for as long as its own API server serves.
     pub endpoint_address: Option<IpAddr>,
+    /// Patches of what kubeadm writes, by the name of their file.
+    pub patches: BTreeMap<String, String>,
 }
 
 /// A worker.
@@ -97,6 +102,9 @@ impl MasterUserData {
         let mut config = CloudConfig::prepared(self.version, self.version);
         config.file(FETCH_PKI_COMMAND, "0755", &self.fetch_script());
         config.file(KUBEADM_CONFIGURATION, "0600", &self.kubeadm_configuration);
+        for (name, content) in &self.patches {
+            config.file(&format!("{PATCHES_DIRECTORY}/{name}"), "0600", content);
+        }
         config.run(&[FETCH_PKI_COMMAND, &self.pki.secret]);
         let endpoint = self
             .endpoint_address
@@ -178,9 +186,18 @@ impl CloudConfig {
     fn file(&mut self, path: &str, permissions: &str, content: &str) {
         write!(
             self.write_files,
-            "  - path: {path}\n    permissions: \"{permissions}\"\n    content: |\n"
+            "  - path: {path}\n    permissions: \"{permissions}\"\n    content: "
         )
         .expect("writing to a String cannot fail");
+        let odd = |character: char| character.is_control() && character != '\n';
+        if content.starts_with(char::is_whitespace) || content.contains(odd) {
+            // What a block would not keep as it is; YAML reads JSON's text.
+            let quoted = serde_json::Value::from(content).to_string();
+            self.write_files.push_str(&quoted);
+            self.write_files.push('\n');
+            return;
+        }
+        self.write_files.push_str("|\n");
         for line in content.trim_end().lines() {
             if !line.is_empty() {
                 self.write_files.push_str("      ");

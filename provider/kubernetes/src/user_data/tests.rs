@@ -15,6 +15,7 @@ fn master() -> MasterUserData {
             secret: "demo-pki".into(),
         },
         endpoint_address: Some("203.0.113.10".parse().unwrap()),
+        patches: BTreeMap::new(),
     }
 }
 
@@ -133,6 +134,24 @@ fn files_are_written_byte_for_byte() {
     assert_eq!(file(INSTALL_COMMAND)["content"], include_str!("install-kubernetes.sh"));
     assert_eq!(file(KUBEADM_CONFIGURATION)["content"], master().kubeadm_configuration);
     assert_eq!(file(KUBEADM_CONFIGURATION)["permissions"], "0600");
+}
+
+#[test]
+fn patches_are_files_of_their_own() {
+    let mut master = master();
+    master.patches = BTreeMap::from([
+        ("etcd+merge.yaml".to_owned(), "spec:\n  priority: 1\n".to_owned()),
+        ("etcd1.yaml".to_owned(), "  spec:\n\tpriority: 1\r\n".to_owned()),
+    ]);
+    let parsed: serde_json::Value = serde_saphyr::from_str(&master.render().unwrap()).unwrap();
+    let files = parsed["write_files"].as_array().unwrap();
+    let content = |name: &str| {
+        let path = format!("/etc/kubernetes/patches/{name}");
+        let file = files.iter().find(|file| file["path"] == path.as_str());
+        file.unwrap()["content"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(content("etcd+merge.yaml"), "spec:\n  priority: 1\n");
+    assert_eq!(content("etcd1.yaml"), "  spec:\n\tpriority: 1\r\n", "byte for byte");
 }
 
 #[test]

@@ -3,10 +3,12 @@
 
 mod support;
 
+use std::collections::BTreeMap;
+
 use multizone_kubernetes::bootstrap_token::BootstrapToken;
 use multizone_kubernetes::endpoint::ControlPlaneEndpoint;
 use multizone_kubernetes::kubeadm::{
-    ComponentArguments, InitSettings, JoinSettings, NodeRegistration, init_configuration, join_configuration,
+    Customisation, InitSettings, JoinSettings, NodeRegistration, init_configuration, join_configuration,
     topology_labels,
 };
 use multizone_kubernetes::labels::{Taint, TaintEffect};
@@ -24,6 +26,7 @@ fn node(region: &Region, zone: &str, name: &str, last: u8) -> NodeRegistration {
         provider_id: format!("gce://sandbox/{zone}/{name}"),
         labels: topology_labels("us-central1", zone, true),
         taints: None,
+        cri_socket: None,
     }
 }
 
@@ -40,18 +43,19 @@ async fn boots_and_joins(version: &str) {
         pod_cidr: "10.244.0.0/16".parse().unwrap(),
         service_cidr: "10.96.0.0/12".parse().unwrap(),
         node: node(&region, "us-central1-a", "master", 2),
-        arguments: ComponentArguments::default(),
+        customisation: Customisation::default(),
     };
     let master = MasterUserData {
         version,
         start: MasterStart::Init,
-        kubeadm_configuration: init_configuration(&settings).unwrap(),
+        kubeadm_configuration: init_configuration(&settings),
         pki: PkiLocation {
             secret_manager: SECRET_MANAGER.to_owned(),
             project: "sandbox".to_owned(),
             secret: SECRET.to_owned(),
         },
         endpoint_address: Some(region.endpoint().into()),
+        patches: BTreeMap::new(),
     };
     region.machine("us-central1-a", "master", 2, master.render().unwrap());
     region
@@ -81,6 +85,7 @@ async fn boots_and_joins(version: &str) {
         ca_certificate_hash: region.ca.hash.clone(),
         node: registration,
         control_plane: None,
+        patched: false,
     };
     let worker = WorkerUserData {
         version,

@@ -36,6 +36,7 @@ mod table;
 mod time;
 mod validation;
 
+pub use patch::patched;
 pub use port_forward::{Duplex, PortForward};
 pub use server::{ApiServer, ApiServerConfig, StartError, Storage};
 pub use status::ApiError;

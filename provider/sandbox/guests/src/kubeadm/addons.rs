@@ -4,7 +4,9 @@ use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
+use super::documents::Addon;
 use super::objects::{cluster_role_binding_to, config_map, group, role_binding};
+use super::settings::DEFAULT_REPOSITORY;
 use super::version::Version;
 use crate::api::{Api, ApiError};
 
@@ -12,15 +14,26 @@ const NAMESPACE: &str = "/api/v1/namespaces/kube-system";
 const APPS: &str = "/apis/apps/v1/namespaces/kube-system";
 const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
 
+/// kubeadm's own choice of `CoreDNS`, unless the configuration has another: one level deeper in the default repository,
+/// and nowhere else.
+pub(super) fn core_dns_image(settings: &Addon, repository: &str, version: Version) -> String {
+    let tag = match version.minor {
+        ..30 => "v1.11.1",
+        30..33 => "v1.11.3",
+        33 => "v1.12.0",
+        34 => "v1.12.1",
+        _ => "v1.13.1",
+    };
+    let tag = settings.image_tag.as_deref().unwrap_or(tag);
+    match &settings.image_repository {
+        Some(repository) => format!("{repository}/coredns:{tag}"),
+        None if repository == DEFAULT_REPOSITORY => format!("{repository}/coredns/coredns:{tag}"),
+        None => format!("{repository}/coredns:{tag}"),
+    }
+}
+
 /// Installs `CoreDNS`: two replicas behind the service kube-dns at `address`.
-pub(super) async fn core_dns(
-    api: &Api,
-    repository: &str,
-    version: Version,
-    address: IpAddr,
-    domain: &str,
-) -> Result<(), ApiError> {
-    let tag = if version.minor >= 34 { "v1.12.1" } else { "v1.11.3" };
+pub(super) async fn core_dns(api: &Api, image: &str, address: IpAddr, domain: &str) -> Result<(), ApiError> {
     let corefile = format!(
         ".:53 {{\n    errors\n    health {{\n       lameduck 5s\n    }}\n    ready\n    kubernetes {domain} \
          in-addr.arpa ip6.arpa {{\n       pods insecure\n       fallthrough in-addr.arpa ip6.arpa\n       ttl 30\n    \
@@ -46,7 +59,7 @@ pub(super) async fn core_dns(
     api.create_or_replace(&format!("{RBAC}/clusterrolebindings"), &binding)
         .await?;
     service_account(api, "coredns").await?;
-    api.create_or_replace(&format!("{APPS}/deployments"), &core_dns_deployment(repository, tag))
+    api.create_or_replace(&format!("{APPS}/deployments"), &core_dns_deployment(image))
         .await?;
     let service = json!({
         "apiVersion": "v1",
@@ -72,7 +85,7 @@ pub(super) async fn core_dns(
     }
 }
 
-fn core_dns_deployment(repository: &str, tag: &str) -> Value {
+fn core_dns_deployment(image: &str) -> Value {
     json!({
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -102,7 +115,7 @@ fn core_dns_deployment(repository: &str, tag: &str) -> Value {
                     "nodeSelector": {"kubernetes.io/os": "linux"},
                     "containers": [{
                         "name": "coredns",
-                        "image": format!("{repository}/coredns/coredns:{tag}"),
+                        "image": image,
                         "imagePullPolicy": "IfNotPresent",
                         "resources": {"limits": {"memory": "170Mi"}, "requests": {"cpu": "100m", "memory": "70Mi"}},
                         "args": ["-conf", "/etc/coredns/Corefile"],

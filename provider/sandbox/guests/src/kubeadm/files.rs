@@ -173,7 +173,7 @@ pub(super) fn write_manifests(machine: &Machine, master: &Master) -> Result<(), 
             machine,
             format!("[control-plane] Creating static Pod manifest for \"{name}\""),
         );
-        write_manifest(machine, name, &pod)?;
+        write_manifest(machine, master, name, pod)?;
     }
     Ok(())
 }
@@ -191,10 +191,11 @@ pub(super) fn write_etcd_manifest(machine: &Machine, master: &Master, joins: Opt
         .disk
         .make_directory(&master.etcd_directory)
         .map_err(|error| error.to_string())?;
-    write_manifest(machine, "etcd", &master.control_plane(joins).etcd())
+    write_manifest(machine, master, "etcd", master.control_plane(joins).etcd())
 }
 
-fn write_manifest(machine: &Machine, name: &str, pod: &Value) -> Result<(), String> {
+fn write_manifest(machine: &Machine, master: &Master, name: &str, pod: Value) -> Result<(), String> {
+    let pod = &master.patches.apply(machine, name, pod)?;
     let path = format!("{}/{name}.yaml", manifests::DIRECTORY);
     machine
         .disk

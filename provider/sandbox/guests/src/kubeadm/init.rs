@@ -53,7 +53,10 @@ pub(super) async fn run(machine: &Machine, path: &str) -> Result<(), PhaseFailed
 
     machine.status.phase("kubeadm init: starting the kubelet");
     let registration = &init.settings.node_registration;
-    yaml(&init.kubelet_configuration())
+    init.master
+        .patches
+        .apply(machine, "kubeletconfiguration", init.kubelet_configuration())
+        .and_then(|configuration| yaml(&configuration))
         .and_then(|configuration| write_kubelet_settings(machine, registration, &configuration, &[]))
         .map_err(in_phase("kubelet-start"))?;
     say(machine, "[kubelet-start] Starting the kubelet");
@@ -70,14 +73,9 @@ pub(super) async fn run(machine: &Machine, path: &str) -> Result<(), PhaseFailed
         .await
         .map_err(in_phase("upload-config"))?;
     if !skipped("mark-control-plane") {
-        mark_control_plane(
-            machine,
-            &init.master.node,
-            init.settings.node_registration.taints.as_deref(),
-            &admin,
-        )
-        .await
-        .map_err(in_phase("mark-control-plane"))?;
+        mark_control_plane(machine, &init.master.node, &init.settings.node_registration, &admin)
+            .await
+            .map_err(in_phase("mark-control-plane"))?;
     }
     if !skipped("bootstrap-token") {
         machine.takes(UPLOAD).await;
@@ -101,7 +99,12 @@ pub(super) async fn run(machine: &Machine, path: &str) -> Result<(), PhaseFailed
 fn check(machine: &Machine, init: &Init) -> Result<(), String> {
     say(machine, "[preflight] Running pre-flight checks");
     let mut findings = preflight::master_findings(machine, &init.master.etcd_directory);
-    findings.extend(preflight::machine_findings(machine, Some(init.master.version)));
+    let registration = &init.settings.node_registration;
+    findings.extend(preflight::machine_findings(
+        machine,
+        registration,
+        Some(init.master.version),
+    ));
     preflight::judge(
         machine,
         findings,
@@ -163,7 +166,7 @@ async fn upload_configuration(machine: &Machine, init: &Init, api: &Api) -> Resu
     );
     let mut cluster = init.cluster_document.clone();
     let list = init.master.version.minor >= 31;
-    let defaults = json!({
+    let mut defaults = json!({
         "apiVersion": if list { "kubeadm.k8s.io/v1beta4" } else { "kubeadm.k8s.io/v1beta3" },
         "kind": "ClusterConfiguration",
         "certificatesDir": certificates::DIRECTORY,
@@ -171,11 +174,25 @@ async fn upload_configuration(machine: &Machine, init: &Init, api: &Api) -> Resu
         "imageRepository": init.master.repository(),
         "kubernetesVersion": format!("v{}", init.master.version),
     });
+    if list {
+        for (field, value) in [
+            ("caCertificateValidityPeriod", "87600h0m0s"),
+            ("certificateValidityPeriod", "8760h0m0s"),
+            ("encryptionAlgorithm", "RSA-2048"),
+        ] {
+            defaults[field] = cluster.get(field).cloned().unwrap_or_else(|| value.into());
+        }
+    }
+    for field in ["apiServer", "controllerManager", "dns", "proxy", "scheduler"] {
+        defaults[field] = cluster.get(field).cloned().unwrap_or_else(|| json!({}));
+    }
     if let (Some(cluster), Some(defaults)) = (cluster.as_object_mut(), defaults.as_object()) {
         cluster.extend(defaults.clone());
         let networking = cluster.entry("networking").or_insert_with(|| json!({}));
         networking["serviceSubnet"] = init.master.service_cidr_text.clone().into();
         networking["dnsDomain"] = init.master.domain.clone().into();
+        let etcd = cluster.entry("etcd").or_insert_with(|| json!({}));
+        etcd["local"]["dataDir"] = init.master.etcd_directory.clone().into();
     }
     let text = yaml(&cluster)?;
     objects::upload(api, "kubeadm-config", "ClusterConfiguration", &text)
@@ -222,15 +239,10 @@ async fn install_addons(
     let cluster = &init.master.cluster;
     if !cluster.dns.disabled && !skipped("addon") && !skipped("addon/coredns") {
         let dns = init.master.service_address(10);
-        addons::core_dns(
-            api,
-            init.master.repository(),
-            init.master.version,
-            dns,
-            &init.master.domain,
-        )
-        .await
-        .map_err(|error| error.to_string())?;
+        let image = addons::core_dns_image(&cluster.dns, init.master.repository(), init.master.version);
+        addons::core_dns(api, &image, dns, &init.master.domain)
+            .await
+            .map_err(|error| error.to_string())?;
         say(machine, "[addons] Applied essential addon: CoreDNS");
     }
     if !cluster.proxy.disabled && !skipped("addon") && !skipped("addon/kube-proxy") {

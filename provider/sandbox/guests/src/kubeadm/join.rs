@@ -13,8 +13,9 @@ use super::documents::{JoinConfiguration, TokenDiscovery, read_join};
 use super::join_master::JoiningMaster;
 use super::kubelet_files::{node_name, write_kubelet_settings};
 use super::mark::default_taint;
+use super::patches::Patches;
 use super::version::{Version, check_cluster};
-use super::{LEAST_POLL, POLL, PhaseFailed, go_duration, in_phase, objects, preflight, say};
+use super::{LEAST_POLL, POLL, PhaseFailed, go_duration, in_phase, objects, preflight, say, yaml};
 use crate::api::{Api, ApiError, Patch};
 use crate::hex::hex;
 use crate::kubeconfig::Credentials;
@@ -42,7 +43,7 @@ pub(super) async fn run(machine: &Machine, path: &str) -> Result<(), PhaseFailed
         say(machine, "[preflight] Running pre-flight checks");
         machine.takes(PREPARE).await;
         let mut findings = preflight::join_findings(machine, join.control_plane.is_none());
-        findings.extend(preflight::machine_findings(machine, None));
+        findings.extend(preflight::machine_findings(machine, &join.node_registration, None));
         preflight::judge(machine, findings, &join.node_registration.ignore_preflight_errors)
             .map_err(in_phase("preflight"))?;
     }
@@ -65,11 +66,12 @@ pub(super) async fn run(machine: &Machine, path: &str) -> Result<(), PhaseFailed
     let configuration = cluster_configuration(machine, &api)
         .await
         .map_err(in_phase("preflight"))?;
-    check_version(machine, &configuration, kubeadm).map_err(in_phase("preflight"))?;
+    check_version(machine, &join, &configuration, kubeadm).map_err(in_phase("preflight"))?;
+    let patches = Patches::load(machine, join.patches.as_ref()).map_err(in_phase("preflight"))?;
     let master = match &join.control_plane {
         None => None,
         Some(control_plane) => {
-            let joining = JoiningMaster::new(machine, kubeadm, &configuration, control_plane, &join.node_registration)
+            let joining = JoiningMaster::new(machine, kubeadm, &configuration, control_plane, &join)
                 .map_err(in_phase("preflight"))?;
             joining.check(machine, &join).await.map_err(in_phase("preflight"))?;
             joining
@@ -84,6 +86,7 @@ pub(super) async fn run(machine: &Machine, path: &str) -> Result<(), PhaseFailed
     machine.status.phase("kubeadm join: starting the kubelet");
     let failed = in_phase("kubelet-start");
     let configuration = config_map(&api, "kubelet-config", "kubelet").await.map_err(&failed)?;
+    let configuration = patched(machine, &patches, &configuration).map_err(&failed)?;
     let bootstrap = Credentials {
         server: master.as_ref().map_or(bootstrap.server, JoiningMaster::kubelet_server),
         ..bootstrap
@@ -233,11 +236,22 @@ async fn cluster_configuration(machine: &Machine, api: &Api) -> Result<String, S
     config_map(api, "kubeadm-config", "ClusterConfiguration").await
 }
 
-fn check_version(machine: &Machine, configuration: &str, kubeadm: Version) -> Result<(), String> {
+/// The cluster's kubelet configuration with this machine's patches.
+fn patched(machine: &Machine, patches: &Patches, configuration: &str) -> Result<String, String> {
+    let read: Value = serde_saphyr::from_str(configuration).map_err(|error| format!("kubelet-config: {error}"))?;
+    yaml(&patches.apply(machine, "kubeletconfiguration", read)?)
+}
+
+fn check_version(
+    machine: &Machine,
+    join: &JoinConfiguration,
+    configuration: &str,
+    kubeadm: Version,
+) -> Result<(), String> {
     let cluster: Value = serde_saphyr::from_str(configuration).map_err(|error| format!("kubeadm-config: {error}"))?;
     let version: Version = cluster["kubernetesVersion"].as_str().unwrap_or_default().parse()?;
     check_cluster(kubeadm, version)?;
-    let findings = preflight::machine_findings(machine, Some(version));
+    let findings = preflight::machine_findings(machine, &join.node_registration, Some(version));
     preflight::judge(machine, findings, &[])
 }
 
@@ -285,7 +299,7 @@ async fn wait_for_node(machine: &Machine, join: &JoinConfiguration, node: &str) 
     };
     let deadline = Instant::now() + super::patience(machine, patience);
     let patch = json!({"metadata": {"annotations": {
-        "kubeadm.alpha.kubernetes.io/cri-socket": "unix:///run/containerd/containerd.sock",
+        "kubeadm.alpha.kubernetes.io/cri-socket": preflight::socket(&join.node_registration),
     }}});
     let mut problem = "the kubelet has not got a certificate".to_owned();
     while Instant::now() < deadline {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::certificates::DIRECTORY as PKI;
-use super::documents::{JoinConfiguration, JoinControlPlane, NodeRegistration, read_cluster};
+use super::documents::{JoinConfiguration, JoinControlPlane, read_cluster};
 use super::files::{OF_THE_FIRST, make_certificates, write_etcd_manifest, write_kubeconfigs, write_manifests};
 use super::kubelet_files::node_name;
 use super::mark::mark_control_plane;
@@ -41,15 +41,15 @@ impl JoiningMaster {
         kubeadm: Version,
         configuration: &str,
         control_plane: &JoinControlPlane,
-        registration: &NodeRegistration,
+        join: &JoinConfiguration,
     ) -> Result<Self, String> {
         if control_plane.certificate_key.is_some() {
             return Err("the sandbox's kubeadm downloads no certificates: leave certificateKey out".to_owned());
         }
         let cluster = read_cluster(configuration, kubeadm).map_err(|error| format!("kubeadm-config: {error}"))?;
-        let node = node_name(machine, registration);
+        let node = node_name(machine, &join.node_registration);
         let local = &control_plane.local_api_endpoint;
-        let master = Master::new(machine, kubeadm, cluster, local, node)?;
+        let master = Master::new(machine, kubeadm, cluster, local, node, join.patches.as_ref())?;
         if master.version.minor != kubeadm.minor {
             return Err(format!(
                 "this version of kubeadm only supports deploying clusters with the control plane version of its own \
@@ -138,8 +138,7 @@ impl JoiningMaster {
             }
             tokio::time::sleep(machine.interval(POLL, LEAST_POLL)).await;
         }
-        let taints = join.node_registration.taints.as_deref();
-        mark_control_plane(machine, &self.master.node, taints, &own).await?;
+        mark_control_plane(machine, &self.master.node, &join.node_registration, &own).await?;
         say(
             machine,
             "A new etcd member was added to the local/stacked etcd cluster.",

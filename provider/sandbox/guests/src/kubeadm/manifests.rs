@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use serde_json::{Value, json};
 
 use super::certificates::DIRECTORY as PKI;
-use super::documents::ClusterConfiguration;
+use super::documents::{ClusterConfiguration, Component, HostPathMount};
 use super::version::Version;
 
 /// Where the kubelet looks for static pods.
@@ -108,7 +108,12 @@ impl ControlPlane<'_> {
             ],
             &self.cluster.api_server.extra_args.pairs(),
         );
-        let mut pod = self.component("kube-apiserver", arguments, &[(PKI, "k8s-certs")]);
+        let mut pod = self.component(
+            "kube-apiserver",
+            arguments,
+            &[(PKI, "k8s-certs")],
+            &self.cluster.api_server,
+        );
         pod["metadata"]["annotations"] = json!({ API_SERVER_ENDPOINT: format!("{}:{}", self.advertise, self.port) });
         pod
     }
@@ -147,7 +152,12 @@ impl ControlPlane<'_> {
             (PKI, "k8s-certs"),
             ("/etc/kubernetes/controller-manager.conf", "kubeconfig"),
         ];
-        self.component("kube-controller-manager", arguments, &mounts)
+        self.component(
+            "kube-controller-manager",
+            arguments,
+            &mounts,
+            &self.cluster.controller_manager,
+        )
     }
 
     pub(super) fn scheduler(&self) -> Value {
@@ -163,25 +173,33 @@ impl ControlPlane<'_> {
             "kube-scheduler",
             arguments,
             &[("/etc/kubernetes/scheduler.conf", "kubeconfig")],
+            &self.cluster.scheduler,
         )
     }
 
-    /// kubeadm's arguments, overridden by the user's, sorted.
+    /// kubeadm's arguments, overridden by the user's, sorted; a user's argument may come several times.
     #[allow(clippy::unused_self, reason = "reads as part of each pod's description")]
     fn arguments(&self, given: &[(&str, String)], further: &[(String, String)]) -> Vec<String> {
-        let mut arguments: std::collections::BTreeMap<String, String> = given
+        let overridden = |name: &str| further.iter().any(|(other, _)| other == name);
+        let mut arguments: Vec<(String, String)> = given
             .iter()
+            .filter(|(name, _)| !overridden(name))
             .map(|(name, value)| ((*name).to_owned(), value.clone()))
             .collect();
         arguments.extend(further.iter().cloned());
+        arguments.sort_by(|left, right| left.0.cmp(&right.0));
         arguments
             .into_iter()
             .map(|(name, value)| format!("--{name}={value}"))
             .collect()
     }
 
-    fn component(&self, name: &str, arguments: Vec<String>, mounts: &[(&str, &str)]) -> Value {
-        self.pod(name, name, &format!("v{}", self.version), arguments, mounts)
+    fn component(&self, name: &str, arguments: Vec<String>, mounts: &[(&str, &str)], settings: &Component) -> Value {
+        let mut pod = self.pod(name, name, &format!("v{}", self.version), arguments, mounts);
+        for volume in &settings.extra_volumes {
+            mount(&mut pod, volume);
+        }
+        pod
     }
 
     fn pod(&self, name: &str, image: &str, tag: &str, arguments: Vec<String>, mounts: &[(&str, &str)]) -> Value {
@@ -217,5 +235,21 @@ impl ControlPlane<'_> {
                 "volumes": volumes,
             },
         })
+    }
+}
+
+/// Adds a directory or a file of the machine to a pod.
+fn mount(pod: &mut Value, volume: &HostPathMount) {
+    let spec = &mut pod["spec"];
+    if let Some(volumes) = spec["volumes"].as_array_mut() {
+        let path = json!({"path": volume.host_path, "type": volume.path_type});
+        volumes.push(json!({"name": volume.name, "hostPath": path}));
+    }
+    let mut mount = json!({"name": volume.name, "mountPath": volume.mount_path});
+    if volume.read_only {
+        mount["readOnly"] = true.into();
+    }
+    if let Some(mounts) = spec["containers"][0]["volumeMounts"].as_array_mut() {
+        mounts.push(mount);
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::documents::Taint;
-use super::{LEAST_POLL, POLL, say};
+use super::documents::{NodeRegistration, Taint};
+use super::{LEAST_POLL, POLL, preflight, say};
 use crate::api::{Api, Patch};
 use crate::machine::Machine;
 
@@ -19,15 +19,15 @@ pub(super) fn default_taint() -> Taint {
     }
 }
 
-/// Marks the node as a master's; without `taints` it gets kubeadm's own.
+/// Marks the node as a master's; registered without taints it gets kubeadm's own.
 pub(super) async fn mark_control_plane(
     machine: &Machine,
     node: &str,
-    taints: Option<&[Taint]>,
+    registration: &NodeRegistration,
     api: &Api,
 ) -> Result<(), String> {
     let default = [default_taint()];
-    let taints = taints.unwrap_or(&default);
+    let taints = registration.taints.as_deref().unwrap_or(&default);
     say(
         machine,
         format!("[mark-control-plane] Marking the node {node} as control-plane"),
@@ -57,7 +57,7 @@ pub(super) async fn mark_control_plane(
                         "node-role.kubernetes.io/control-plane": "",
                         "node.kubernetes.io/exclude-from-external-load-balancers": "",
                     },
-                    "annotations": {"kubeadm.alpha.kubernetes.io/cri-socket": "unix:///run/containerd/containerd.sock"},
+                    "annotations": {"kubeadm.alpha.kubernetes.io/cri-socket": preflight::socket(registration)},
                 },
                 "spec": {"taints": all},
             });

@@ -13,6 +13,7 @@ mod kubelet_files;
 mod manifests;
 mod mark;
 mod objects;
+mod patches;
 mod preflight;
 mod settings;
 mod version;
@@ -112,6 +113,17 @@ fn go_duration(text: &str) -> Option<Duration> {
         rest = &rest[length..];
     }
     Duration::try_from_secs_f64(total).ok()
+}
+
+/// Whole seconds as Go writes them.
+fn go_text(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{seconds}s"),
+        (0, _) => format!("{minutes}m{seconds}s"),
+        _ => format!("{hours}h{minutes}m{seconds}s"),
+    }
 }
 
 /// `value` as YAML.

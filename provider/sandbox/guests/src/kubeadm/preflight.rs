@@ -3,12 +3,21 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
+use crate::kubeadm::documents::NodeRegistration;
 use crate::kubeadm::version::Version;
 use crate::machine::Machine;
 
 /// kubeadm's own limits for a control-plane machine.
 const LEAST_CPUS: u32 = 2;
 const LEAST_MEMORY_MIB: u64 = 1700;
+
+/// Where the machines' container runtime listens.
+const CONTAINERD: &str = "unix:///run/containerd/containerd.sock";
+
+/// The container runtime that a machine registers with.
+pub(super) fn socket(registration: &NodeRegistration) -> &str {
+    registration.cri_socket.as_deref().unwrap_or(CONTAINERD)
+}
 
 /// One thing that is wrong.
 #[derive(Debug, PartialEq)]
@@ -25,14 +34,22 @@ fn finding(name: impl Into<String>, message: impl Into<String>) -> Finding {
 }
 
 /// What every machine must have.
-pub(super) fn machine_findings(machine: &Machine, control_plane: Option<Version>) -> Vec<Finding> {
+pub(super) fn machine_findings(
+    machine: &Machine,
+    registration: &NodeRegistration,
+    control_plane: Option<Version>,
+) -> Vec<Finding> {
     let mut findings = Vec::new();
     let kernel = machine.kernel();
-    if !kernel.containerd {
+    let socket = socket(registration);
+    if !kernel.containerd || socket.trim_start_matches("unix://") != CONTAINERD.trim_start_matches("unix://") {
         findings.push(finding(
             "CRI",
-            "could not connect to the container runtime: failed to create new CRI runtime service: validate service \
-             connection: dial unix /run/containerd/containerd.sock: connect: no such file or directory",
+            format!(
+                "could not connect to the container runtime: failed to create new CRI runtime service: validate service \
+                 connection: dial unix {}: connect: no such file or directory",
+                socket.trim_start_matches("unix://")
+            ),
         ));
     }
     if kernel.swap {

@@ -7,11 +7,12 @@ use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use super::certificates::{self, LEAF_LIFETIME};
-use super::documents::{ClusterConfiguration, InitConfiguration, LocalApiEndpoint, read_init};
-use super::go_duration;
+use super::documents::{ClusterConfiguration, InitConfiguration, LocalApiEndpoint, PatchesDirectory, read_init};
 use super::kubelet_files::node_name;
 use super::manifests::{self, ControlPlane};
+use super::patches::Patches;
 use super::version::{Version, check_cluster};
+use super::{go_duration, go_text};
 use crate::machine::Machine;
 
 /// The API server's port when nothing else is said.
@@ -19,7 +20,7 @@ const API_PORT: u16 = 6443;
 const DEFAULT_SERVICE_CIDR: &str = "10.96.0.0/12";
 const DEFAULT_DOMAIN: &str = "cluster.local";
 const DEFAULT_ETCD_DIRECTORY: &str = "/var/lib/etcd";
-const DEFAULT_REPOSITORY: &str = "registry.k8s.io";
+pub(super) const DEFAULT_REPOSITORY: &str = "registry.k8s.io";
 
 /// A machine that becomes a master: what its certificates, kubeconfigs and static pods follow from.
 pub(super) struct Master {
@@ -37,6 +38,7 @@ pub(super) struct Master {
     pub(super) domain: String,
     pub(super) etcd_directory: String,
     pub(super) leaf_lifetime: Duration,
+    pub(super) patches: Patches,
 }
 
 /// The settings of `kubeadm init`, with everything that follows from them.
@@ -57,7 +59,14 @@ pub(super) fn load(machine: &Machine, path: &str) -> Result<Init, String> {
     let node = node_name(machine, &documents.init.node_registration);
     let local = &documents.init.local_api_endpoint;
     Ok(Init {
-        master: Master::new(machine, kubeadm, documents.cluster, local, node)?,
+        master: Master::new(
+            machine,
+            kubeadm,
+            documents.cluster,
+            local,
+            node,
+            documents.init.patches.as_ref(),
+        )?,
         settings: documents.init,
         cluster_document: documents.cluster_document,
         kubelet: documents.kubelet,
@@ -73,6 +82,7 @@ impl Master {
         cluster: ClusterConfiguration,
         local: &LocalApiEndpoint,
         node: String,
+        patches: Option<&PatchesDirectory>,
     ) -> Result<Self, String> {
         if cluster.etcd.external.is_some() {
             return Err("the sandbox has no external etcd".to_owned());
@@ -131,6 +141,7 @@ impl Master {
                 .and_then(|local| local.data_dir.clone())
                 .unwrap_or_else(|| DEFAULT_ETCD_DIRECTORY.to_owned()),
             leaf_lifetime,
+            patches: Patches::load(machine, patches)?,
             cluster,
         })
     }
@@ -187,7 +198,7 @@ impl Master {
 }
 
 impl Init {
-    /// The cluster's kubelet configuration: the user's over kubeadm's defaults.
+    /// The cluster's kubelet configuration: the user's over kubeadm's defaults, and durations as Go writes them.
     pub(super) fn kubelet_configuration(&self) -> Value {
         let mut configuration = json!({
             "apiVersion": "kubelet.config.k8s.io/v1beta1",
@@ -199,6 +210,8 @@ impl Init {
             },
             "authorization": {"mode": "Webhook"},
             "cgroupDriver": "systemd",
+            "healthzBindAddress": "127.0.0.1",
+            "healthzPort": 10248,
             "clusterDNS": [self.master.service_address(10).to_string()],
             "clusterDomain": self.master.domain,
             "rotateCertificates": true,
@@ -207,6 +220,11 @@ impl Init {
         let given = self.kubelet.as_ref().and_then(Value::as_object);
         if let (Some(given), Some(target)) = (given, configuration.as_object_mut()) {
             target.extend(given.clone());
+            for field in target.values_mut() {
+                if let Some(duration) = field.as_str().and_then(go_duration) {
+                    *field = go_text(duration).into();
+                }
+            }
         }
         configuration
     }

@@ -26,6 +26,22 @@ pub(crate) enum Patch {
     },
 }
 
+/// An object after a patch, as kubectl patches what is in a file.
+///
+/// `media_type` is one of RFC 6902's, RFC 7396's or Kubernetes' own strategic merge patch.
+pub fn patched(mut object: Value, media_type: &str, patch: Value) -> Result<Value, ApiError> {
+    match Patch::read(media_type, patch, "", false)? {
+        Patch::Json(patch) => json_patch::patch(&mut object, &patch).map_err(|error| {
+            let message = format!("error applying JSON patch: {error}");
+            ApiError::new(422, "Invalid", message)
+        })?,
+        Patch::Merge(patch) => json_patch::merge(&mut object, &patch),
+        Patch::Strategic(patch) => strategic::merge(&mut object, &patch),
+        Patch::Apply { .. } => return Err(ApiError::bad_request("an apply is no patch of a file")),
+    }
+    Ok(object)
+}
+
 impl Patch {
     pub(crate) fn read(content_type: &str, body: Value, manager: &str, force: bool) -> Result<Self, ApiError> {
         let media = content_type.split(';').next().unwrap_or_default().trim();

@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::version::Version;
 pub(super) use types::{
-    BootstrapToken, ClusterConfiguration, InitConfiguration, JoinConfiguration, JoinControlPlane, LocalApiEndpoint,
-    NodeRegistration, Taint, TokenDiscovery,
+    Addon, BootstrapToken, ClusterConfiguration, Component, HostPathMount, InitConfiguration, JoinConfiguration,
+    JoinControlPlane, LocalApiEndpoint, NodeRegistration, PatchesDirectory, Taint, TokenDiscovery,
 };
 
 /// A version of kubeadm's configuration API.

@@ -17,9 +17,14 @@ pub(in crate::kubeadm) struct InitConfiguration {
     #[serde(rename = "certificateKey")]
     _certificate_key: Option<String>,
     pub(in crate::kubeadm) skip_phases: Vec<String>,
-    #[serde(rename = "patches")]
-    _patches: Option<Value>,
+    pub(in crate::kubeadm) patches: Option<PatchesDirectory>,
     pub(in crate::kubeadm) timeouts: Timeouts,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::kubeadm) struct PatchesDirectory {
+    pub(in crate::kubeadm) directory: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -154,8 +159,7 @@ pub(in crate::kubeadm) struct Networking {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(in crate::kubeadm) struct Component {
     pub(in crate::kubeadm) extra_args: Arguments,
-    #[serde(rename = "extraVolumes")]
-    _extra_volumes: Vec<Value>,
+    pub(in crate::kubeadm) extra_volumes: Vec<HostPathMount>,
     #[serde(rename = "extraEnvs")]
     _extra_envs: Vec<Value>,
     #[serde(rename = "certSANs")]
@@ -163,13 +167,23 @@ pub(in crate::kubeadm) struct Component {
     pub(in crate::kubeadm) timeout_for_control_plane: Option<String>,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::kubeadm) struct HostPathMount {
+    pub(in crate::kubeadm) name: String,
+    pub(in crate::kubeadm) host_path: String,
+    pub(in crate::kubeadm) mount_path: String,
+    #[serde(default)]
+    pub(in crate::kubeadm) read_only: bool,
+    #[serde(default)]
+    pub(in crate::kubeadm) path_type: String,
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(in crate::kubeadm) struct Addon {
-    #[serde(rename = "imageRepository")]
-    _image_repository: Option<String>,
-    #[serde(rename = "imageTag")]
-    _image_tag: Option<String>,
+    pub(in crate::kubeadm) image_repository: Option<String>,
+    pub(in crate::kubeadm) image_tag: Option<String>,
     pub(in crate::kubeadm) disabled: bool,
 }
 
@@ -185,8 +199,7 @@ pub(in crate::kubeadm) struct JoinConfiguration {
     pub(in crate::kubeadm) control_plane: Option<JoinControlPlane>,
     #[serde(rename = "skipPhases")]
     pub(in crate::kubeadm) skip_phases: Vec<String>,
-    #[serde(rename = "patches")]
-    _patches: Option<Value>,
+    pub(in crate::kubeadm) patches: Option<PatchesDirectory>,
     pub(in crate::kubeadm) timeouts: Timeouts,
 }
 
