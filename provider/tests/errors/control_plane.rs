@@ -59,6 +59,11 @@ fn master(run: &Run, mark: Option<&str>) {
 
 /// The control plane in Terraform's state, with what was last seen of it.
 fn state(run: &mut Run, specification: &str, drift: &Value) {
+    state_until(run, specification, drift, None);
+}
+
+/// The same, with the end of the master's certificates.
+fn state_until(run: &mut Run, specification: &str, drift: &Value, certificates: Option<&str>) {
     let mut saved = control_plane();
     saved["id"] = "us-central1/demo".into();
     saved["endpoint"] = "https://127.255.255.254:6443".into();
@@ -67,6 +72,7 @@ fn state(run: &mut Run, specification: &str, drift: &Value) {
     saved["deletion_protection"] = false.into();
     let node = json!({
         "replica": "a", "zone": "us-central1-a", "address": "10.0.0.2", "provider_id": "x", "state": "ready",
+        "certificate_expires_at": certificates,
     });
     saved["nodes"] = json!({ "demo-master-a": node });
     saved["rollout"] = json!([]);
@@ -106,6 +112,44 @@ fn state(run: &mut Run, specification: &str, drift: &Value) {
 fn made() -> String {
     let parts = ["us-central1-a", "n1-standard-2", "", "30", ""];
     format!("{:016x}", multizone_planner::fingerprint(&parts))
+}
+
+#[test]
+fn choices_of_kubeadm_that_are_refused() {
+    let refused = |kubeadm: Value| check(CONTROL_PLANE, &with("kubeadm", kubeadm));
+    let arguments = |name: &str, value: &str| json!({ "api_server": { "extra_args": { name: [value] } } });
+    read!("anonymous_auth", refused(arguments("anonymous-auth", "false")));
+    read!(
+        "argument_given",
+        refused(arguments("etcd-servers", "https://10.0.0.9:2379"))
+    );
+    let mut old = with("kubernetes_version", "1.30.4");
+    let issuers = ["https://a.example.com", "https://b.example.com"];
+    old["kubeadm"] = json!({ "api_server": { "extra_args": { "service-account-issuer": issuers } } });
+    read!("argument_repeated", check(CONTROL_PLANE, &old));
+    let volume = |name: &str, host_path: &str, mount_path: &str, kind: &str| {
+        let volume = json!({ "host_path": host_path, "mount_path": mount_path, "path_type": kind });
+        refused(json!({ "scheduler": { "extra_volumes": { name: volume } } }))
+    };
+    read!("volume_name", volume("Audit", "/etc/audit", "/etc/audit", "File"));
+    read!("volume_taken", volume("k8s-certs", "/etc/audit", "/etc/audit", "File"));
+    read!("volume_path", volume("audit", "etc/audit", "/etc/ssl/certs", "Folder"));
+    read!("patch", refused(json!({ "patches": { "apiserver.yaml": "spec: {}" } })));
+    read!(
+        "kubelet",
+        refused(json!({ "kubelet_configuration": "cgroupDriver: cgroupfs" }))
+    );
+    read!(
+        "kube_proxy",
+        refused(json!({ "kube_proxy_configuration": "clusterCIDR: 10.0.0.0/8" }))
+    );
+    read!(
+        "image_repository",
+        refused(json!({ "image_repository": "https://mirror.example.com/" }))
+    );
+    read!("cri_socket", refused(json!({ "cri_socket": "/run/crio/crio.sock" })));
+    let large = "# ".to_owned() + &"x".repeat(20_000);
+    read!("user_data", refused(json!({ "patches": { "etcd.yaml": large } })));
 }
 
 #[test]
@@ -191,7 +235,8 @@ async fn changes_that_are_refused_or_warned_of() {
     let mut run = region().await;
     state(&mut run, &made(), &json!({}));
     let mut plan = async |config: Value| run.plan(CONTROL_PLANE, Some(&config)).await;
-    read!("changes_version", plan(with("kubernetes_version", "1.35.0")).await);
+    read!("version_back", plan(with("kubernetes_version", "1.33.9")).await);
+    read!("two_minors", plan(with("kubernetes_version", "1.36.0")).await);
     read!("replaces_the_only_master", plan(with("image", "other")).await);
     read!(
         "machine_type_of_a_change",
@@ -219,6 +264,9 @@ async fn what_plans_warn_of() {
     read!("destroy_loses_etcd", run.plan(CONTROL_PLANE, None).await);
     run.amend(CONTROL_PLANE, "deletion_protection", &json!(true));
     read!("protected", run.plan(CONTROL_PLANE, None).await);
+    state_until(&mut run, &made(), &json!({}), Some("2020-01-01T00:00:00Z"));
+    let change = with("image", "other");
+    read!("certificates", run.plan(CONTROL_PLANE, Some(&change)).await);
 }
 
 #[tokio::test]

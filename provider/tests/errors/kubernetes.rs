@@ -7,8 +7,11 @@ use std::{io, time::Duration};
 use multizone_kubernetes::{
     bootstrap_token::BootstrapToken,
     cluster_access::{AccessError, AppliedObject, ApplyError, DrainError, Obstacle, PodInTheWay, TokenError},
+    cluster_settings::SettingsError,
     etcd::{ChannelError, EtcdError, Refusal},
-    kubeadm::{Component, ComponentArguments},
+    kubeadm::{
+        Component, check_argument, check_patch, check_repeated, kube_proxy_configuration, kubelet_configuration,
+    },
     labels::LabelError,
     pki::{ClusterPki, PkiError},
     user_data::TooLarge,
@@ -299,19 +302,54 @@ fn versions() {
 }
 
 #[test]
+fn settings_of_a_cluster() {
+    let settings = [
+        SettingsError::Absent("kubeadm-config"),
+        SettingsError::Unreadable {
+            name: "kubelet-config",
+            key: "kubelet",
+            reason: "it is no map of fields".into(),
+        },
+        SettingsError::Version("1.34".parse::<KubernetesVersion>().unwrap_err()),
+        SettingsError::ExternalEtcd,
+    ];
+    read!("settings", said(settings, CORRECT));
+}
+
+#[test]
 fn what_machines_are_given() {
-    let arguments = |name: &str, value: &str| {
-        let arguments = [(name.to_owned(), value.to_owned())].into();
-        let of_components = ComponentArguments([(Component::ApiServer, arguments)].into());
-        of_components.check().unwrap_err()
+    let argument = |component: Component, name: &str, value: &str| {
+        check_argument(component, name, &[value.to_owned()]).unwrap_err()
     };
+    let api_server = |name: &str, value: &str| argument(Component::ApiServer, name, value);
+    let issuers = ["https://a.example.com", "https://b.example.com"].map(str::to_owned);
+    let old: KubernetesVersion = "1.30.0".parse().unwrap();
     let errors = [
-        arguments("anonymous-auth", "false"),
-        arguments("shutdown-delay-duration", "soon"),
-        arguments("shutdown-delay-duration", "5m"),
-        arguments("advertise-address", "10.0.0.9"),
+        api_server("anonymous-auth", "false"),
+        api_server("shutdown-delay-duration", "soon"),
+        api_server("shutdown-delay-duration", "5m"),
+        api_server("advertise-address", "10.0.0.9"),
+        api_server("--v", "4"),
+        api_server("authorization-mode", "RBAC"),
+        argument(Component::Scheduler, "leader-elect", "false"),
+        check_argument(Component::ApiServer, "profiling", &[]).unwrap_err(),
+        check_repeated(Component::ApiServer, "service-account-issuer", &issuers, old).unwrap_err(),
     ];
     read!("arguments", said(errors, CORRECT));
+    let patches = [
+        check_patch("apiserver.yaml", "").unwrap_err(),
+        check_patch("etcd.json", "spec: {}").unwrap_err(),
+    ];
+    read!("patches", said(patches, CORRECT));
+    let configurations = [
+        kubelet_configuration("- a").unwrap_err(),
+        kubelet_configuration("kind: KubeProxyConfiguration").unwrap_err(),
+        kubelet_configuration("staticPodPath: /etc/pods").unwrap_err(),
+        kubelet_configuration("cgroupDriver: cgroupfs").unwrap_err(),
+        kubelet_configuration("shutdownGracePeriodCriticalPods: 10s").unwrap_err(),
+        kube_proxy_configuration("clusterCIDR: 10.0.0.0/8").unwrap_err(),
+    ];
+    read!("component_configurations", said(configurations, CORRECT));
     read!("user_data", said([TooLarge { size: 300_000 }], CORRECT));
     let malformed = BootstrapToken::parse("ABC.def").unwrap_err();
     read!("bootstrap_token", said([malformed], CORRECT));

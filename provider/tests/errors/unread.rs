@@ -88,6 +88,8 @@ pub(crate) const NOT_PROVOKED: &[(&str, &str, &str)] = &[
     ("rollout/balancer.rs", "Run terraform apply again", BETWEEN),
     ("rollout/mod.rs", "The time allowed passed", ROLLOUT),
     ("world/asks.rs", "A certificate for asking", INTERNAL),
+    ("kubeadm/choice.rs", "Value not known", PLANNED),
+    ("kubeadm/choice.rs", "kubeadm has no value", PLANNED),
     ("control_plane/drift.rs", "Machines {places} run", SEVERAL),
     ("control_plane/drift.rs", "zones are out", SEVERAL),
     ("control_plane/drift.rs", "give the machine of master", STEP),
@@ -166,6 +168,12 @@ pub(crate) const NOT_PROVOKED: &[(&str, &str, &str)] = &[
     ),
     ("control_plane/steps/leaving.rs", "Its manifest is put back", MASTERS),
     ("control_plane/steps/mod.rs", "the rights of node groups", FAILS),
+    ("control_plane/steps/settings.rs", "Put it right as kubeadm", SETTINGS),
+    (
+        "control_plane/steps/settings.rs",
+        "The cluster's own settings",
+        SETTINGS,
+    ),
     ("control_plane/steps/mod.rs", "The volumes were not detached", MASTERS),
     ("control_plane/steps/mod.rs", "See which pods still use them", MASTERS),
     ("control_plane/steps/mod.rs", "The record of the API server", MASTERS),
@@ -212,11 +220,6 @@ pub(crate) const NOT_PROVOKED: &[(&str, &str, &str)] = &[
     ("control_plane/machine.rs", "The user data of machine", BUG),
     ("control_plane/observe.rs", "A certificate for asking etcd", INTERNAL),
     ("control_plane/operations.rs", "the record of its settings", FAILS),
-    (
-        "control_plane/plan.rs",
-        "Change of the control plane that is refused",
-        REFUSED,
-    ),
     (
         "control_plane/plan.rs",
         "The control plane of cluster {} cannot",
@@ -276,11 +279,12 @@ const PLANNED: &str = "Terraform applies nothing of which something is unknown";
 const LOGGED: &str = "the name of a step, for the log";
 const DOCUMENTATION: &str = "documentation";
 const STEP: &str = "a step of the rollout, read in acceptance-tests/tests/drift.rs";
-const REFUSED: &str = "before the planner's reason, which is in its own snapshots";
 const TURN: &str = "two processes at once, asserted in src/resources/turn/lock/tests.rs";
 const SEVERAL: &str = "said of several masters, asserted in src/resources/control_plane/tests.rs";
 const OUTAGE: &str = "before the planner's reason, which is in its own snapshots, with zones that are out";
 const FAILS: &str = "the API server or the machine fails between two calls";
+const SETTINGS: &str =
+    "an API server that serves other settings than kubeadm's; their errors are read among Kubernetes'";
 const FORGETS: &str = "a cloud that does not show what it has confirmed, three times";
 const ROLLOUT: &str = "a step of control planes of several masters, asserted in src/resources/rollout/tests.rs";
 const MASTERS: &str = "a master or its member of etcd that does not do as it should, once a change is under way";

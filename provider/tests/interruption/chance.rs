@@ -100,6 +100,24 @@ impl Chance {
         for flag in ["legacy_zone_labels", "deletion_protection"] {
             self.perhaps(&mut config, flag, &[json!(true), json!(false)]);
         }
+        let arguments = |value: &str| json!({ "extra_args": { "audit-log-maxage": [value] } });
+        let audit = json!({ "host_path": "/etc/audit", "mount_path": "/etc/audit" });
+        let kubeadm = [
+            json!({}),
+            json!({ "api_server": arguments("7"), "control_plane_taint": self.flip() }),
+            json!({ "controller_manager": { "extra_volumes": { "audit": audit } }, "etcd": { "extra_args": {} } }),
+            json!({
+                "scheduler": { "extra_args": { "v": ["2"] } },
+                "patches": { "kube-scheduler+merge.yaml": "spec:\n  priority: 7\n" },
+                "exclude_from_external_load_balancers": self.flip(),
+            }),
+            json!({
+                "kubelet_configuration": "maxPods: 200\nsyncFrequency: 90s\n",
+                "kube_proxy_configuration": "mode: nftables\n",
+                "image_repository": "mirror.example.com/k8s",
+            }),
+        ];
+        self.perhaps(&mut config, "kubeadm", &kubeadm);
         config
     }
 

@@ -27,6 +27,7 @@ pub(super) fn violation(world: &World, desired: &ControlPlane) -> Option<Violati
         return Some(Violation::SkipsAMinor { from: oldest, to });
     }
     if let Some(worker) = world.oldest_worker
+        && oldest.minor < to.minor
         && worker.minor + KUBELET_LAG < to.minor
     {
         return Some(Violation::WorkersTooOld { worker, to });

@@ -18,7 +18,10 @@ use multizone_planner::{
 use multizone_schema::{Diagnostic, Diagnostics};
 use serde::{Deserialize, Serialize};
 
-use super::{ControlPlane, MasterNode, wanted::Master};
+use super::{
+    ControlPlane, MasterNode,
+    wanted::{Marks, Master},
+};
 
 /// The label by which an operator keeps a node as it is: with it, a cordon is no drift, nor is a taint that went.
 pub(super) const HOLD_LABEL: &str = "multizone.dev/hold";
@@ -239,17 +242,15 @@ fn held(node: &NodeFacts) -> bool {
 }
 
 /// The labels and taints of a master's Node that are the provider's or kubeadm's.
-pub(super) fn owned(zone: &str, region: &str, legacy: bool, node: &NodeFacts) -> OwnedMetadata {
+pub(super) fn owned(zone: &str, region: &str, legacy: bool, marks: Marks, node: &NodeFacts) -> OwnedMetadata {
     let mut labels = kubeadm::topology_labels(region, zone, legacy);
     labels.insert(CONTROL_PLANE_ROLE.to_owned(), String::new());
     let mut taints = Vec::new();
-    if !held(node) {
+    if marks.excluded && !held(node) {
         labels.insert(EXCLUDE_FROM_LOAD_BALANCERS.to_owned(), String::new());
-        taints.push(Taint {
-            key: CONTROL_PLANE_ROLE.to_owned(),
-            value: String::new(),
-            effect: TaintEffect::NoSchedule,
-        });
+    }
+    if marks.taint && !held(node) {
+        taints.push(control_plane_taint());
     }
     OwnedMetadata {
         labels,
@@ -258,9 +259,26 @@ pub(super) fn owned(zone: &str, region: &str, legacy: bool, node: &NodeFacts) ->
     }
 }
 
+/// kubeadm's taint of masters.
+fn control_plane_taint() -> Taint {
+    Taint {
+        key: CONTROL_PLANE_ROLE.to_owned(),
+        value: String::new(),
+        effect: TaintEffect::NoSchedule,
+    }
+}
+
+/// Whether a Node has a mark that it is not to have. kubeadm labels every master that joins, whatever is chosen.
+fn marked_too_much(node: &NodeFacts, marks: Marks) -> bool {
+    let excluded = node.labels.contains_key(EXCLUDE_FROM_LOAD_BALANCERS);
+    let tainted = node.taints.contains(&control_plane_taint());
+    !held(node) && ((excluded && !marks.excluded) || (tainted && !marks.taint))
+}
+
 /// What there is to put right about a master's Node.
 pub(super) fn of_node(node: &NodeFacts, master: &Master<'_>, region: &str) -> BTreeSet<Repair> {
-    let owned = owned(master.zone, region, master.wanted.legacy_zone_labels, node);
+    let marks = master.wanted.marks;
+    let owned = owned(master.zone, region, master.wanted.legacy_zone_labels, marks, node);
     let labelled = owned
         .labels
         .iter()
@@ -270,7 +288,7 @@ pub(super) fn of_node(node: &NodeFacts, master: &Master<'_>, region: &str) -> BT
     if cordoned(node) {
         repairs.insert(Repair::Cordon);
     }
-    if !(labelled && tainted) {
+    if !(labelled && tainted) || marked_too_much(node, marks) {
         repairs.insert(Repair::Node);
     }
     repairs

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::{
-    ControlPlane, MasterNode,
+    ControlPlane, MasterNode, certificates,
     drift::{self, Drift},
     nodes::{is_master, nodes},
     observe::{Observation, Observer, Remembered},
@@ -66,6 +66,8 @@ pub(super) struct Executor<'a> {
     pub(super) remembered: Remembered,
     /// Whether the old zone labels were configured before.
     pub(super) legacy_labels: bool,
+    /// When the masters' certificates end, as far as it was known.
+    certificates: BTreeMap<String, String>,
     /// Whether this is a create: its machines are marked until it has finished.
     pub(super) creates: bool,
     /// Tokens that this operation has made.
@@ -110,6 +112,7 @@ impl<'a> Executor<'a> {
             situation,
             remembered: Remembered::default(),
             legacy_labels: false,
+            certificates: BTreeMap::new(),
             creates: false,
             tokens: Vec::new(),
             world: None,
@@ -152,6 +155,7 @@ impl<'a> Executor<'a> {
     /// What an earlier run has left.
     pub(super) fn remember(&mut self, prior: &ControlPlane, seen: Option<&Seen>) {
         self.legacy_labels = prior.legacy_zone_labels;
+        self.certificates = certificates::known(prior);
         self.remembered = Remembered::of(prior, seen);
     }
 
@@ -211,7 +215,7 @@ impl<'a> Executor<'a> {
                 Next::Step(step) => step,
                 Next::Done => {
                     self.repair(&observation).await?;
-                    return Ok(self.reached(&observation));
+                    return Ok(self.reached(&observation).await);
                 }
                 // The kubelet of a master that has just come shows its etcd a little later.
                 Next::Blocked(Blocked::MembershipUnknown) if self.may_still_appear() => {
@@ -260,7 +264,9 @@ impl<'a> Executor<'a> {
     }
 
     /// What the state and the next plan know of where it ended.
-    pub(super) fn reached(&self, observation: &Observation) -> Reached {
+    pub(super) async fn reached(&self, observation: &Observation) -> Reached {
+        let mut certificates = self.certificates.clone();
+        certificates.extend(certificates::of_masters(&self.observer.asks, observation).await);
         Reached {
             seen: Seen {
                 world: observation.world.clone(),
@@ -271,6 +277,7 @@ impl<'a> Executor<'a> {
                 observation,
                 self.wanted.pod_network.is_some(),
                 &BTreeMap::new(),
+                &certificates,
             ),
         }
     }

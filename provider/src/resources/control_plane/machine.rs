@@ -78,6 +78,7 @@ impl Executor<'_> {
             kubeadm_configuration: configuration,
             pki: pki_location(&source, &facts.secrets.keys).ok_or_else(|| unusable(&source))?,
             endpoint_address: facts.endpoint.address(),
+            patches: self.wanted.customisation.patches.clone(),
         }
         .render()
         .map_err(|error| unusable(&error))
@@ -95,9 +96,9 @@ impl Executor<'_> {
             pod_cidr: facts.settings.pod_cidr.parse().map_err(text)?,
             service_cidr: facts.settings.service_cidr.parse().map_err(text)?,
             node: self.registration(new),
-            arguments: kubeadm::ComponentArguments::default(),
+            customisation: self.wanted.customisation.clone(),
         };
-        kubeadm::init_configuration(&settings).map_err(text)
+        Ok(kubeadm::init_configuration(&settings))
     }
 
     /// What a further master's kubeadm joins by.
@@ -111,6 +112,7 @@ impl Executor<'_> {
             control_plane: Some(ControlPlaneJoin {
                 advertise_address: None,
             }),
+            patched: !self.wanted.customisation.patches.is_empty(),
         };
         Ok(kubeadm::join_configuration(&settings))
     }
@@ -122,7 +124,8 @@ impl Executor<'_> {
             node_ip: None,
             provider_id: cloud.provider_id(&new.zone, &new.name),
             labels: kubeadm::topology_labels(cloud.region(), &new.zone, self.wanted.legacy_zone_labels),
-            taints: None,
+            taints: (!self.wanted.marks.taint).then(Vec::new),
+            cri_socket: self.wanted.customisation.cri_socket.clone(),
         }
     }
 }

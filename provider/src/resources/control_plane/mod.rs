@@ -8,12 +8,16 @@
 //! - [`replica_count`] chooses the masters' zones where only their number is given.
 //! - [`wanted`] is the configuration in the planner's words, [`nodes`] the masters as the state shows them.
 //! - [`drift`] is what somebody changed that the planner knows nothing of, and [`repair`] heals it.
+//! - [`kubeadm`] is what a user chooses beyond kubeadm's own settings, [`settings`] those that the cluster keeps of itself.
+//! - [`certificates`]: until when those of the masters are valid.
 //! - [`import`] and [`record`]: the settings that the cluster keeps of itself.
 //! - [`removal`]: the end of a cluster whose keys are gone.
 
+mod certificates;
 mod drift;
 mod executor;
 mod import;
+mod kubeadm;
 mod machine;
 mod nodes;
 mod observe;
@@ -26,6 +30,7 @@ mod removal;
 mod repair;
 mod replica_count;
 mod seen;
+mod settings;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -44,6 +49,7 @@ use multizone_schema::{Diagnostics, Model, Nested};
 use super::{
     Created, Failed, PlanRequest, Planning, Resource, Updated, checks, identity::ClusterIdentity, timeouts::Timeouts,
 };
+use kubeadm::Kubeadm;
 use plan::{manifest, protected};
 
 use crate::{configuration::Configured, stop::Stop};
@@ -54,7 +60,12 @@ use crate::{configuration::Configured, stop::Stop};
 /// never done, and a master leaves only when it is out of the balancer, drained and out of etcd. Have three masters in
 /// three zones behind a `multizone_api_load_balancer` to survive the loss of any one zone. Where a master's machine is to
 /// be another one, its successor joins before it leaves, the only master's too: the successor takes over its data and the
-/// API's address. The version of a control plane that exists is not changed yet.
+/// API's address.
+///
+/// Another version, one minor at a time and never back, begins with the settings that the cluster keeps of itself
+/// (kubeadm-config, kubelet-config, kube-proxy, `CoreDNS`); then masters of the new version join and those of the old one
+/// leave. Give the node groups the control plane's version, and one apply does the masters first and the workers after
+/// them.
 ///
 /// The next apply puts right what somebody changed behind Terraform's back: objects of the pod network and of the node
 /// groups' rights, labels and taints of the master, a cordon. With a label `multizone.dev/hold` on its Node, of any value,
@@ -94,6 +105,10 @@ pub struct ControlPlane {
     /// yourself; nodes then count as ready once they are registered.
     #[attribute(optional, validate = manifest)]
     pub pod_network_manifest: Option<String>,
+    /// What kubeadm is told beyond its own settings: arguments, volumes and patches of the components, configurations of
+    /// kubelets and kube-proxy, where images come from, taint and label of the masters.
+    #[attribute(optional, nested)]
+    pub kubeadm: Option<Kubeadm>,
     /// Image of the masters, in the cloud's words. Defaults to the cloud's current Ubuntu LTS.
     #[attribute(optional)]
     pub image: Option<String>,
@@ -154,6 +169,10 @@ pub struct MasterNode {
     /// did not answer.
     #[attribute(computed)]
     pub state: String,
+    /// When the certificate ends with which its API server serves; its other certificates are as old. They live one year:
+    /// a master is renewed by replacing its machine, as a new Kubernetes version does. Null until it was seen.
+    #[attribute(computed)]
+    pub certificate_expires_at: Option<String>,
 }
 
 /// Serves `multizone_control_plane`.
@@ -172,6 +191,9 @@ impl Resource for ControlPlaneResource {
     fn validate(&self, config: &ControlPlanePlanned) -> Diagnostics {
         let mut diagnostics = replica_count::validate(config);
         diagnostics.extend(replica_count::tolerated(config, "replicas"));
+        if let Some(version) = config.kubernetes_version.known() {
+            diagnostics.extend(kubeadm::check_with_version(&config.kubeadm, version));
+        }
         diagnostics
     }
 
@@ -236,7 +258,7 @@ impl Resource for ControlPlaneResource {
         if prior.deletion_protection {
             return Err(protected(&prior).into());
         }
-        operations::delete(provider, &prior, &private, stop).await
+        Box::pin(operations::delete(provider, &prior, &private, stop)).await
     }
 
     async fn import(&self, provider: &Configured, id: &str) -> Result<ControlPlane, Diagnostics> {

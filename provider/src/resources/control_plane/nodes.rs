@@ -34,12 +34,13 @@ enum Node<'n> {
     Seen(&'n NodeFacts),
 }
 
-/// All masters, by name; `repairs` is what there is to put right about each.
+/// All masters, by name; `repairs` is what there is to put right about each, `certificates` when its certificates end.
 pub(super) fn nodes(
     provider: &Configured,
     observation: &Observation,
     pod_network: bool,
     repairs: &BTreeMap<String, BTreeSet<Repair>>,
+    certificates: &BTreeMap<String, String>,
 ) -> BTreeMap<String, MasterNode> {
     let describe = |machine: &CloudMachine| {
         let node = match &observation.nodes {
@@ -52,6 +53,7 @@ pub(super) fn nodes(
             address: machine.address.map(|address| address.to_string()).unwrap_or_default(),
             provider_id: provider.cloud().provider_id(&machine.zone, &machine.name),
             state: state(machine, node, pod_network, repairs.get(&machine.name)).to_owned(),
+            certificate_expires_at: certificates.get(&machine.name).cloned(),
         };
         (machine.name.clone(), node)
     };

@@ -15,7 +15,7 @@ use multizone_kubernetes::{
 };
 use multizone_planner::{
     Version,
-    cluster::{ApiServer, Holder, Member, Node, World},
+    cluster::{ApiServer, Holder, Member, Node, Settings, World},
 };
 use multizone_schema::Diagnostics;
 use tokio::time::timeout;
@@ -26,7 +26,8 @@ use super::{
     drift::{made_from, retyped_as},
     machine::SPECIFICATION,
     nodes::is_master,
-    seen::{Seen, settled},
+    seen::Seen,
+    settings::{self, Said},
     wanted::{Wanted, pod_network_fingerprint},
 };
 use crate::{
@@ -39,7 +40,7 @@ use crate::{
 };
 
 /// How long one question may take.
-const LOOK: Duration = Duration::from_secs(5);
+pub(super) const LOOK: Duration = Duration::from_secs(5);
 /// The label that says until when, in seconds since 1970, kubeadm may be at work on a machine.
 pub(super) const JOINING_UNTIL: &str = "multizone-joining-until";
 /// The label of a first master that has initialised its cluster.
@@ -58,6 +59,8 @@ pub(super) struct Remembered {
     pub(super) manifest: Option<String>,
     /// etcd's members, as they were when they could be read.
     pub(super) members: BTreeMap<u64, Member>,
+    /// What the cluster said of itself.
+    pub(super) settings: Option<Settings>,
     /// The masters that are known, by the names of their machines.
     pub(super) masters: BTreeMap<String, Known>,
     /// Whether Terraform has the control plane in its state: it came up once.
@@ -109,6 +112,7 @@ impl Remembered {
         self.access = seen.world.access;
         self.pod_network.clone_from(&seen.world.pod_network);
         self.members.clone_from(&seen.world.members);
+        self.settings.clone_from(&seen.world.settings);
         for (name, machine) in &seen.world.machines {
             let made = (made_from(&machine.specification).to_owned(), machine.version);
             let known = Known {
@@ -164,6 +168,8 @@ pub(super) struct Observation {
     pub(super) nodes: Option<BTreeMap<String, NodeFacts>>,
     /// A connection to a master's own API server, when one serves.
     pub(super) connection: Option<ClusterConnection>,
+    /// What the cluster says of itself.
+    said: Said,
 }
 
 impl Observation {
@@ -246,11 +252,13 @@ impl Observer {
         wanted: &Wanted,
         remembered: &Remembered,
     ) {
-        let (listed, recorded, held) = futures::join!(
+        let (listed, recorded, held, said) = futures::join!(
             within(connection.nodes()),
             within(connection.api_server_endpoints()),
             within(connection.held_api_servers()),
+            Box::pin(settings::read(connection, wanted)),
         );
+        seen.said = said;
         let nodes = listed.map(|listed| masters_nodes(&seen.world, listed));
         // A Node that is ready has an etcd that can be asked, even if the cloud shows no machine of the cluster's for it.
         let strays = nodes.iter().flatten().filter_map(|(name, node)| {
@@ -339,6 +347,7 @@ async fn of_the_cloud(
         labels,
         nodes: None,
         connection: None,
+        said: Said::Nothing,
     })
 }
 
@@ -348,6 +357,7 @@ fn remember(seen: &mut Observation, wanted: &Wanted, remembered: &Remembered, no
         world,
         inventory,
         nodes,
+        said,
         ..
     } = seen;
     let names = world.machines.keys();
@@ -389,7 +399,9 @@ fn remember(seen: &mut Observation, wanted: &Wanted, remembered: &Remembered, no
     world.backed_up = remembered.backed_up;
     world.access = remembered.access;
     world.pod_network.clone_from(&remembered.pod_network);
-    world.settings = Some(settled(wanted));
+    let said = std::mem::replace(said, Said::Nothing);
+    let known = remembered.settings.as_ref();
+    world.settings = Some(settings::told(said, wanted, known, remembered.initialised));
 }
 
 /// What is answered in time.

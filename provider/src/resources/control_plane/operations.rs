@@ -46,6 +46,7 @@ pub(super) async fn create(
         let mut executor = Executor::find(provider, wanted, deadline, stop, situation, &mut turn).await?;
         executor.adopt().await?;
         let reached = executor.run().await?;
+        executor.note_settings().await?;
         executor.finish().await?;
         store(&executor, &planned).await?;
         let private = seen::encode(&reached.seen);
@@ -131,7 +132,7 @@ async fn failed(
             diagnostics,
         };
     };
-    let reached = executor.reached(&observation);
+    let reached = executor.reached(&observation).await;
     // What Terraform knows of masters that are not to be seen is how they are known again.
     let nodes = Some(reached.nodes).filter(|nodes| !nodes.is_empty());
     Failed {

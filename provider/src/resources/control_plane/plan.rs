@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use multizone_cloud::ClusterName;
 use multizone_kubernetes::cluster_access::dropped_objects;
 use multizone_planner::{
-    cluster::{Next, Preview, Step, Warning, preview},
+    cluster::{Next, Preview, Step, Violation, Warning, preview},
     lines,
 };
 use multizone_schema::{Diagnostic, Diagnostics, Field as _, Path, Planned, Value};
 
 use super::{
-    ControlPlane, ControlPlanePlanned,
+    ControlPlane, ControlPlanePlanned, certificates,
     drift::dropping,
     seen::{self, Seen},
     wanted::Wanted,
@@ -21,7 +21,6 @@ use crate::{
     resources::{
         Planning,
         api_load_balancer::check_planned_balancer,
-        checks,
         cluster::check_planned_zone,
         offers::{self, Purpose},
         rollout, world,
@@ -37,7 +36,9 @@ pub(super) async fn plan(
     let asked = ask(provider, prior, &planning.planned).await;
     planning.diagnostics.extend(asked);
     if let Some(prior) = prior {
-        planning.diagnostics.extend(refusals(prior, &planning.planned));
+        planning
+            .diagnostics
+            .extend(certificates::warnings(prior, provider.now()));
     }
     if planning.diagnostics.has_errors() {
         return planning;
@@ -91,17 +92,6 @@ async fn ask(provider: &Configured, prior: Option<&ControlPlane>, planned: &Cont
         }
     }
     diagnostics
-}
-
-/// What is not done yet.
-fn refusals(prior: &ControlPlane, planned: &ControlPlanePlanned) -> Diagnostics {
-    const WHY: &str = "Changing the version of a control plane that exists is not supported yet. Change it back.";
-    match planned.kubernetes_version.known() {
-        Some(wanted) if *wanted != prior.kubernetes_version => {
-            checks::fixed("kubernetes_version", &prior.kubernetes_version, wanted, WHY).into()
-        }
-        _ => Diagnostics::new(),
-    }
 }
 
 fn foresee(
@@ -188,6 +178,7 @@ fn concerns_nodes(step: &Step) -> bool {
     !matches!(
         step,
         Step::BackUp
+            | Step::ApplySettings(..)
             | Step::InstallAccess
             | Step::ApplyPodNetwork(_)
             | Step::Register(_)
@@ -201,11 +192,16 @@ fn concerns_nodes(step: &Step) -> bool {
 /// How the change ends, if not well.
 fn end(preview: &Preview, wanted: &Wanted) -> Diagnostics {
     match &preview.end {
-        Next::Refused(violation) => Diagnostic::error(
-            "Change of the control plane that is refused",
-            format!("{} Nothing was changed.", sentence(violation)),
-        )
-        .into(),
+        Next::Refused(violation) => {
+            let path = match violation {
+                Violation::CutsOffTheApi => "load_balancer",
+                _ => "kubernetes_version",
+            };
+            let what = format!("{} Nothing was changed.", sentence(violation));
+            Diagnostic::error("Change of the control plane that is refused", what)
+                .at(path)
+                .into()
+        }
         Next::Blocked(blocked) => Diagnostic::warning(
             format!(
                 "The control plane of cluster {} cannot be brought to its end now",
@@ -258,6 +254,7 @@ pub(super) fn blank() -> ControlPlane {
         tolerate_zone_loss: None,
         etcd_backup: None,
         pod_network_manifest: None,
+        kubeadm: None,
         image: None,
         boot_disk_gb: 30,
         service_account: None,

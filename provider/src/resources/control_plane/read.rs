@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::{
-    ControlPlane,
+    ControlPlane, certificates,
     drift::Drift,
     nodes::{address_is_held, is_master, nodes, not_ready},
     observe::{self, Observation, Observer, Remembered},
@@ -78,7 +78,11 @@ pub(super) async fn refresh(
         });
     }
     let pod_network = wanted.pod_network.is_some();
-    state.nodes = nodes(provider, &observation, pod_network, &drift.repairs);
+    let mut certificates = certificates::known(&state);
+    if let Ok(observer) = &observer {
+        certificates.extend(certificates::of_masters(&observer.asks, &observation).await);
+    }
+    state.nodes = nodes(provider, &observation, pod_network, &drift.repairs, &certificates);
     let mut world = observation.world;
     world.access &= drift.altered_rights.is_empty();
     if !drift.altered_pod_network.is_empty() {

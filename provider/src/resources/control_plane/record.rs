@@ -3,11 +3,12 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use multizone_kubernetes::cluster_access::{ApplyError, Cluster};
+use multizone_schema::Field as _;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout};
 use tracing::warn;
 
-use super::{ControlPlane, ControlPlanePlanned};
+use super::{ControlPlane, ControlPlanePlanned, kubeadm::Kubeadm};
 use crate::{
     configuration::Configured,
     resources::{cluster::ClusterFacts, trouble::Situation},
@@ -41,6 +42,8 @@ struct Settings {
     tolerate_zone_loss: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     etcd_backup: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    kubeadm: Option<Kubeadm>,
 }
 
 /// Keeps what was applied.
@@ -60,6 +63,7 @@ pub(super) async fn store(
         load_balancer: planned.load_balancer.known().cloned(),
         tolerate_zone_loss: planned.tolerate_zone_loss.known().copied(),
         etcd_backup: planned.etcd_backup.known().cloned(),
+        kubeadm: Option::from_planned(planned.kubeadm.clone()).unwrap_or_default(),
     };
     let settings = serde_json::to_string(&settings).unwrap_or_default();
     let mut data = BTreeMap::from([(SETTINGS.to_owned(), settings)]);
@@ -85,6 +89,7 @@ pub(super) async fn altered(connection: &Cluster, state: &ControlPlane) -> bool 
         load_balancer: state.load_balancer.clone(),
         tolerate_zone_loss: state.tolerate_zone_loss,
         etcd_backup: state.etcd_backup.clone(),
+        kubeadm: state.kubeadm.clone(),
     };
     let manifest = state.pod_network_manifest.as_ref().filter(|text| text.len() <= LARGEST);
     match connection.record(NAME).await {
@@ -141,6 +146,7 @@ pub(super) async fn recall(
         load_balancer: settings.load_balancer,
         tolerate_zone_loss: settings.tolerate_zone_loss,
         etcd_backup: settings.etcd_backup,
+        kubeadm: settings.kubeadm,
         ..imported
     }
 }

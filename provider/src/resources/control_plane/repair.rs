@@ -8,7 +8,7 @@ use super::{
     drift::{self, Repair},
     executor::Executor,
     observe::Observation,
-    wanted::Wanted,
+    wanted::{Marks, Wanted},
 };
 
 /// What there is to put right about each master that is to stay, by name.
@@ -55,8 +55,9 @@ impl Executor<'_> {
             if drift::cordoned(node) {
                 connection.uncordon(name).await.map_err(failed)?;
             }
-            let owned = |legacy| drift::owned(&facts.zone, region, legacy, node);
-            let (previous, desired) = (owned(self.legacy_labels), owned(self.wanted.legacy_zone_labels));
+            let owned = |legacy, marks| drift::owned(&facts.zone, region, legacy, marks, node);
+            let previous = owned(self.legacy_labels, Marks::default());
+            let desired = owned(self.wanted.legacy_zone_labels, self.wanted.marks);
             let patched = connection.patch_labels_and_taints(name, &previous, &desired).await;
             patched.map(drop).map_err(failed)?;
         }

@@ -2,7 +2,7 @@
 //! Private data keep it, so that planning looks at nothing.
 
 use multizone_cloud::Capabilities;
-use multizone_planner::cluster::{Balancer, Holder, Settings, World, Zone};
+use multizone_planner::cluster::{Balancer, Holder, World, Zone};
 use serde::{Deserialize, Serialize};
 
 use super::{drift::Drift, wanted::Wanted};
@@ -33,14 +33,6 @@ pub(super) fn encode(seen: &Seen) -> Vec<u8> {
 /// What private data keep; `None` when they are none of this provider's.
 pub(super) fn decode(private: &[u8]) -> Option<Seen> {
     serde_json::from_slice(private).ok()
-}
-
-/// The cluster-wide settings: a version change is refused, so they are what is asked for.
-pub(super) fn settled(wanted: &Wanted) -> Settings {
-    Settings {
-        version: wanted.version(),
-        fingerprint: String::new(),
-    }
 }
 
 /// The world in which the control plane's turn will come: Terraform applies the cluster and the balancer before it.

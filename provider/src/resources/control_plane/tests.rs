@@ -6,8 +6,8 @@ use multizone_planner::cluster::{Next, Operation, World, effect, next};
 use multizone_schema::{Diagnostics, Path};
 
 use super::{
-    ControlPlane, ControlPlanePlanned, ControlPlaneResource, MasterNode, Replica, Stop, drift::Drift, manifest,
-    plan::blank, seen, wanted::Wanted,
+    ControlPlane, ControlPlanePlanned, ControlPlaneResource, MasterNode, Replica, Stop, drift::Drift, kubeadm::Kubeadm,
+    manifest, plan::blank, seen, wanted::Wanted,
 };
 use crate::resources::{PlanRequest, Planning, Resource as _, memory_cloud::MemoryCloud};
 
@@ -26,6 +26,11 @@ pub(super) fn control_plane(zones: &[(&str, &str)]) -> ControlPlane {
         load_balancer: Some("api".into()),
         ..blank()
     }
+}
+
+/// Three masters, as they are wanted.
+pub(super) fn wanted() -> Wanted {
+    Wanted::of(&control_plane(&THREE).into()).unwrap()
 }
 
 /// The region of these tests has two zones.
@@ -80,6 +85,7 @@ fn single() -> (ControlPlane, Vec<u8>) {
                 address: "10.128.0.2".into(),
                 provider_id: "gce://p/us-central1-a/demo-master-a".into(),
                 state: "ready".into(),
+                certificate_expires_at: None,
             },
         )]),
         endpoint: "https://203.0.113.10:6443".into(),
@@ -256,6 +262,7 @@ async fn what_is_said_of_several_masters() {
         address: String::new(),
         provider_id: String::new(),
         state: state.into(),
+        certificate_expires_at: None,
     };
     let prior = ControlPlane {
         nodes: BTreeMap::from([
@@ -288,14 +295,80 @@ async fn what_is_said_of_several_masters() {
 }
 
 #[tokio::test]
-async fn another_version_is_refused() {
+async fn rule_upgrade_starts_with_settings() {
     let (prior, private) = single();
     let wanted = ControlPlane {
-        kubernetes_version: "1.34.2".into(),
-        ..control_plane(&THREE)
+        kubernetes_version: "1.35.2".into(),
+        ..prior.clone()
     };
-    let said = plan(Some(&prior), &private, wanted).await.diagnostics.to_string();
-    assert!(said.contains("at kubernetes_version"), "{said}");
+    let planning = plan(Some(&prior), &private, wanted).await;
+    let rollout = rollout(&planning);
+    assert_eq!(
+        rollout[0],
+        "1. set the cluster-wide settings to 1.35.2: kubeadm, kubelet, kube-proxy, CoreDNS"
+    );
+    assert_eq!(
+        rollout[1],
+        "2. create master a-2 in us-central1-a to replace master a, wait until it has joined"
+    );
+    assert!(!planning.diagnostics.has_errors(), "{}", planning.diagnostics);
+}
+
+#[tokio::test]
+async fn rule_no_downgrade_and_one_minor_at_a_time() {
+    let (prior, private) = single();
+    for (version, why) in [
+        ("1.34.0", "cannot go back"),
+        ("1.33.9", "cannot go back"),
+        ("1.36.0", "to 1.35 first"),
+    ] {
+        let wanted = ControlPlane {
+            kubernetes_version: version.into(),
+            ..prior.clone()
+        };
+        let planning = plan(Some(&prior), &private, wanted).await;
+        let said = planning.diagnostics.to_string();
+        assert!(said.contains("at kubernetes_version") && said.contains(why), "{said}");
+        assert_eq!(rollout(&planning), [""; 0], "nothing is planned");
+    }
+}
+
+#[tokio::test]
+async fn other_settings_change_the_cluster_first_and_then_the_machines() {
+    let (prior, private) = single();
+    let chosen = |kubeadm: Kubeadm| ControlPlane {
+        kubeadm: Some(kubeadm),
+        ..prior.clone()
+    };
+    let kube_proxy = chosen(Kubeadm {
+        kube_proxy_configuration: Some("mode: nftables".to_owned()),
+        ..Kubeadm::default()
+    });
+    let settings = "1. set the cluster-wide settings to 1.34.1: kubeadm, kubelet, kube-proxy, CoreDNS";
+    let planning = plan(Some(&prior), &private, kube_proxy).await;
+    assert_eq!(rollout(&planning), [settings], "kube-proxy is the cluster's alone");
+    let kubelets = chosen(Kubeadm {
+        kubelet_configuration: Some("maxPods: 200".to_owned()),
+        ..Kubeadm::default()
+    });
+    let planning = plan(Some(&prior), &private, kubelets).await;
+    let rollout = rollout(&planning);
+    assert_eq!(rollout[0], settings);
+    assert_eq!(
+        rollout[1],
+        "2. create master a-2 in us-central1-a to replace master a, wait until it has joined"
+    );
+}
+
+#[tokio::test]
+async fn an_empty_choice_changes_nothing() {
+    let (prior, private) = single();
+    let wanted = ControlPlane {
+        kubeadm: Some(Kubeadm::default()),
+        ..prior.clone()
+    };
+    let planning = plan(Some(&prior), &private, wanted).await;
+    assert_eq!(rollout(&planning), prior.rollout);
 }
 
 #[tokio::test]

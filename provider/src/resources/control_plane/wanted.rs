@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use multizone_cloud::{ClusterName, Labels, Role, label};
-use multizone_kubernetes::version::KubernetesVersion;
+use multizone_kubernetes::{cluster_settings::ClusterSettings, kubeadm::Customisation, version::KubernetesVersion};
 use multizone_planner::{
     Version,
     cluster::{ControlPlane as Intent, Operation, Replica},
@@ -11,7 +11,7 @@ use multizone_planner::{
 };
 use multizone_schema::{Diagnostic, Diagnostics, Planned};
 
-use super::{ControlPlanePlanned, machine::SPECIFICATION};
+use super::{ControlPlanePlanned, kubeadm::Kubeadm, machine::SPECIFICATION};
 use crate::resources::identity::{master_name, zonal_labels};
 
 /// A control plane of any number of masters.
@@ -25,6 +25,10 @@ pub(super) struct Wanted {
     pub(super) service_account: Option<String>,
     pub(super) legacy_zone_labels: bool,
     pub(super) pod_network: Option<String>,
+    /// What kubeadm is told beyond its own settings.
+    pub(super) customisation: Customisation,
+    /// What marks the masters' Nodes.
+    pub(super) marks: Marks,
     /// The zone of each replica, by key.
     pub(super) replicas: BTreeMap<String, String>,
     /// The balancer in front of them, by name.
@@ -51,6 +55,7 @@ impl Wanted {
             return Err(missing("load_balancer"));
         }
         let version = text(&planned.kubernetes_version, "kubernetes_version")?;
+        let kubeadm = Kubeadm::planned(&planned.kubeadm)?;
         Ok(Self {
             cluster: ClusterName::new(text(&planned.cluster, "cluster")?),
             version: KubernetesVersion::parse(&version).map_err(|error| {
@@ -65,6 +70,8 @@ impl Wanted {
                 .known()
                 .ok_or_else(|| missing("legacy_zone_labels"))?,
             pod_network: planned.pod_network_manifest.known().cloned(),
+            customisation: kubeadm.customisation()?,
+            marks: Marks::of(&kubeadm),
             replicas,
             balancer: planned.load_balancer.known().cloned(),
             backup: planned.etcd_backup.known().cloned(),
@@ -82,11 +89,23 @@ impl Wanted {
 
     /// The Kubernetes version.
     pub(super) fn version(&self) -> Version {
-        Version::new(
-            self.version.major.into(),
-            self.version.minor.into(),
-            self.version.patch.into(),
-        )
+        version(self.version)
+    }
+
+    /// What the cluster is to say of itself.
+    pub(super) fn settings(&self) -> ClusterSettings {
+        ClusterSettings {
+            version: self.version,
+            customisation: self.customisation.clone(),
+        }
+    }
+
+    /// What of it is chosen, as a fingerprint: nothing when nothing is.
+    pub(super) fn settings_fingerprint(&self) -> String {
+        match self.customisation.settings_text() {
+            text if text.is_empty() => text,
+            text => format!("{:016x}", fingerprint(&[text.as_str()])),
+        }
     }
 
     /// The operation that the planner is asked about.
@@ -102,7 +121,7 @@ impl Wanted {
             prefix: master_name(&self.cluster, ""),
             replicas: self.replicas.iter().map(replica).collect(),
             version: self.version(),
-            settings: String::new(),
+            settings: self.settings_fingerprint(),
             balancer: self.balancer.clone(),
             endpoint,
             backup: self.backup.clone(),
@@ -131,8 +150,40 @@ impl Wanted {
             parts.push(key.clone());
             parts.push(self.replica(key, zone).specification());
         }
+        if self.customisation != Customisation::default() || self.marks != Marks::default() {
+            parts.push(self.customisation.text());
+            parts.push(format!("{:?}", self.marks));
+        }
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         format!("{:016x}", fingerprint(&parts))
+    }
+}
+
+/// What marks a master's Node as one that ordinary pods and load balancers leave alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Marks {
+    /// kubeadm's taint.
+    pub(super) taint: bool,
+    /// kubeadm's label against load balancers of Services.
+    pub(super) excluded: bool,
+}
+
+impl Default for Marks {
+    /// What kubeadm does.
+    fn default() -> Self {
+        Self {
+            taint: true,
+            excluded: true,
+        }
+    }
+}
+
+impl Marks {
+    fn of(kubeadm: &Kubeadm) -> Self {
+        Self {
+            taint: kubeadm.control_plane_taint,
+            excluded: kubeadm.exclude_from_external_load_balancers,
+        }
     }
 }
 
@@ -149,13 +200,18 @@ impl Master<'_> {
     /// What its machine is made from, without the Kubernetes version, as a fingerprint.
     pub(super) fn specification(&self) -> String {
         let or_default = |value: &Option<String>| value.clone().unwrap_or_default();
-        let parts = [
+        let (image, service_account) = (or_default(&self.wanted.image), or_default(&self.wanted.service_account));
+        let boot_disk_gb = self.wanted.boot_disk_gb.to_string();
+        let customisation = self.wanted.customisation.machine_text();
+        let mut parts = vec![
             self.zone,
             &self.wanted.machine_type,
-            &or_default(&self.wanted.image),
-            &self.wanted.boot_disk_gb.to_string(),
-            &or_default(&self.wanted.service_account),
+            &image,
+            &boot_disk_gb,
+            &service_account,
         ];
+        // Without a choice it is what it was before there was one.
+        parts.extend(Some(customisation.as_str()).filter(|text| !text.is_empty()));
         format!("{:016x}", fingerprint(&parts))
     }
 
@@ -168,6 +224,11 @@ impl Master<'_> {
         labels.insert(SPECIFICATION.to_owned(), specification.to_owned());
         labels
     }
+}
+
+/// A version in the planner's words.
+pub(super) fn version(version: KubernetesVersion) -> Version {
+    Version::new(version.major.into(), version.minor.into(), version.patch.into())
 }
 
 /// The fingerprint of a manifest, to see whether the one applied last is still the one asked for.

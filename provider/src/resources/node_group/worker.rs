@@ -250,8 +250,10 @@ impl Wanted {
                 provider_id: cloud.provider_id(&self.zone, name),
                 labels: self.node_labels(cloud.region()),
                 taints: Some(self.taints.clone()),
+                cri_socket: None,
             },
             control_plane: None,
+            patched: false,
         };
         let user_data = WorkerUserData {
             version: self.version,

@@ -1,14 +1,14 @@
 //! Who is asked for what the cloud cannot say.
 
-use std::{collections::BTreeSet, fmt::Debug, time::Duration};
+use std::{collections::BTreeSet, fmt::Debug, net::Ipv4Addr, time::Duration};
 
 use async_trait::async_trait;
 use multizone_cloud::{ClusterName, Machine};
 use multizone_kubernetes::{
     API_SERVER_PORT,
-    cluster_access::{AccessError, Cluster, ClusterAddress},
+    cluster_access::{AccessError, Cluster, ClusterAddress, serving_certificate},
     endpoint::ControlPlaneEndpoint,
-    pki::{ClientCredential, ClusterPki},
+    pki::{CertificateFacts, ClientCredential, ClusterPki},
 };
 use multizone_schema::Diagnostics;
 use tokio::time::timeout;
@@ -86,15 +86,33 @@ impl Api {
 
     /// A connection to the API at its endpoint.
     pub(crate) fn at_the_endpoint(&self) -> Result<Cluster, AccessError> {
-        self.open(self.endpoint.url(), None)
+        let address = ClusterAddress::new(&self.endpoint, &self.authority);
+        Cluster::connect(&address, &self.credential)
     }
 
     /// A connection to a master's own API server.  Its certificate names the endpoint, and its own address only within the
     /// network.
     pub(crate) fn connect(&self, machine: &Machine) -> Option<Cluster> {
-        let address = machine.external_address.or(machine.address)?;
-        let url = format!("https://{address}:{API_SERVER_PORT}");
-        self.open(url, Some(self.endpoint.host.clone())).ok()
+        let address = self.address(machine.external_address.or(machine.address)?);
+        Cluster::connect(&address, &self.credential).ok()
+    }
+
+    fn address(&self, address: Ipv4Addr) -> ClusterAddress {
+        ClusterAddress {
+            url: format!("https://{address}:{API_SERVER_PORT}"),
+            ca_certificate_pem: self.authority.clone(),
+            server_name: Some(self.endpoint.host.clone()),
+        }
+    }
+
+    /// What the certificate says with which a master's own API server serves.
+    pub(crate) async fn certificate(&self, machine: &Machine) -> Result<CertificateFacts, String> {
+        let address = machine.external_address.or(machine.address);
+        let address = self.address(address.ok_or("its machine has no address")?);
+        match timeout(LOOK, serving_certificate(&address)).await {
+            Ok(read) => read.map_err(|error| error.to_string()),
+            Err(_) => Err(format!("no answer within {} s", LOOK.as_secs())),
+        }
     }
 
     /// Why the API does not answer at its endpoint.
@@ -108,15 +126,6 @@ impl Api {
             Some(connection) => why(Ok(connection)).await,
             None => "its machine has no address".to_owned(),
         }
-    }
-
-    fn open(&self, url: String, server_name: Option<String>) -> Result<Cluster, AccessError> {
-        let address = ClusterAddress {
-            url,
-            ca_certificate_pem: self.authority.clone(),
-            server_name,
-        };
-        Cluster::connect(&address, &self.credential)
     }
 
     /// One question on a connection of its own: one that was kept might lead to where the address was before.

@@ -69,6 +69,15 @@ fn version(label: &str) -> Version {
     Version::new(part(), part(), part())
 }
 
+/// The oldest Kubernetes version among the workers, as their labels say.
+pub(crate) fn oldest_worker(inventory: &Inventory) -> Option<Version> {
+    let workers = inventory.machines.iter();
+    let labels = workers
+        .filter(|machine| machine.role() == Some(Role::Worker))
+        .filter_map(|machine| machine.labels.get(label::VERSION));
+    labels.map(|label| version(label)).min()
+}
+
 /// Who holds an address, as an operation on one balancer sees it: whoever else holds it is somebody that the address can
 /// be taken from, and that does not serve.
 pub(crate) fn holder(inventory: &Inventory, address: &str, balancer: Option<&str>) -> Holder {

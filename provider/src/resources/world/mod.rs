@@ -18,7 +18,7 @@ use multizone_planner::cluster::{Address, Holder, World};
 use tokio::time::{sleep, timeout};
 
 pub(crate) use asks::{Api, Asks, LIFETIME};
-use cloud::{balancer, holder, machines, zones};
+use cloud::{balancer, holder, machines, oldest_worker, zones};
 pub(crate) use cloud::{endpoint, masters, power};
 pub(crate) use kubernetes::{record_endpoints, record_members};
 
@@ -63,6 +63,7 @@ impl Seen<'_> {
             zones: zones(self),
             balancer: name.and_then(|name| inventory.balancer(name)).map(balancer),
             machines,
+            oldest_worker: oldest_worker(inventory),
             ..World::empty(cloud, &[])
         }
     }

@@ -4,6 +4,7 @@
 mod backup;
 mod joining;
 mod leaving;
+mod settings;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -57,6 +58,7 @@ impl Executor<'_> {
                 self.await_healthy(name).await
             }
             Step::AwaitHealthy(name) => self.await_healthy(name).await,
+            Step::ApplySettings(..) => self.apply_settings(observation).await,
             Step::InstallAccess => {
                 let connection = self.connection(observation, None)?;
                 let installed = connection
@@ -258,7 +260,11 @@ impl Executor<'_> {
     }
 
     /// A connection to a master that serves, to another one than that which is concerned where there is one.
-    fn connection(&self, observation: &Observation, concerned: Option<&str>) -> Result<ClusterConnection, Diagnostics> {
+    pub(in crate::resources::control_plane) fn connection(
+        &self,
+        observation: &Observation,
+        concerned: Option<&str>,
+    ) -> Result<ClusterConnection, Diagnostics> {
         let serves = |machine: &&CloudMachine| observation.world.serves(&machine.name);
         let mut others = masters(observation, concerned).filter(serves);
         let other = others.find_map(|machine| self.observer.asks.connect(machine));
