@@ -289,7 +289,7 @@ async fn creates_that_fail() {
     run.stop.request();
     read!("stopped", run.apply(CONTROL_PLANE, Some(&control_plane())).await);
     let mut run = region().await;
-    let patient = with("timeouts", json!({ "create": "900ms", "update": null, "delete": null }));
+    let patient = with("timeouts", json!({ "create": "600ms", "update": null, "delete": null }));
     read!("never_serves", run.apply(CONTROL_PLANE, Some(&patient)).await);
     let mut run = region().await;
     read!("no_time", run.apply(CONTROL_PLANE, Some(&impatient)).await);
