@@ -106,8 +106,13 @@ fn one_apply_upgrades_the_settings_the_masters_and_then_the_workers() {
         core_dns["spec"]["template"]["spec"]["containers"][0]["image"],
         "registry.k8s.io/coredns/coredns:v1.12.0"
     );
-    let nodes = workspace.json(&["output", "-json", "masters"]);
-    for (name, node) in nodes.as_object().unwrap() {
+    let state = workspace.json(&["show", "-json"]);
+    let resources = state["values"]["root_module"]["resources"].as_array().unwrap();
+    let masters = resources
+        .iter()
+        .find(|found| found["address"] == "multizone_control_plane.demo")
+        .unwrap();
+    for (name, node) in masters["values"]["nodes"].as_object().unwrap() {
         let end = node["certificate_expires_at"].as_str().unwrap_or_default();
         assert!(end.starts_with("20") && end.ends_with('Z'), "{name}: {node}");
     }
