@@ -312,7 +312,9 @@ fn a_rollout_that_is_interrupted_stops_between_two_steps_and_the_next_apply_goes
     assert!(!apply.wait().unwrap().success(), "it was interrupted");
     assert!(nobody_has_the_turn(&workspace), "it was given back");
     let steps = planned(&workspace, &[]);
-    assert!(!steps.is_empty() && steps.len() < 5, "{steps:#?}");
+    assert!(!steps.is_empty(), "something is left to do");
+    let again = |step: &String| step.starts_with("create master b ");
+    assert!(!steps.iter().any(again), "master b is there already: {steps:#?}");
     let _ = workspace.apply(&[]);
     assert_eq!(masters(&workspace), ["demo-master-a", "demo-master-b", "demo-master-f"]);
     workspace.assert_empty_plan(&[]);
