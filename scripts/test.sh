@@ -7,13 +7,23 @@ need cargo "builds everything: install Rust"
 need terraform "the acceptance tests drive it: 1.11 or later"
 need python3 "some counterparts are Python programs"
 
-# Debian packages, only where that is possible without asking.
-if ! command -v cloud-init >/dev/null 2>&1 && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
-  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends cloud-init; } >/dev/null 2>&1 || true
+has() { command -v "$1" >/dev/null 2>&1; }
+
+# Debian's cloud-init and etcd, only where that is possible without asking.  etcd is unpacked into the checkout: as an
+# installed package it would start a service of its own.
+etcd=${MULTIZONE_ETCD-$work/etcd/usr/bin/etcd}
+if [ "$(id -u)" = 0 ] && has apt-get && ! { has cloud-init && { has etcd || has "$etcd"; }; }; then
+  apt-get update -qq >/dev/null 2>&1 || true
+  has cloud-init || DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends cloud-init >/dev/null 2>&1 || true
+  if ! has etcd && ! has "$etcd"; then
+    mkdir -p "$work/etcd"
+    (cd "$work/etcd" && apt-get download -qq etcd-server && dpkg-deb -x etcd-server_*.deb .) >/dev/null 2>&1 || true
+  fi
 fi
+if ! has etcd && has "$etcd"; then export MULTIZONE_ETCD=$etcd; fi
 scripts/python-environment.sh || echo "SKIPPED: the tests that need Python packages: .work/venv could not be made" >&2
-for counterpart in kubectl gcloud cloud-init etcd; do
-  command -v "$counterpart" >/dev/null 2>&1 || echo "SKIPPED: the tests against $counterpart: it is not installed" >&2
+for counterpart in kubectl gcloud cloud-init "${MULTIZONE_ETCD:-etcd}"; do
+  has "$counterpart" || echo "SKIPPED: the tests against $counterpart: it is not installed" >&2
 done
 
 scripts/lint.sh
@@ -25,7 +35,7 @@ TF_CLI_CONFIG_FILE=/dev/null terraform fmt -check -recursive examples modules
 cargo test --locked --workspace --doc
 rm -rf .work/interruption .work/prober
 status=0
-if command -v cargo-nextest >/dev/null 2>&1; then
+if has cargo-nextest; then
   cargo nextest run --locked --workspace --no-fail-fast || status=$?
 else
   cargo test --locked --workspace --no-fail-fast --bins --lib --tests || status=$?

@@ -62,8 +62,9 @@ impl Cluster {
     }
 
     /// Stops the API server on a master gracefully, for `hold` at most, by a short-lived privileged pod that takes its
-    /// static pod's manifest away. Returns when the pod runs or is known to be unnecessary; that the server is gone is
-    /// for the caller to see, by asking the server itself.
+    /// static pod's manifest away. Returns when the pod runs, or when `gone` says that the server is
+    /// gone: a kubelet that talks to its own API server alone (Kubernetes 1.33 and later) may have nobody left to tell
+    /// that the pod runs. A pod that runs is no proof that the server is gone: that is for the caller to see.
     pub async fn hold_api_server(
         &self,
         node: &str,
@@ -71,6 +72,7 @@ impl Cluster {
         hold: Duration,
         deadline: Instant,
         stop: impl Future<Output = ()>,
+        gone: impl Future<Output = ()>,
     ) -> Result<(), AccessError> {
         let pods = self.pods();
         let pod = hold_pod(node, image, hold);
@@ -78,6 +80,7 @@ impl Cluster {
         let action = format!("run the pod {NAMESPACE}/{name}");
         let mut patience = Patience::new(deadline, stop);
         let what = format!("the pod {NAMESPACE}/{name} to start on {node}");
+        let mut gone = std::pin::pin!(gone);
         loop {
             let begun = async {
                 match pods.create(&PostParams::default(), &pod).await {
@@ -91,7 +94,9 @@ impl Cluster {
                     .map_err(|error| self.error(action.clone(), &error))?;
                 Ok(found.and_then(|pod| pod.status).and_then(|status| status.phase))
             };
-            let last = match patience.within(begun).await {
+            let begun = patience.within(begun).await;
+            let made = matches!(begun, Ok(Ok(Some(_))));
+            let last = match begun {
                 Ok(Ok(Some(phase))) if phase == "Running" || phase == "Succeeded" => return Ok(()),
                 Ok(Ok(Some(phase))) if phase == "Failed" => {
                     self.delete_hold(node).await?;
@@ -102,8 +107,16 @@ impl Cluster {
                 Ok(Err(error)) => return Err(error),
                 Err(interrupted) => return Err(self.interrupted(interrupted, &what, "it was not made yet")),
             };
-            if let Err(interrupted) = patience.pause(READY_PAUSE).await {
-                return Err(self.interrupted(interrupted, &what, &last));
+            let pause = async {
+                tokio::select! {
+                    () = &mut gone, if made => true,
+                    () = tokio::time::sleep(READY_PAUSE) => false,
+                }
+            };
+            match patience.within(pause).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                Err(interrupted) => return Err(self.interrupted(interrupted, &what, &last)),
             }
         }
     }
@@ -142,7 +155,8 @@ impl Cluster {
         }
     }
 
-    /// The masters whose API server is being held: the pod of the hold runs.
+    /// The masters whose API server is being held, or will be in a moment: the pod of the hold is there and has not ended.
+    /// Whether it runs may never be told ([`hold_api_server`](Self::hold_api_server)).
     pub async fn held_api_servers(&self) -> Result<BTreeSet<String>, AccessError> {
         let ours = ListParams::default().labels("app.kubernetes.io/managed-by=multizone");
         let pods = self.pods().list(&ours).await;
@@ -150,7 +164,7 @@ impl Cluster {
         let held = pods.items.into_iter().filter_map(|pod| {
             let node = pod.metadata.name?.strip_prefix(HOLD_PREFIX)?.to_owned();
             let phase = pod.status.and_then(|status| status.phase);
-            (phase.as_deref() == Some("Running")).then_some(node)
+            (!matches!(phase.as_deref(), Some("Succeeded" | "Failed"))).then_some(node)
         });
         Ok(held.collect())
     }

@@ -125,7 +125,7 @@ pub enum DrainError {
     /// The timeout passed.
     #[error(
         "node {node} is not drained after {} s, these pods are still there:{}\nThe node is cordoned and keeps its \
-         machine. Make room for the pods and try again, or raise the drain timeout", timeout.as_secs(), listing(pods)
+         machine. Make room for the pods and try again: the drain goes on", timeout.as_secs(), listing(pods)
     )]
     TimedOut {
         /// The node.

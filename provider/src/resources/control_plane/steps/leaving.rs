@@ -52,23 +52,19 @@ impl Executor<'_> {
             // A pod of an earlier hold that is over would be taken for this one's.
             let failed = |error: AccessError| self.access_failed(name, &error);
             connection.delete_hold(name).await.map_err(failed)?;
-            let held = connection
-                .hold_api_server(name, SHELL_IMAGE, HOLD, self.deadline, self.stop.wait())
-                .await;
-            held.map_err(failed)?;
-            let until = self.deadline.min(Instant::now() + ENDING);
-            while Instant::now() < until {
-                let serves = match machine {
-                    Some(machine) => self.observer.asks.serves(machine).await,
-                    None => false,
-                };
-                if !serves {
-                    return self.await_unrecorded(&connection, machine).await;
-                }
-                tokio::select! {
-                    () = tokio::time::sleep(GLANCE) => {}
-                    () = self.stop.wait() => return Err(self.situation.stopped()),
-                }
+            let held = connection.hold_api_server(
+                name,
+                SHELL_IMAGE,
+                HOLD,
+                self.deadline,
+                self.stop.wait(),
+                self.serves_no_more(machine),
+            );
+            held.await.map_err(failed)?;
+            tokio::select! {
+                () = self.serves_no_more(machine) => return self.await_unrecorded(&connection, machine).await,
+                () = tokio::time::sleep_until(self.deadline.min(Instant::now() + ENDING)) => {}
+                () = self.stop.wait() => return Err(self.situation.stopped()),
             }
             if Instant::now() >= self.deadline {
                 return Err(self.situation.error(
@@ -76,6 +72,15 @@ impl Executor<'_> {
                     "See how the pod multizone-hold-NODE in kube-system is doing; without it, halt the machine instead. \
                      Then apply again.",
                 ));
+            }
+        }
+    }
+
+    /// Ends when the API server of a machine does not answer (any more).
+    async fn serves_no_more(&self, machine: Option<&CloudMachine>) {
+        if let Some(machine) = machine {
+            while self.observer.asks.serves(machine).await {
+                tokio::time::sleep(GLANCE).await;
             }
         }
     }
