@@ -335,6 +335,11 @@ impl World {
 }
 
 impl World {
+    /// Terraform's state.
+    pub(crate) fn state(&mut self) -> &mut State {
+        &mut self.state
+    }
+
     /// How the state shows the nodes.
     fn node_states(&self) -> Vec<String> {
         let nodes = |saved: &crate::terraform::Saved| saved.value.attribute("nodes")?.as_map().cloned();

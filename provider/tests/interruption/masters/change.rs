@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::api::Api;
 use crate::{
     faults::Faults,
+    terraform::Terraform,
     world::{Operation, World},
 };
 
@@ -73,6 +74,19 @@ impl World {
             );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// The steps that a plan of this would show.
+    pub(crate) async fn planned(&mut self, operation: &Operation) -> Vec<String> {
+        let faults = Faults::at(None);
+        let mut terraform = Terraform {
+            provider: self.provider(),
+            state: self.state(),
+            faults: Arc::clone(&faults),
+        };
+        let pending = terraform.pending(operation.type_name, operation.config.as_ref()).await;
+        pending.unwrap();
+        faults.planned()
     }
 
     /// The provider as a process of its own.

@@ -97,6 +97,35 @@ async fn replacing() {
 }
 
 #[tokio::test]
+async fn shrinking() {
+    let before = region(&[A, B, F], true, Etcd::StandIn).await;
+    let shrink = change("shrink from three masters to one", &[A], true);
+    assert!(interrupt_one_after_the_other(&before, &shrink).await > 40);
+}
+
+#[tokio::test]
+async fn shrinking_with_the_balancer_destroyed_before() {
+    let before = region(&[A, B, F], true, Etcd::StandIn).await;
+    let name = "shrink from three masters to one, the balancer destroyed before";
+    let shrink = Change {
+        name,
+        operations: vec![of_the_balancer(name, false), of_masters(name, &[A], false)],
+    };
+    assert!(kill_one_after_the_other(&before, &shrink).await > 20);
+}
+
+#[tokio::test]
+async fn shrinking_with_the_balancer_destroyed_after() {
+    let before = region(&[A, B, F], true, Etcd::StandIn).await;
+    let name = "shrink from three masters to one, the balancer destroyed after (create_before_destroy)";
+    let shrink = Change {
+        name,
+        operations: vec![of_masters(name, &[A], false), of_the_balancer(name, false)],
+    };
+    assert!(kill_one_after_the_other(&before, &shrink).await > 20);
+}
+
+#[tokio::test]
 async fn outages_while_growing() {
     let before = region(&[A], true, Etcd::StandIn).await;
     let grow = change("grow from one master to three", &[A, B, F], true);

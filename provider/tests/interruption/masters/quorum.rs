@@ -1,8 +1,9 @@
-//! What etcd has acknowledged is still there when its members are replaced under continuous writes, and no request fails
-//! behind a balancer that was there from the start.  On real etcd where it is installed.
+//! What etcd has acknowledged is still there, whatever is done to its members; and what is said when it acknowledges
+//! nothing any more.  On real etcd where it is installed.
 
+use multizone_cloud::Cloud as _;
 use multizone_sandbox::process::Etcd;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     A, B, F,
@@ -13,7 +14,12 @@ use super::{
     prober::{Prober, say},
     region,
 };
-use crate::{CONTROL_PLANE, faults::Faults, operation, with, world::World};
+use crate::{
+    CONTROL_PLANE,
+    faults::Faults,
+    operation, with,
+    world::{Snapshot, World},
+};
 
 /// The installed etcd; its stand-in, said loudly, where there is none.
 fn installed() -> Etcd {
@@ -27,6 +33,15 @@ fn installed() -> Etcd {
         }
     }
     etcd
+}
+
+/// Where the masters are, as `ZONE/NAME`.
+fn machines(world: &World) -> Vec<String> {
+    let status = world.region.lock().unwrap().status();
+    let list = status["machines"].as_array().unwrap().iter();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    list.map(|machine| format!("{}/{}", text(&machine["zone"]), text(&machine["name"])))
+        .collect()
 }
 
 fn three(name: &'static str) -> Change {
@@ -48,8 +63,19 @@ async fn without_a_failure(world: &mut World, api: &Api, change: &Change, number
     seen.are_still_there(api).await
 }
 
+/// Waits until no write is accepted any more.
+async fn refuses_writes(api: &Api) -> String {
+    let mut number = 0;
+    loop {
+        number += 1;
+        if let Err(refused) = api.write(&format!("refused-{number}")).await {
+            return refused;
+        }
+    }
+}
+
 #[tokio::test]
-async fn every_acknowledged_write_survives_growth_and_the_replacement_of_each_member() {
+async fn every_acknowledged_write_survives_whatever_is_done_to_the_members() {
     let mut world = region(&[A], true, installed()).await.thaw();
     world.settled().await;
     let api = world.api().await;
@@ -59,7 +85,86 @@ async fn every_acknowledged_write_survives_growth_and_the_replacement_of_each_me
     let replace = three("replace each of three masters");
     acknowledged += without_a_failure(&mut world, &api, &replace, 2).await;
 
+    // One is killed: the others go on, and an apply brings it back.
+    let prober = Prober::start(&api, "writes-3");
+    let victim = machines(&world)[1].clone();
+    world.region.lock().unwrap().operate("halt", &victim);
+    api.accepts_writes("one-is-dead").await;
+    let start = three("start a master that was killed");
+    start.watched(&mut world, &Faults::at(None)).await;
+    let seen = prober.stop();
+    seen.say("one of three masters killed and started again (real etcd)");
+    acknowledged += seen.are_still_there(&api).await;
+
+    two_of_three_are_halted(&mut world, &api).await;
+    let grown = world.freeze();
+    two_of_three_are_lost(&grown).await;
+
+    let mut world = grown.thaw();
+    world.settled().await;
+    let shrink = Change {
+        name: "shrink from three masters to one",
+        operations: vec![operation(
+            "shrink",
+            CONTROL_PLANE,
+            Some(with(masters(&[A], true), "machine_type", json!("n1-standard-4"))),
+        )],
+    };
+    api.accepts_writes("before-shrinking").await;
+    acknowledged += without_a_failure(&mut world, &api, &shrink, 4).await;
+    let there = api.records().await.unwrap();
+    for number in 1..=4 {
+        let name = format!("writes-{number}-0");
+        assert!(there.contains(&name), "{name}");
+    }
     say(&format!(
         "etcd: acknowledged writes: {acknowledged}, all of them are still there"
     ));
+}
+
+/// Writes are refused, the plan says that the masters are started, and the apply starts them.
+async fn two_of_three_are_halted(world: &mut World, api: &Api) {
+    for victim in &machines(world)[1..] {
+        world.region.lock().unwrap().operate("halt", victim);
+    }
+    let refused = refuses_writes(api).await;
+    println!("with two of three masters halted a write is refused: {refused}");
+    let again = three("start two masters that were killed");
+    let steps = world.planned(&again.operations[0]).await;
+    let starts = steps.iter().filter(|step| step.starts_with("start master"));
+    assert_eq!(starts.count(), 2, "{steps:#?}");
+    let faults = Faults::at(None);
+    let done = world.run_all(&again.operations, &faults).await;
+    assert!(matches!(done, Some(Ok(()))), "{done:?}");
+    api.accepts_writes("two-were-dead").await;
+    let found = world.try_to_converge_all(&again.operations).await;
+    found.unwrap_or_else(|trouble| panic!("{trouble}"));
+}
+
+/// Nothing is changed, and the error says what is safe and what to do.
+async fn two_of_three_are_lost(before: &Snapshot) {
+    let mut world = before.thaw();
+    world.settled().await;
+    let api = world.api().await;
+    api.accepts_writes("all-are-there").await;
+    for victim in &machines(&world)[1..] {
+        let (zone, name) = victim.split_once('/').unwrap();
+        world.cloud.delete_machine(zone, name).await.unwrap();
+    }
+    let refused = refuses_writes(&api).await;
+    println!("with two of three masters lost a write is refused: {refused}");
+    let left = machines(&world);
+    let mut config = with(masters(&[A, B, F], true), "machine_type", json!("n1-standard-4"));
+    config["timeouts"] = json!({ "update": "10s" });
+    let again = operation("apply", CONTROL_PLANE, Some(config));
+    let refused = world.run(&again, &Faults::at(None)).await;
+    let Some(Err(refused)) = refused else {
+        panic!("nothing can be changed: {refused:?}");
+    };
+    let text = refused.to_string();
+    println!("{text}");
+    for part in ["quorum", "snapshot"] {
+        assert!(text.contains(part), "the error does not say {part:?}: {text}");
+    }
+    assert_eq!(machines(&world), left, "nothing was changed");
 }
