@@ -140,11 +140,11 @@ fn begin(place: &Place, etcd: Option<Etcd>) -> (Runtime, String) {
     let process = runtime.spawn(run(settings));
     let began = Instant::now();
     loop {
-        assert!(
-            !process.is_finished(),
-            "the region ended: {:?}",
-            runtime.block_on(process)
-        );
+        if process.is_finished() {
+            // Within a runtime no other may be waited for.
+            let ended = thread::scope(|scope| scope.spawn(|| runtime.block_on(process)).join());
+            panic!("the region ended: {ended:?}");
+        }
         if let Some(description) = Description::read(place) {
             let address: Option<SocketAddr> = description
                 .endpoint

@@ -16,6 +16,7 @@ use multizone_sandbox::process::Etcd;
 use multizone_schema::Diagnostics;
 use serde_json::Value;
 use tempfile::TempDir;
+use tracing::instrument::WithSubscriber as _;
 use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::{
@@ -174,7 +175,6 @@ impl World {
             faults: Arc::clone(faults),
             region: Arc::clone(&self.region),
         };
-        let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(calls));
         let mut terraform = Terraform {
             provider: Configured::new(Arc::new(cloud), Destroy::default()),
             state: &mut self.state,
@@ -186,7 +186,9 @@ impl World {
             }
             Ok(())
         };
-        until_killed(faults, apply).await
+        // Only while this run is worked on: others may be at work on the same thread.
+        let listened = until_killed(faults, apply).with_subscriber(tracing_subscriber::registry().with(calls));
+        listened.await
     }
 
     /// Applies, looks again, and finds nothing left to do; returns what there is then.
