@@ -163,9 +163,13 @@ pub(super) async fn delete(
     let operation = wanted.removal(Some(prior.endpoint.clone()));
     let mut turn = Turn::take(provider, &wanted.cluster, deadline, stop, &situation).await?;
     let deleted = async {
-        let Ok(mut executor) = Executor::find(provider, wanted, deadline, stop, situation, &mut turn).await else {
-            // Without the cluster's keys nobody can be asked, and nothing is to be kept: the machines go as they are.
-            return removal::as_they_are(provider, prior, deadline, &situation).await;
+        let mut executor = match Executor::find(provider, wanted, deadline, stop, situation, &mut turn).await {
+            Ok(executor) => executor,
+            // Nobody can be asked, and nothing is to be kept: the machines go as they are.
+            Err(_) if removal::keys_are_gone(provider, &ClusterName::new(&prior.cluster)).await => {
+                return removal::as_they_are(provider, prior, deadline, &situation).await;
+            }
+            Err(diagnostics) => return Err(diagnostics),
         };
         executor.operation = operation;
         executor.remember(prior, seen::decode(private).as_ref());

@@ -1,6 +1,7 @@
 //! The end of masters that nobody can be asked about any more: the cluster's keys are gone.
 
 use multizone_cloud::{ClusterName, label};
+use multizone_kubernetes::pki::ClusterPki;
 use multizone_schema::Diagnostics;
 use tokio::time::Instant;
 use tracing::info;
@@ -11,8 +12,30 @@ use super::{
 };
 use crate::{
     configuration::Configured,
-    resources::trouble::{Situation, within},
+    resources::{
+        identity::{API_ADDRESS, SecretNames},
+        trouble::{Situation, within},
+    },
 };
+
+/// Whether the API's address, the cluster's settings or its keys are provably gone.  That they could not be looked at
+/// proves nothing: then nothing is deleted.
+pub(super) async fn keys_are_gone(provider: &Configured, cluster: &ClusterName) -> bool {
+    let names = SecretNames::of(provider.cloud().region(), cluster);
+    provider.forget(cluster).await;
+    match provider.inventory(cluster).await {
+        Ok(inventory) if inventory.address(API_ADDRESS).is_none() => return true,
+        Ok(_) => {}
+        Err(_) => return false,
+    }
+    let settings = provider.cloud().secret(&names.settings).await;
+    let keys = provider.cloud().secret(&names.keys).await;
+    match (settings, keys) {
+        (Ok(Some(_)), Ok(Some(keys))) => ClusterPki::from_secret(&keys).is_err(),
+        (Ok(None), _) | (_, Ok(None)) => true,
+        _ => false,
+    }
+}
 
 /// Deletes the masters' machines.  Whatever order Terraform calls operations in, this needs no other one to have run.
 pub(super) async fn as_they_are(
