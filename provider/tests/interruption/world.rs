@@ -16,7 +16,6 @@ use multizone_sandbox::process::Etcd;
 use multizone_schema::Diagnostics;
 use serde_json::Value;
 use tempfile::TempDir;
-use tracing::instrument::WithSubscriber as _;
 use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::{
@@ -175,6 +174,8 @@ impl World {
             faults: Arc::clone(faults),
             region: Arc::clone(&self.region),
         };
+        // Of this thread, with all tasks on it: one run at a time on each.
+        let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(calls));
         let mut terraform = Terraform {
             provider: Configured::new(Arc::new(cloud), Destroy::default()),
             state: &mut self.state,
@@ -186,9 +187,7 @@ impl World {
             }
             Ok(())
         };
-        // Only while this run is worked on: others may be at work on the same thread.
-        let listened = until_killed(faults, apply).with_subscriber(tracing_subscriber::registry().with(calls));
-        listened.await
+        until_killed(faults, apply).await
     }
 
     /// Applies, looks again, and finds nothing left to do; returns what there is then.
