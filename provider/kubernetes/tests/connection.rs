@@ -1,6 +1,8 @@
 //! How connections fail, and what is said then, against a server that answers from a list.
 #![allow(clippy::unwrap_used)]
 
+mod tls;
+
 use std::collections::VecDeque;
 use std::future::pending;
 use std::sync::{Arc, Mutex};
@@ -11,13 +13,10 @@ use multizone_kubernetes::cluster_access::{
     AccessError, Cluster, ClusterAddress, DrainError, DrainOptions, NodeState, Obstacle,
 };
 use multizone_kubernetes::pki::ClusterPki;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
-use tokio_rustls::TlsAcceptor;
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -33,21 +32,7 @@ struct Server {
 impl Server {
     async fn start(answers: Vec<(&'static str, u16, serde_json::Value)>) -> Self {
         let pki = ClusterPki::generate(Timestamp::now()).unwrap();
-        let credential = pki
-            .ca
-            .server_credential("kube-apiserver", &["127.0.0.1".to_owned()], Timestamp::now(), HOUR)
-            .unwrap();
-        let certificate = CertificateDer::from_pem_slice(credential.certificate_pem.as_bytes()).unwrap();
-        let key = PrivateKeyDer::from_pem_slice(credential.key_pem.as_bytes()).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate], key)
-            .unwrap();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (listener, acceptor) = tls::listen(&pki, "127.0.0.1", Timestamp::now()).await;
         let address = ClusterAddress {
             url: format!("https://{}", listener.local_addr().unwrap()),
             ca_certificate_pem: pki.ca.certificate_pem.clone(),

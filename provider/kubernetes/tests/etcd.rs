@@ -17,7 +17,7 @@ use multizone_kubernetes::etcd::{
     Credentials, Dialling, Direct, Endpoint, Etcd, EtcdError, PortForward, Route, Stream,
 };
 use multizone_kubernetes::pki::{Authority, ClusterPki};
-use multizone_sandbox_etcd::{ClusterState, EtcdMember, Kind, MemberConfig, Tls};
+use multizone_sandbox_etcd::{EtcdMember, Kind, MemberConfig, Tls};
 use multizone_sandbox_kubernetes_api::{ApiServer, ApiServerConfig, Duplex, Storage};
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair};
 use serde_json::json;
@@ -95,31 +95,17 @@ impl Cluster {
                 std::fs::create_dir(&place).expect("made");
                 let (server_certificate, server_key) = sign(&pki.etcd_ca, name, &place, "server");
                 let (peer_certificate, peer_key) = sign(&pki.etcd_ca, name, &place, "peer");
-                let [listen_client, listen_peer] = free_addresses();
-                MemberConfig {
-                    name: (*name).to_owned(),
-                    data_directory: place.join("etcd"),
-                    listen_client,
-                    listen_peer,
-                    advertise_peer: format!("https://{listen_peer}"),
-                    initial_cluster: String::new(),
-                    initial_cluster_state: ClusterState::New,
-                    tls: Tls {
-                        server_certificate,
-                        server_key,
-                        peer_certificate,
-                        peer_key,
-                        trusted_ca: ca.clone(),
-                    },
-                    log: place.join("etcd.log"),
-                    speed: 20.0,
-                }
+                let tls = Tls {
+                    server_certificate,
+                    server_key,
+                    peer_certificate,
+                    peer_key,
+                    trusted_ca: ca.clone(),
+                };
+                MemberConfig::first(name, &place, free_addresses(), tls, 20.0)
             })
             .collect();
-        let all: Vec<_> = configs
-            .iter()
-            .map(|config| format!("{}={}", config.name, config.advertise_peer))
-            .collect();
+        let all: Vec<_> = configs.iter().map(|config| config.initial_cluster.clone()).collect();
         let mut members = Vec::new();
         for config in &mut configs {
             config.initial_cluster = all.join(",");

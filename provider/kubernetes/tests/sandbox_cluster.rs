@@ -22,7 +22,7 @@ use multizone_kubernetes::kubeconfig;
 use multizone_kubernetes::labels::{self, Taint, TaintEffect};
 use multizone_kubernetes::persistent_volume::{self, PersistentVolumeSettings, VolumeSource};
 use multizone_kubernetes::pki::{ClientCredential, ClusterPki};
-use multizone_sandbox_etcd::{ClusterState, EtcdMember, Kind, MemberConfig, Tls};
+use multizone_sandbox_etcd::{EtcdMember, Kind, MemberConfig, Tls};
 use multizone_sandbox_kubernetes_api::{ApiServer, ApiServerConfig, Storage};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -56,25 +56,14 @@ async fn etcd(pki: &ClusterPki, directory: &Path) -> (EtcdMember, Storage) {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.local_addr().unwrap()
     };
-    let (listen_client, listen_peer) = (free(), free());
-    let config = MemberConfig {
-        name: "m0".to_owned(),
-        data_directory: directory.join("etcd"),
-        listen_client,
-        listen_peer,
-        advertise_peer: format!("https://{listen_peer}"),
-        initial_cluster: format!("m0=https://{listen_peer}"),
-        initial_cluster_state: ClusterState::New,
-        tls: Tls {
-            server_certificate: certificate.clone(),
-            server_key: key.clone(),
-            peer_certificate: certificate,
-            peer_key: key,
-            trusted_ca: write("etcd-ca.crt", &pki.etcd_ca.certificate_pem),
-        },
-        log: directory.join("etcd.log"),
-        speed: 60.0,
+    let tls = Tls {
+        server_certificate: certificate.clone(),
+        server_key: key.clone(),
+        peer_certificate: certificate,
+        peer_key: key,
+        trusted_ca: write("etcd-ca.crt", &pki.etcd_ca.certificate_pem),
     };
+    let config = MemberConfig::first("m0", directory, [free(), free()], tls, 60.0);
     let client = pki.etcd_credential(now, HOUR).unwrap();
     let storage = Storage {
         endpoints: vec![config.advertise_client()],

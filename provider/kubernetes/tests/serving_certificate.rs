@@ -1,34 +1,22 @@
 //! The certificate with which an API server serves, against servers that serve with one.
 #![allow(clippy::unwrap_used)]
 
-use std::{sync::Arc, time::Duration};
+mod tls;
+
+use std::time::Duration;
 
 use jiff::Timestamp;
 use multizone_kubernetes::{
     cluster_access::{AccessError, ClusterAddress, serving_certificate},
     pki::ClusterPki,
 };
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 
 const HOUR: Duration = Duration::from_hours(1);
 
 /// Serves with a certificate made at this time, and says where.
 async fn server(pki: &ClusterPki, made: Timestamp) -> ClusterAddress {
-    let names = ["api.example.com".to_owned()];
-    let credential = pki.ca.server_credential("kube-apiserver", &names, made, HOUR).unwrap();
-    let certificate = CertificateDer::from_pem_slice(credential.certificate_pem.as_bytes()).unwrap();
-    let key = PrivateKeyDer::from_pem_slice(credential.key_pem.as_bytes()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate], key)
-        .unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (listener, acceptor) = tls::listen(pki, "api.example.com", made).await;
     let address = ClusterAddress {
         url: format!("https://{}", listener.local_addr().unwrap()),
         ca_certificate_pem: pki.ca.certificate_pem.clone(),

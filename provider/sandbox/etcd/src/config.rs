@@ -1,7 +1,7 @@
 //! What a member is started with: what kubeadm writes into etcd's manifest.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Whether the member begins a cluster or joins one (`--initial-cluster-state`). Only looked at while the data
 /// directory is empty.
@@ -65,6 +65,25 @@ pub struct MemberConfig {
 }
 
 impl MemberConfig {
+    /// One that begins a cluster of its own, its data and its log in this directory, `listens` to clients and to peers.
+    /// Several begin a cluster together when `initial_cluster` is made to name all of them.
+    pub fn first(name: &str, directory: &Path, listens: [SocketAddr; 2], tls: Tls, speed: f64) -> Self {
+        let [listen_client, listen_peer] = listens;
+        let advertise_peer = format!("https://{listen_peer}");
+        Self {
+            name: name.to_owned(),
+            data_directory: directory.join("etcd"),
+            listen_client,
+            listen_peer,
+            initial_cluster: format!("{name}={advertise_peer}"),
+            advertise_peer,
+            initial_cluster_state: ClusterState::New,
+            tls,
+            log: directory.join("etcd.log"),
+            speed,
+        }
+    }
+
     /// What clients are told: `https://` and the address they connect to.
     pub fn advertise_client(&self) -> String {
         format!("https://{}", self.listen_client)

@@ -108,27 +108,15 @@ impl Place {
         };
         let (server_certificate, server_key) = files("server");
         let (peer_certificate, peer_key) = files("peer");
-        let (listen_client, listen_peer) = free_addresses();
-        let advertise_peer = format!("https://{listen_peer}");
-        let config = MemberConfig {
-            name: name.to_owned(),
-            data_directory: directory.join("etcd"),
-            listen_client,
-            listen_peer,
-            initial_cluster: format!("{name}={advertise_peer}"),
-            advertise_peer,
-            initial_cluster_state: ClusterState::New,
-            tls: Tls {
-                server_certificate,
-                server_key,
-                peer_certificate,
-                peer_key,
-                trusted_ca: self.path("ca.crt"),
-            },
-            log: directory.join("etcd.log"),
-            speed: 20.0,
+        let tls = Tls {
+            server_certificate,
+            server_key,
+            peer_certificate,
+            peer_key,
+            trusted_ca: self.path("ca.crt"),
         };
-        let client = Client::new(listen_client, Some(self.tls_client(true)));
+        let config = MemberConfig::first(name, &directory, free_addresses(), tls, 20.0);
+        let client = Client::new(config.listen_client, Some(self.tls_client(true)));
         Machine {
             kind: self.kind.clone(),
             config,
@@ -178,10 +166,9 @@ impl Place {
 }
 
 /// Two addresses of 127.0.0.1 whose ports the kernel chose.
-fn free_addresses() -> (SocketAddr, SocketAddr) {
+fn free_addresses() -> [SocketAddr; 2] {
     let listeners = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").expect("a port"));
-    let [client, peer] = listeners.map(|listener| listener.local_addr().expect("an address"));
-    (client, peer)
+    listeners.map(|listener| listener.local_addr().expect("an address"))
 }
 
 /// A machine for one member.

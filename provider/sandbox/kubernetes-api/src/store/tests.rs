@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use multizone_etcd_api::Credentials;
-use multizone_sandbox_etcd::{ClusterState, EtcdMember, Kind, MemberConfig, Tls};
+use multizone_sandbox_etcd::{EtcdMember, Kind, MemberConfig, Tls};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::json;
 
@@ -41,25 +41,14 @@ impl Member {
             write("member.crt", &credentials.certificate_pem),
             write("member.key", &credentials.key_pem),
         );
-        let (client, peer) = (free_address(), free_address());
-        let config = MemberConfig {
-            name: "m0".into(),
-            data_directory: directory.path().join("data"),
-            listen_client: client,
-            listen_peer: peer,
-            advertise_peer: format!("https://{peer}"),
-            initial_cluster: format!("m0=https://{peer}"),
-            initial_cluster_state: ClusterState::New,
-            tls: Tls {
-                server_certificate: certificate.clone(),
-                server_key: key.clone(),
-                peer_certificate: certificate,
-                peer_key: key,
-                trusted_ca: write("ca.crt", &credentials.ca_pem),
-            },
-            log: directory.path().join("log"),
-            speed: 60.0,
+        let tls = Tls {
+            server_certificate: certificate.clone(),
+            server_key: key.clone(),
+            peer_certificate: certificate,
+            peer_key: key,
+            trusted_ca: write("ca.crt", &credentials.ca_pem),
         };
+        let config = MemberConfig::first("m0", directory.path(), [free_address(), free_address()], tls, 60.0);
         let endpoint = config.advertise_client();
         Self {
             _running: EtcdMember::start(&Kind::StandIn, config).await.unwrap(),
