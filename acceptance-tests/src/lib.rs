@@ -12,4 +12,4 @@ mod workspace;
 
 pub use region::Region;
 pub use run::{Run, installed};
-pub use workspace::Workspace;
+pub use workspace::{PROVIDER, Workspace};

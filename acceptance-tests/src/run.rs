@@ -90,6 +90,26 @@ impl Run {
         self
     }
 
+    /// The run, which must have said all of this; see [`Run::text`].
+    ///
+    /// # Panics
+    /// When one of the words is missing, with everything that was printed.
+    #[must_use]
+    #[track_caller]
+    pub fn saying(self, words: &[&str]) -> Self {
+        let text = self.text();
+        for words in words {
+            assert!(
+                text.contains(words),
+                "{words:?} is not what was said by {}\n--- stdout\n{}\n--- stderr\n{}",
+                self.command,
+                self.stdout,
+                self.stderr
+            );
+        }
+        self
+    }
+
     /// Both streams with Terraform's box drawing and line breaks folded to single spaces, so that a sentence of a
     /// diagnostic can be searched for however it was wrapped.
     pub fn text(&self) -> String {

@@ -15,6 +15,16 @@ use crate::{Run, run};
 /// How much faster than a real cloud the suite's sandboxes run.
 const SPEED: &str = "600";
 
+/// What comes before the resources of every configuration that is a test's own.
+pub const PROVIDER: &str = r#"
+terraform {
+  required_providers { multizone = { source = "multizone/multizone" } }
+}
+provider "multizone" {
+  sandbox = { region = "us-central1" }
+}
+"#;
+
 /// A Terraform configuration with a sandbox region of its own.
 #[derive(Debug)]
 pub struct Workspace {
@@ -26,7 +36,7 @@ pub struct Workspace {
 impl Workspace {
     /// A copy of `examples/<name>`, its sandbox started in `us-central1`.
     pub fn of_example(name: &str) -> Self {
-        let workspace = Self::empty("us-central1");
+        let workspace = Self::empty();
         let example = checkout().join("examples").join(name);
         for entry in fs::read_dir(&example).unwrap_or_else(|error| panic!("{}: {error}", example.display())) {
             let path = entry.expect("a readable directory entry").path();
@@ -41,14 +51,19 @@ impl Workspace {
         workspace
     }
 
-    /// A configuration of the test's own, its sandbox started in `us-central1`.
-    pub fn of(configuration: &str) -> Self {
-        let workspace = Self::empty("us-central1");
-        workspace.write("main.tf", configuration);
+    /// Resources of the test's own in `main.tf`, beside the provider's configuration and the examples' pod network; its
+    /// sandbox started in `us-central1`.
+    pub fn of(resources: &str) -> Self {
+        let workspace = Self::empty();
+        let pod_network = checkout().join("examples/multi-zone/pod-network.yaml");
+        fs::copy(pod_network, workspace.path().join("pod-network.yaml")).expect("a file that can be copied");
+        workspace.write("provider.tf", PROVIDER);
+        workspace.write("main.tf", resources);
         workspace
     }
 
-    fn empty(region: &str) -> Self {
+    /// No configuration yet; its sandbox started in `us-central1`.
+    pub fn empty() -> Self {
         let provider = provider();
         let directory = tempfile::Builder::new()
             .prefix("mz")
@@ -69,7 +84,7 @@ impl Workspace {
         );
         workspace.write("terraform.rc", &overrides);
         let _ = workspace
-            .sandbox(&["start", "--region", region, "--speed", SPEED])
+            .sandbox(&["start", "--region", "us-central1", "--speed", SPEED])
             .succeeded();
         workspace
     }

@@ -8,12 +8,6 @@ use multizone_acceptance_tests::{Workspace, installed};
 fn configuration(zones: &str) -> String {
     format!(
         r#"
-terraform {{
-  required_providers {{ multizone = {{ source = "multizone/multizone" }} }}
-}}
-provider "multizone" {{
-  sandbox = {{ region = "us-central1" }}
-}}
 resource "multizone_cluster" "demo" {{
   name  = "demo"
   zones = {{ "us-central1-a" = {{}}, "us-central1-b" = {{}} }}

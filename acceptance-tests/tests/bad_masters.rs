@@ -4,12 +4,6 @@ use multizone_acceptance_tests::{Workspace, installed};
 
 /// A valid configuration in which each test breaks one thing.
 const VALID: &str = r#"
-terraform {
-  required_providers { multizone = { source = "multizone/multizone" } }
-}
-provider "multizone" {
-  sandbox = { region = "us-central1" }
-}
 resource "multizone_cluster" "demo" {
   name  = "demo"
   zones = { "us-central1-a" = {}, "us-central1-b" = {}, "us-central1-f" = {} }
@@ -46,17 +40,10 @@ const SPREAD: &str = "a = { zone = \"us-central1-a\" }, b = { zone = \"us-centra
 fn refused(workspace: &Workspace, from: &str, to: &str, at: &str, said: &[&str]) {
     assert!(VALID.contains(from), "the valid configuration has {from}");
     workspace.write("main.tf", &VALID.replacen(from, to, 1));
-    let run = workspace.terraform(&["plan"]).exited(1);
-    let text = run.text();
-    let line = text.split(": ").any(|part| part.starts_with(at));
-    assert!(line, "{from} -> {to}: {at:?} is not what is shown in\n{}", run.stderr);
-    for words in said {
-        assert!(
-            text.contains(words),
-            "{from} -> {to}: {words:?} is not in\n{}",
-            run.stderr
-        );
-    }
+    println!("{from} -> {to}");
+    let run = workspace.terraform(&["plan"]).exited(1).saying(said);
+    let line = run.text().split(": ").any(|part| part.starts_with(at));
+    assert!(line, "{at:?} is not what is shown in\n{}", run.stderr);
 }
 
 #[test]

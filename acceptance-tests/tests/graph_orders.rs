@@ -302,12 +302,6 @@ fn saved_plans_do_what_they_show() {
 
 /// Two clusters in one region, one's name a prefix of the other's, with objects of the same names within them.
 const TWO_CLUSTERS: &str = r#"
-terraform {
-  required_providers { multizone = { source = "multizone/multizone" } }
-}
-provider "multizone" {
-  sandbox = { region = "us-central1" }
-}
 variable "clusters" { type = set(string) }
 variable "size" {
   type    = number

@@ -6,12 +6,6 @@
 use multizone_acceptance_tests::{Workspace, installed};
 
 const CONFIGURATION: &str = r#"
-terraform {
-  required_providers { multizone = { source = "multizone/multizone" } }
-}
-provider "multizone" {
-  sandbox = { region = "us-central1" }
-}
 resource "multizone_cluster" "demo" {
   name         = "demo"
   # Nothing is in the last one.
@@ -84,11 +78,7 @@ fn what_is_imported_is_what_was_configured() {
     if !installed("terraform") || !installed("kubectl") {
         return;
     }
-    let workspace = Workspace::of_example("multi-zone");
-    for file in ["variables.tf", "outputs.tf"] {
-        std::fs::remove_file(workspace.path().join(file)).unwrap();
-    }
-    workspace.write("main.tf", CONFIGURATION);
+    let workspace = Workspace::of(CONFIGURATION);
     let _ = workspace.apply(&[]);
     // Labels and taints of others are not taken for the group's.
     let worker = workspace

@@ -36,7 +36,7 @@ fn copy(from: &Path, to: &Path) {
 
 /// A workspace with a copy of the module, in which a plain `terraform init` finds the provider.
 fn workspace() -> Workspace {
-    let workspace = Workspace::of("");
+    let workspace = Workspace::empty();
     copy(&checkout().join(MODULE), &workspace.path().join("module"));
     let script = format!(
         ". {0}/scripts/terraform-environment.sh; binary={1}; lay_out_mirror {2}",
@@ -97,18 +97,16 @@ module "demo" {
     // Its member may have led: for a moment, nobody can say who the members are.
     let deadline = Instant::now() + PATIENCE;
     let said = loop {
-        let said = terraform(&workspace, ".", &["plan"]).succeeded().text();
-        if !said.contains("nobody could say") || Instant::now() >= deadline {
-            break said;
+        let run = terraform(&workspace, ".", &["plan"]).succeeded();
+        if !run.text().contains("nobody could say") || Instant::now() >= deadline {
+            break run;
         }
     };
-    for words in [
+    let _ = said.saying(&[
         "Check block assertion failed",
         "0 etcd members of cluster demo could fail before writes stop; it should be 1.",
         "master demo-master-b in us-central1-b is halted",
-    ] {
-        assert!(said.contains(words), "{words:?} is not in {said}");
-    }
+    ]);
     let healed = terraform(&workspace, ".", &["apply", "-auto-approve"]).succeeded();
     let planned = terraform(&workspace, ".", &["plan", "-detailed-exitcode"]).exited(0);
     assert!(

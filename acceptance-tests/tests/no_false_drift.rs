@@ -75,8 +75,7 @@ fn quiet(seed: u64) {
     for config in [&mut cluster, &mut control_plane] {
         config.as_object_mut().unwrap().remove("deletion_protection");
     }
-    let workspace = Workspace::of("");
-    std::fs::remove_file(workspace.path().join("main.tf")).unwrap();
+    let workspace = Workspace::empty();
     for number in 1..=CONFIGURATIONS {
         let config = configuration(&mut chance, &cluster, &control_plane);
         println!("seed {seed}, configuration {number}: {config}");

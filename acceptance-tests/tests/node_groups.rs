@@ -8,12 +8,6 @@ use serde_json::Value;
 fn configuration(group: &str) -> String {
     format!(
         r#"
-terraform {{
-  required_providers {{ multizone = {{ source = "multizone/multizone" }} }}
-}}
-provider "multizone" {{
-  sandbox = {{ region = "us-central1" }}
-}}
 resource "multizone_cluster" "demo" {{
   name  = "demo"
   zones = {{ "us-central1-a" = {{}} }}
@@ -36,11 +30,7 @@ resource "multizone_node_group" "pool" {{
 }
 
 fn workspace(group: &str) -> Workspace {
-    let workspace = Workspace::of_example("multi-zone");
-    for file in ["variables.tf", "outputs.tf"] {
-        std::fs::remove_file(workspace.path().join(file)).unwrap();
-    }
-    workspace.write("main.tf", &configuration(group));
+    let workspace = Workspace::of(&configuration(group));
     let _ = workspace.apply(&[]);
     workspace
 }

@@ -7,12 +7,6 @@ use multizone_acceptance_tests::{Workspace, installed};
 use serde_json::{Value, json};
 
 const CONFIGURATION: &str = r#"
-terraform {
-  required_providers { multizone = { source = "multizone/multizone" } }
-}
-provider "multizone" {
-  sandbox = { region = "us-central1" }
-}
 variable "zones" {
   type    = list(string)
   default = ["us-central1-a", "us-central1-b", "us-central1-f"]

@@ -26,12 +26,6 @@ const RESOURCES: [(&str, &str); 4] = [
 
 /// A cluster's network and a disk: everything that takes no machine.
 const DISK: &str = r#"
-terraform {
-  required_providers { multizone = { source = "multizone/multizone" } }
-}
-provider "multizone" {
-  sandbox = { region = "us-central1" }
-}
 resource "multizone_cluster" "demo" {
   name  = "demo"
   zones = { "us-central1-a" = {} }

@@ -142,12 +142,6 @@ fn tainted(node: &Value) -> bool {
 fn customised(kubeadm: &str) -> String {
     format!(
         r#"
-        terraform {{
-          required_providers {{ multizone = {{ source = "multizone/multizone" }} }}
-        }}
-        provider "multizone" {{
-          sandbox = {{ region = "us-central1" }}
-        }}
         resource "multizone_cluster" "demo" {{
           name  = "demo"
           zones = {{ "us-central1-a" = {{}} }}

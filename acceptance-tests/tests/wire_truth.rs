@@ -191,7 +191,7 @@ fn what_gcloud_and_the_sandbox_say_fits_googles_description() {
     if !installed("gcloud") {
         return;
     }
-    let workspace = Workspace::of("");
+    let workspace = Workspace::empty();
     let recording = Recording::start("gcloud", python, &workspace);
     let gcloud = Gcloud {
         workspace: &workspace,
@@ -543,7 +543,7 @@ fn what_is_said_of_a_balancer_fits_googles_description() {
     if !installed("terraform") {
         return;
     }
-    let workspace = Workspace::of("");
+    let workspace = Workspace::empty();
     let recording = Recording::start("balancer", python, &workspace);
     let write = |zones: &str, team: &str| {
         let configuration = format!(
