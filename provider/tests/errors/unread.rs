@@ -147,6 +147,11 @@ pub(crate) const NOT_PROVOKED: &[(&str, &str, &str)] = &[
     ),
     ("control_plane/steps/joining.rs", "Master {name} did not join", MASTERS),
     (
+        "control_plane/steps/joining.rs",
+        "Master {} did not join within",
+        MASTERS,
+    ),
+    (
         "control_plane/steps/leaving.rs",
         "Then run terraform apply again",
         MASTERS,

@@ -76,6 +76,18 @@ impl Terraform<'_> {
         Ok(names.filter(differs).cloned().collect())
     }
 
+    /// What the next plan says beyond its steps.
+    pub(crate) async fn foreseen(
+        &mut self,
+        type_name: &str,
+        config: Option<&serde_json::Value>,
+    ) -> Result<Diagnostics, Diagnostics> {
+        let (resource, schema) = served(type_name);
+        let prior = self.refresh(type_name, &*resource, &schema).await?;
+        let config = config.map_or(Value::Null, |config| value(&schema, config));
+        Ok(self.plan(&*resource, &schema, &prior, &config).await?.diagnostics)
+    }
+
     async fn refresh(
         &mut self,
         type_name: &str,

@@ -58,7 +58,7 @@ pub use gates::Gate;
 pub use intent::{BalancerIntent, ControlPlane, Operation, Replica};
 pub use loss::ZoneLoss;
 pub use preview::{Preview, preview};
-pub use quorum::Quorum;
+pub use quorum::{Lost, Quorum};
 pub use step::{Blocked, NewMachine, Next, Step, Violation};
 pub use warnings::Warning;
 pub use wording::Timing;

@@ -61,7 +61,36 @@ impl Quorum {
     }
 }
 
+/// What became of etcd's voters when too many of them are gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// Those whose machines are gone, by name, or by ID where there is none.
+    pub gone: Vec<String>,
+    /// Those whose machines are there.
+    pub left: Vec<String>,
+}
+
 impl World {
+    /// What became of the voters when those whose machines are there can never be a majority, whatever is started.
+    pub fn lost_quorum(&self) -> Option<Lost> {
+        let mut lost = Lost {
+            gone: Vec::new(),
+            left: Vec::new(),
+        };
+        for (id, member) in self.members.iter().filter(|(_, member)| !member.learner) {
+            let there = |name: &String| member.healthy || self.machines.contains_key(name);
+            match &member.machine {
+                Some(name) if there(name) => lost.left.push(name.clone()),
+                None if member.healthy => lost.left.push(format!("{id:x}")),
+                gone => lost.gone.push(gone.clone().unwrap_or_else(|| format!("{id:x}"))),
+            }
+        }
+        lost.gone.sort_unstable();
+        lost.left.sort_unstable();
+        let majority = self.quorum().majority();
+        (!lost.gone.is_empty() && lost.left.len() < majority).then_some(lost)
+    }
+
     /// The state of etcd's quorum.
     pub fn quorum(&self) -> Quorum {
         Quorum::of(self.members.values())

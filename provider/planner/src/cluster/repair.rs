@@ -3,17 +3,21 @@
 use super::{
     facts::{ApiServer, Power},
     gates::Gate,
+    quorum::Lost,
     rollout::{Rollout, step},
     step::{Blocked, Next, Step},
 };
 
 impl Rollout<'_> {
-    /// Without quorum nothing can be added or removed: halted masters are started, running ones waited for.  There is
-    /// no automatic way out of a loss.
+    /// Without quorum nothing can be added or removed: halted masters are started, running ones waited for, unless too
+    /// many are gone for that to help.  There is no automatic way out of a loss.
     pub(super) fn regain_quorum(&self) -> Option<Next> {
         let world = self.world;
         if self.gates.holds(Gate::QuorumBeforeAndAfter, self.quorum.is_there()) {
             return None;
+        }
+        if let Some(lost) = self.quorum_is_lost() {
+            return Some(lost);
         }
         let voters = || {
             world
@@ -33,9 +37,16 @@ impl Rollout<'_> {
         if let Some((name, _)) = voters().find(|(_, machine)| !world.zone_is_up(&machine.zone)) {
             return Some(self.zone_out(name));
         }
+        // Nobody votes, as far as is known.
+        Some(Next::Blocked(Blocked::MembershipUnknown))
+    }
+
+    /// So many voters are gone that those that are there can never be a majority.
+    pub(super) fn quorum_is_lost(&self) -> Option<Next> {
+        let Lost { gone, left } = self.world.lost_quorum()?;
         Some(Next::Blocked(Blocked::NoQuorum {
-            voters: self.quorum.voters,
-            healthy: self.quorum.healthy,
+            gone,
+            left,
             majority: self.quorum.majority(),
         }))
     }

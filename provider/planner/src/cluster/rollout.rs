@@ -243,9 +243,13 @@ impl<'a> Rollout<'a> {
         }
     }
 
-    /// etcd cannot be asked: halted masters are started, and no removal is tried.
+    /// etcd cannot be asked: halted masters are started, and no removal is tried.  Who its members were says whether it can
+    /// get its quorum back.
     fn in_the_dark(&self) -> Next {
         let world = self.world;
+        if let Some(lost) = self.quorum_is_lost() {
+            return lost;
+        }
         let halted =
             |(_, machine): &(&String, &Machine)| machine.power == Power::Off && world.zone_is_up(&machine.zone);
         if let Some((name, _)) = world.machines.iter().find(halted) {

@@ -155,23 +155,32 @@ pub enum Next {
 pub enum Blocked {
     /// etcd cannot commit, and nothing that could be started would change that.
     #[error(
-        "etcd has no quorum: {healthy} of {voters} voters answer and {majority} are needed. Nothing was changed and no \
-         member can be added or removed. Bring a halted or lost master back and apply again; when none can come back, \
-         restore etcd from a snapshot, or by --force-new-cluster on one surviving master, as the recovery guide \
-         describes. This is never done automatically"
+        "the quorum of etcd is lost: of its {} {} {} {} gone ({}), {} {} left{}, and {majority} are needed. Writes to the \
+         API are refused, and no member can be added or removed. Bring back what can come back and \
+         apply again. If that is lost for good: {} The guide \"Recovery\" has each command; it is never done \
+         automatically",
+        gone.len() + left.len(),
+        if gone.len() + left.len() == 1 { "voter" } else { "voters" },
+        gone.len(),
+        are(gone.len()),
+        gone.join(", "),
+        left.len(),
+        are(left.len()),
+        in_brackets(left),
+        way_out(left)
     )]
     NoQuorum {
-        /// Voters.
-        voters: usize,
-        /// Those that answer.
-        healthy: usize,
-        /// Those needed.
+        /// Voters whose machines are gone.
+        gone: Vec<String>,
+        /// Voters whose machines are there.
+        left: Vec<String>,
+        /// Voters needed.
         majority: usize,
     },
     /// All masters are gone, and with them etcd.
     #[error(
         "no master is left, and with the masters went etcd. The cluster is not initialised anew over lost data: restore \
-         etcd from a snapshot as the recovery guide describes, or destroy the control plane and create another"
+         etcd from a snapshot as the guide \"Recovery\" describes, or destroy the control plane and create another"
     )]
     EverythingLost,
     /// A zone that is needed is out.
@@ -179,7 +188,8 @@ pub enum Blocked {
         "zone {zone} is out, and with it {what}. {} Apply again when the zone is back{}",
         if *.writes { "What the others serve goes on; nothing more is changed meanwhile." }
         else { "Without it etcd has no quorum: the API accepts no writes, and nothing can be changed." },
-        if *.writes { ", or move the replica to another zone" } else { "" }
+        if *.writes { ", or move the replica to another zone" }
+        else { "; should it never come back, the guide \"Recovery\" says how etcd goes on without it" }
     )]
     ZoneOut {
         /// The zone.
@@ -305,6 +315,29 @@ pub enum Violation {
          destroy the control plane first"
     )]
     CutsOffTheApi,
+}
+
+fn are(count: usize) -> &'static str {
+    if count == 1 { "is" } else { "are" }
+}
+
+fn in_brackets(names: &[String]) -> String {
+    if names.is_empty() {
+        return String::new();
+    }
+    format!(" ({})", names.join(", "))
+}
+
+/// How a cluster goes on whose the quorum of etcd is lost for good.
+fn way_out(left: &[String]) -> String {
+    let of_a_snapshot = "a snapshot of etcd";
+    match left.first() {
+        Some(name) => format!(
+            "make {name} etcd's only member, from its own data (--force-new-cluster) or from {of_a_snapshot}; then apply \
+             again, and the missing masters are made anew."
+        ),
+        None => format!("restore {of_a_snapshot} on a new first master."),
+    }
 }
 
 /// A holder in words.

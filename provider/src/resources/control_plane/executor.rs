@@ -43,6 +43,11 @@ use crate::{
 const REPEATS: usize = 5;
 /// How long etcd's membership may take to be seen although an API server serves.
 const APPEARANCE: Duration = Duration::from_secs(30);
+/// How long an API server may take to come back before it is believed that etcd has lost its quorum, when that follows
+/// from what is remembered of its members only.
+const RETURN: Duration = Duration::from_secs(10);
+/// How long the Lease is tried to be had before things are looked at anew: longer than it lasts.
+const LEASE: Duration = Duration::from_secs(45);
 /// Between two looks at members that are to appear.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -77,8 +82,8 @@ pub(super) struct Executor<'a> {
     taken: Vec<Step>,
     texts: Vec<String>,
     turn: &'a mut Turn,
-    /// Until when etcd may take to be seen, once it was not.
-    appears: Option<Instant>,
+    /// Since when etcd is not seen, once it was not.
+    unseen: Option<Instant>,
 }
 
 impl<'a> Executor<'a> {
@@ -119,7 +124,7 @@ impl<'a> Executor<'a> {
             taken: Vec::new(),
             texts: Vec::new(),
             turn,
-            appears: None,
+            unseen: None,
         })
     }
 
@@ -203,9 +208,12 @@ impl<'a> Executor<'a> {
 
     async fn steps_to_the_end(&mut self) -> Result<Reached, Diagnostics> {
         loop {
+            // A zone may have gone out since it was last asked for.
+            let zones = self.provider.zones_now().await;
+            zones.map_err(|error| self.situation().cloud(&error))?;
             let observation = self.observe().await?;
-            self.world = Some(observation.world.clone());
-            self.take_turn(&observation).await?;
+            self.note(&observation.world);
+            self.turn.check(&self.situation())?;
             if let Some(machine) = self.unlabelled(&observation) {
                 let what = drift::unlabelled_text(&machine, &self.wanted.cluster.to_string());
                 return Err(self.situation().error(&what, "Then run Terraform again."));
@@ -214,11 +222,21 @@ impl<'a> Executor<'a> {
             let step = match next(&observation.world, &self.operation) {
                 Next::Step(step) => step,
                 Next::Done => {
-                    self.repair(&observation).await?;
+                    if !self.take_turn(&observation).await? {
+                        continue;
+                    }
+                    self.unless_a_zone_goes_out(self.repair(&observation)).await?;
                     return Ok(self.reached(&observation).await);
                 }
                 // The kubelet of a master that has just come shows its etcd a little later.
-                Next::Blocked(Blocked::MembershipUnknown) if self.may_still_appear() => {
+                Next::Blocked(Blocked::MembershipUnknown) if self.may_still_appear(APPEARANCE) => {
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+                // An earlier run may have removed members, and died before it could write that down.
+                Next::Blocked(Blocked::NoQuorum { .. })
+                    if !observation.world.membership_known && self.may_still_appear(RETURN) =>
+                {
                     tokio::time::sleep(PAUSE).await;
                     continue;
                 }
@@ -236,6 +254,9 @@ impl<'a> Executor<'a> {
                     "Somebody else may be changing the masters at the same time. Apply again when nobody does.",
                 ));
             }
+            if !self.take_turn(&observation).await? {
+                continue;
+            }
             let text = self.announce(&observation);
             if self.stop.requested() {
                 return Err(self.situation.stopped());
@@ -246,11 +267,20 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// Whether etcd may be seen if one waits.
-    fn may_still_appear(&mut self) -> bool {
+    /// Keeps what was seen last, for what cannot be seen later.
+    fn note(&mut self, world: &World) {
+        if world.membership_known {
+            self.remembered.members.clone_from(&world.members);
+            self.unseen = None;
+        }
+        self.world = Some(world.clone());
+    }
+
+    /// Whether etcd may be seen if one waits, for so long in all.
+    fn may_still_appear(&mut self, patience: Duration) -> bool {
         let now = Instant::now();
-        let until = *self.appears.get_or_insert(now + APPEARANCE);
-        now < until.min(self.deadline) && !self.stop.requested()
+        let since = *self.unseen.get_or_insert(now);
+        now < (since + patience).min(self.deadline) && !self.stop.requested()
     }
 
     /// A master that is there and that the cloud does not show as the cluster's.
@@ -282,20 +312,30 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// Before a serving API's masters are changed, the Lease is this process's too.
-    async fn take_turn(&mut self, observation: &Observation) -> Result<(), Diagnostics> {
+    /// Before a serving API's masters are changed, the Lease is this process's too.  `false` when it could not be had
+    /// for so long that what was observed is old.
+    async fn take_turn(&mut self, observation: &Observation) -> Result<bool, Diagnostics> {
         let situation = self.situation();
-        self.turn.check(&situation)?;
         let Some(connection) = &observation.connection else {
-            return Ok(());
+            return Ok(true);
         };
+        // Without its quorum etcd keeps no Lease; what brings it back must not wait for one.
+        if observation.world.membership_known && !observation.world.quorum().is_there() {
+            return Ok(true);
+        }
         // Renewed through the endpoint: the master that is connected to now may be the one that leaves.
         let through = if observation.world.address.answers {
             &self.endpoint
         } else {
             connection
         };
-        self.turn.lease(through, self.deadline, self.stop, &situation).await
+        let until = self.deadline.min(Instant::now() + LEASE);
+        let watch = self.watch();
+        let taken = watch.over(self.turn.lease(through, until, self.stop, &situation)).await;
+        match taken {
+            Err(_) if Instant::now() >= until && until < self.deadline => Ok(false),
+            taken => taken.map(|()| true),
+        }
     }
 
     /// Looks at everything.

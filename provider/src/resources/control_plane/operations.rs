@@ -46,7 +46,7 @@ pub(super) async fn create(
         let mut executor = Executor::find(provider, wanted, deadline, stop, situation, &mut turn).await?;
         executor.adopt().await?;
         let reached = executor.run().await?;
-        executor.note_settings().await?;
+        executor.unless_a_zone_goes_out(executor.note_settings()).await?;
         executor.finish().await?;
         store(&executor, &planned).await?;
         let private = seen::encode(&reached.seen);
@@ -111,7 +111,7 @@ async fn update_with(
         let state = complete(provider, planned, &executor, &reached)?;
         Ok(Updated::new(state, private))
     };
-    let result: Result<_, Diagnostics> = done.await;
+    let result: Result<_, Diagnostics> = Box::pin(done).await;
     match result {
         Ok(updated) => Ok(updated),
         Err(diagnostics) => Err(failed(&executor, prior, private, diagnostics).await),
@@ -202,6 +202,9 @@ fn complete(
 /// Keeps the settings in the cluster, for imports.
 async fn store(executor: &Executor<'_>, planned: &ControlPlanePlanned) -> Result<(), Diagnostics> {
     let (deadline, stop) = (executor.deadline, executor.stop);
-    let stored = record::store(&executor.endpoint, planned, deadline, stop).await;
-    stored.map_err(|error| executor.apply_failed(&error, "the record of its settings"))
+    let store = async {
+        let stored = record::store(&executor.endpoint, planned, deadline, stop).await;
+        stored.map_err(|error| executor.apply_failed(&error, "the record of its settings"))
+    };
+    executor.unless_a_zone_goes_out(Box::pin(store)).await
 }

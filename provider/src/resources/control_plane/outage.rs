@@ -5,35 +5,94 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use multizone_planner::cluster::{Blocked, Step, World};
+use multizone_planner::cluster::{Blocked, NewMachine, Step, World};
 use multizone_schema::{Diagnostic, Diagnostics};
 use tracing::debug;
 
 use super::{executor::Executor, observe::Observation, plan::sentence};
-use crate::configuration::Configured;
+use crate::{configuration::Configured, resources::trouble::Situation};
 
 /// What to do once the zone is back.
 const NEXT: &str = "Then run terraform apply again.";
 /// How often the zones are looked at while a step goes on.
 const LOOK: Duration = Duration::from_secs(2);
 
-impl Executor<'_> {
+/// Watches over something that goes on: it ends when a zone goes out in which a master is or comes.
+pub(super) struct Watch<'a> {
+    provider: &'a Configured,
+    situation: Situation<'a>,
+    world: Option<World>,
+    comes: Option<(String, String)>,
+}
+
+impl Watch<'_> {
+    /// The result of what goes on, or which zone has gone out meanwhile.
+    pub(super) async fn over<T>(&self, work: impl Future<Output = Result<T, Diagnostics>>) -> Result<T, Diagnostics> {
+        let Some(world) = &self.world else {
+            return work.await;
+        };
+        let concerned = concerned(world, self.comes.as_ref().map(|(_, zone)| zone.as_str()));
+        let out = tokio::select! {
+            biased;
+            done = work => return done,
+            out = goes_out(self.provider, &concerned) => out,
+        };
+        let comes = self.comes.as_ref().map(|(name, _)| name.as_str());
+        let blocked = blocked(world, out, comes);
+        Err(self.situation.error(&sentence(&blocked), NEXT))
+    }
+}
+
+impl<'a> Executor<'a> {
+    /// Watches over what is done in the world that was seen last.
+    pub(super) fn watch(&self) -> Watch<'a> {
+        Watch {
+            provider: self.provider,
+            situation: self.situation(),
+            world: self.world.clone(),
+            comes: None,
+        }
+    }
+
+    /// Does something, unless a zone in which a master is goes out meanwhile.
+    pub(super) async fn unless_a_zone_goes_out<T>(
+        &self,
+        work: impl Future<Output = Result<T, Diagnostics>>,
+    ) -> Result<T, Diagnostics> {
+        self.watch().over(work).await
+    }
+
     /// Carries out a step, unless a zone in which a master is or comes goes out meanwhile.
     pub(super) async fn act_unless_a_zone_goes_out(
         &mut self,
         step: &Step,
         observation: &Observation,
     ) -> Result<(), Diagnostics> {
-        let concerned = concerned(step, &observation.world);
-        let (provider, situation) = (self.provider, self.situation);
-        let out = tokio::select! {
-            biased;
-            acted = Box::pin(self.act(step, observation)) => return acted,
-            out = goes_out(provider, &concerned) => out,
+        let watch = Watch {
+            situation: self.situation,
+            comes: comes(step).map(|(name, zone)| (name.to_owned(), zone.to_owned())),
+            ..self.watch()
         };
-        let comes = comes(step).map(|(name, _)| name);
-        let blocked = blocked(&observation.world, out, comes);
-        Err(situation.error(&sentence(&blocked), NEXT))
+        let acted = watch.over(Box::pin(self.act(step, observation))).await;
+        if let (Err(_), Step::Join(NewMachine { name, .. }) | Step::AwaitJoin(name)) = (&acted, step)
+            && self.a_voters_zone_is_out(&observation.world, name).await
+        {
+            self.give_the_join_up(name).await;
+        }
+        acted
+    }
+
+    /// Whether the zone of another voter than this one is out by now.
+    async fn a_voters_zone_is_out(&self, world: &World, but: &str) -> bool {
+        let Ok(zones) = self.provider.zones_now().await else {
+            return false;
+        };
+        let out = |zone: &str| zones.iter().any(|found| found.name == zone && !found.up);
+        let mut others = world
+            .machines
+            .iter()
+            .filter(|(name, _)| *name != but && world.votes(name));
+        others.any(|(_, machine)| out(&machine.zone))
     }
 
     /// Errors, and which zone is out if one with masters is: that may be what they come from.
@@ -61,8 +120,7 @@ impl Executor<'_> {
 }
 
 /// The zones that are up and in which a master is or comes.
-fn concerned(step: &Step, world: &World) -> BTreeSet<String> {
-    let comes = comes(step).map(|(_, zone)| zone);
+fn concerned(world: &World, comes: Option<&str>) -> BTreeSet<String> {
     let are = world.machines.values().map(|machine| machine.zone.as_str());
     let zones = are.chain(comes).filter(|zone| world.zone_is_up(zone));
     zones.map(str::to_owned).collect()

@@ -11,6 +11,7 @@ use std::{
     collections::BTreeMap,
     path::Path,
     sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError},
+    time::Duration,
 };
 
 use multizone_cloud::ClusterName;
@@ -18,8 +19,9 @@ use multizone_kubernetes::cluster_access::{Cluster as ClusterConnection, Rollout
 use multizone_schema::Diagnostics;
 use tokio::{
     sync::OwnedMutexGuard,
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
+use tracing::debug;
 
 use crate::{
     configuration::Configured,
@@ -30,6 +32,8 @@ use lock::{Lock, LockError, Notices, TERMS};
 
 static LOCKS: LazyLock<Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>> = LazyLock::new(Mutex::default);
 static IDENTITY: OnceLock<String> = OnceLock::new();
+/// How long an API that may not answer any more is asked to take the Lease back.
+const PARTING: Duration = Duration::from_secs(5);
 /// What to do when somebody else has the turn.
 const WAIT: &str = "Wait until the other operation has ended, then run Terraform again.";
 
@@ -128,8 +132,10 @@ impl Turn {
 
     /// Gives it back, so that nobody has to wait for it to run out.
     pub(crate) async fn end(self) {
-        if let Some(lease) = self.lease {
-            lease.end().await;
+        if let Some(lease) = self.lease
+            && timeout(PARTING, lease.end()).await.is_err()
+        {
+            debug!(cluster = %self.cluster, "the Lease is not given back in time, and runs out");
         }
         self.lock.end().await;
     }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use multizone_provider::configuration::{Configured, Destroy};
-
+use multizone_schema::Diagnostics;
 use serde_json::Value;
 
 use super::api::Api;
@@ -87,6 +87,17 @@ impl World {
         let pending = terraform.pending(operation.type_name, operation.config.as_ref()).await;
         pending.unwrap();
         faults.planned()
+    }
+
+    /// What a plan of this says beyond its steps.
+    pub(crate) async fn foreseen(&mut self, operation: &Operation) -> Diagnostics {
+        let mut terraform = Terraform {
+            provider: self.provider(),
+            state: self.state(),
+            faults: Faults::at(None),
+        };
+        let foreseen = terraform.foreseen(operation.type_name, operation.config.as_ref()).await;
+        foreseen.unwrap_or_else(|errors| panic!("it cannot be planned: {errors}"))
     }
 
     /// The provider as a process of its own.

@@ -110,7 +110,7 @@ fn without_quorum_nothing_is_done_and_the_way_out_is_said() {
     let found = steps(&world, &desired("abc"));
     assert_eq!(found.len(), 1);
     for word in [
-        "1 of 3",
+        "of its 3 voters 2 are gone (m-b, m-c), 1 is left (m-a)",
         "2 are needed",
         "snapshot",
         "--force-new-cluster",
@@ -118,6 +118,32 @@ fn without_quorum_nothing_is_done_and_the_way_out_is_said() {
     ] {
         assert!(found[0].contains(word), "{}", found[0]);
     }
+}
+
+/// Rules: no-quorum-way-out, etcd-unknown-no-removal
+#[test]
+fn a_quorum_that_is_lost_for_good_is_not_waited_for_though_nobody_answers() {
+    let mut world = kill(kill(running("abc"), "b"), "c");
+    world.membership_known = false;
+    world.members.values_mut().for_each(|member| member.healthy = false);
+    world.machines.get_mut("m-a").unwrap().api = ApiServer::Unready;
+    for power in [Power::On, Power::Off] {
+        world.machines.get_mut("m-a").unwrap().power = power;
+        let found = steps(&world, &desired("abc"));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains("the quorum of etcd is lost"), "{}", found[0]);
+    }
+    let one_is_gone = kill(running("abc"), "c");
+    let dark = |mut world: World| {
+        world.membership_known = false;
+        world.members.values_mut().for_each(|member| member.healthy = false);
+        world
+            .machines
+            .values_mut()
+            .for_each(|machine| machine.api = ApiServer::Unready);
+        world
+    };
+    assert_eq!(steps(&dark(one_is_gone), &desired("abc"))[0], "await healthy a");
 }
 
 /// Rules: never-force-new-cluster

@@ -131,7 +131,9 @@ fn two_go_to_one_only_while_both_are_healthy() {
     let halted = halt(running("ab"), "a");
     assert_steps(&steps(&halted, &desired("a"))[..1], &["start a"]);
     let dead = kill(running("ab"), "b");
-    assert!(steps(&dead, &desired("a"))[0].starts_with("BLOCKED: etcd has no quorum: 1 of 2"));
+    assert!(
+        steps(&dead, &desired("a"))[0].starts_with("BLOCKED: the quorum of etcd is lost: of its 2 voters 1 is gone")
+    );
 }
 
 /// Rules: target-gone-not-draining

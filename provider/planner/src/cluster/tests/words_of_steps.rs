@@ -96,9 +96,14 @@ fn every_reason_to_stop_says_what_to_do_next() {
     };
     let blocked = [
         Blocked::NoQuorum {
-            voters: 3,
-            healthy: 1,
+            gone: vec!["m-b".to_owned(), "m-c".to_owned()],
+            left: vec!["m-a".to_owned()],
             majority: 2,
+        },
+        Blocked::NoQuorum {
+            gone: vec!["m-a".to_owned()],
+            left: Vec::new(),
+            majority: 1,
         },
         Blocked::EverythingLost,
         zone_out(true),

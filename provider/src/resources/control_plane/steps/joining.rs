@@ -1,11 +1,16 @@
 //! Masters come: the first initialises the cluster, further ones join it.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
-use multizone_cloud::Machine as CloudMachine;
+use multizone_cloud::{CloudError, Machine as CloudMachine};
 use multizone_kubernetes::{bootstrap_token::BootstrapToken, labels::CONTROL_PLANE_ROLE};
 use multizone_planner::cluster::{Holder, NewMachine, World};
 use multizone_schema::Diagnostics;
+use tokio::time::timeout;
+use tracing::warn;
 
 use super::{
     super::{
@@ -18,6 +23,8 @@ use crate::resources::{timeouts, world};
 
 /// How long kubeadm may be at work on a machine, and how long its bootstrap token lives: what it waits for by itself.
 const JOIN: Duration = Duration::from_mins(15);
+/// How long the cloud may take to note that a join is not waited for any more.
+const GIVING_UP: Duration = Duration::from_secs(20);
 
 impl Executor<'_> {
     /// The first master: it initialises the cluster.
@@ -40,7 +47,17 @@ impl Executor<'_> {
         })?;
         self.tokens.push(token.clone());
         self.create(new, Some(&token), false).await?;
-        self.await_joined(&new.name).await
+        if self.await_joined(&new.name).await? {
+            return Ok(());
+        }
+        let observation = self.observe().await?;
+        let why = self.obstacle(&new.name, &observation).await;
+        let what = format!(
+            "Master {} did not join within {}, after which kubeadm tries no more: {why}",
+            new.name,
+            timeouts::words(JOIN)
+        );
+        Err(self.situation.error(&format!("{what}."), &console(&new.name)))
     }
 
     async fn create(
@@ -101,10 +118,11 @@ impl Executor<'_> {
             .await
     }
 
-    pub(super) async fn await_joined(&self, name: &str) -> Result<(), Diagnostics> {
+    /// Waits until a master has joined; `false` when kubeadm has given up before.
+    pub(super) async fn await_joined(&self, name: &str) -> Result<bool, Diagnostics> {
         let what = format!("Master {name} did not join");
         let next = console(name);
-        self.until(name, &what, &next, |world, observation| {
+        let has_joined = |world: &World, observation: &Observation| {
             let voter = world
                 .member_of(name)
                 .is_some_and(|(_, member)| !member.learner && member.healthy);
@@ -114,8 +132,44 @@ impl Executor<'_> {
             // Where it is to be ready it is waited for here, unless the pod network is still to come.
             let pods = world.pod_network.is_none() || joined(world, name);
             voter && marked && pods && world.serves(name)
+        };
+        // One that votes is waited for as one that stays.
+        let over = |world: &World| {
+            let at_work = world.machines.get(name).is_none_or(|machine| machine.joining);
+            !at_work && world.membership_known && !world.votes(name)
+        };
+        let reached = AtomicBool::new(false);
+        self.until(name, &what, &next, |world, observation| {
+            reached.store(has_joined(world, observation), Ordering::Relaxed);
+            reached.load(Ordering::Relaxed) || over(world)
         })
-        .await
+        .await?;
+        Ok(reached.into_inner())
+    }
+
+    /// A voter's zone has gone out while kubeadm was at work on a machine: its attempt may have failed, and the next apply
+    /// does not wait for it.  A machine that votes by then stays all the same, another is made anew.
+    pub(in super::super) async fn give_the_join_up(&self, name: &str) {
+        let give_up = async {
+            self.provider.forget(&self.wanted.cluster).await;
+            let inventory = self.provider.inventory(&self.wanted.cluster).await?;
+            let Some(machine) = inventory.machines.iter().find(|machine| machine.name == name) else {
+                return Ok(());
+            };
+            let mut labels = machine.labels.clone();
+            labels.insert(JOINING_UNTIL.to_owned(), self.provider.now().as_second().to_string());
+            let cloud = self.provider.cloud();
+            cloud.set_machine_labels(&machine.zone, name, &labels).await
+        };
+        let noted: Option<Result<(), CloudError>> = timeout(GIVING_UP, give_up).await.ok();
+        if !matches!(noted, Some(Ok(()))) {
+            warn!(
+                machine = name,
+                ?noted,
+                "the machine is waited for until its bootstrap token has ended"
+            );
+        }
+        self.provider.forget(&self.wanted.cluster).await;
     }
 
     pub(super) async fn await_healthy(&self, name: &str) -> Result<(), Diagnostics> {
@@ -123,7 +177,7 @@ impl Executor<'_> {
         let next = "The machine's serial console shows how far it is. If it only needs longer, apply again. Its disk holds a \
                     copy of etcd: to replace the master while others serve, halt it and take its key out of replicas. When \
                     none serves, etcd may have lost its quorum: bring masters that are halted or cut off back first; if \
-                    they are lost for good, restore etcd from a snapshot, as the recovery guide describes. This is never \
+                    they are lost for good, restore etcd from a snapshot, as the guide \"Recovery\" describes. This is never \
                     done automatically.";
         self.until(name, &what, next, |world, _| {
             let healthy = !world.membership_known || world.member_of(name).is_none_or(|(_, member)| member.healthy);

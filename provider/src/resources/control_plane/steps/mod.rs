@@ -50,7 +50,8 @@ impl Executor<'_> {
             Step::BackUp => self.back_up(observation).await,
             Step::Init(new) => self.init(new, observation).await,
             Step::Join(new) => self.join(new, observation).await,
-            Step::AwaitJoin(name) if observation.world.initialised => self.await_joined(name).await,
+            // One that has given up is removed, and another made.
+            Step::AwaitJoin(name) if observation.world.initialised => self.await_joined(name).await.map(drop),
             Step::AwaitJoin(name) => self.await_init(name).await,
             Step::StartMachine(name) => {
                 let zone = self.zone(observation, name)?;
