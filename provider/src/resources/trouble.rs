@@ -21,7 +21,11 @@ pub struct Situation<'a> {
 impl Situation<'_> {
     /// The diagnostics for an error of the cloud.
     pub fn cloud(&self, error: &CloudError) -> Diagnostics {
-        self.error(&format!("{error}."), error.advice())
+        let next = error.advice();
+        // An apply would make what a destroy deletes.
+        let again = |next: &str| next.replace("un terraform apply again", "un Terraform again");
+        let next = if self.deletes() { again(next) } else { next.to_owned() };
+        self.error(&format!("{error}."), &next)
     }
 
     /// The diagnostics for any other error, with what to do about it.
@@ -30,9 +34,18 @@ impl Situation<'_> {
         Diagnostic::error(format!("Cannot {doing}"), format!("{what}\n{left}\n{next}")).into()
     }
 
+    /// Whether the operation is a destroy.
+    pub fn deletes(&self) -> bool {
+        self.verb() == Some("delete")
+    }
+
+    fn verb(&self) -> Option<&str> {
+        self.doing.split(' ').next()
+    }
+
     /// What gives the operation more time.
     pub fn more_time(&self) -> &'static str {
-        match self.doing.split(' ').next() {
+        match self.verb() {
             Some("create") => "write a longer time, for example timeouts = { create = \"1h\" }",
             // A destroy reads it from state.
             Some("delete") => "first apply a longer time, for example timeouts = { delete = \"1h\" }",

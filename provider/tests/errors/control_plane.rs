@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use multizone_cloud::{AddressHolder, CloudError, ClusterName, Labels, Role, label};
+use multizone_cloud::{AddressHolder, CloudError, ClusterName, Labels, Outage, Role, label};
 use multizone_provider::configuration::{Configured, Destroy};
+use multizone_schema::Diagnostics;
 use serde_json::{Value, json};
 
 use crate::{
@@ -308,6 +309,81 @@ async fn updates_and_destroys_that_fail() {
         });
     });
     read!("destroy_unlabelled", run.apply(CONTROL_PLANE, None).await);
+}
+
+const KEYS: &str = "multizone-us-central1-demo-keys";
+const SETTINGS: &str = "multizone-us-central1-demo-settings";
+
+/// A control plane that stands, with its master.
+async fn standing() -> Run {
+    let mut run = region().await;
+    state(&mut run, &made(), &json!({}));
+    let labels = Labels::from([(label::ROLE.to_owned(), Role::Master.as_str().to_owned())]);
+    let master = machine("us-central1-a", "demo-master-a", labels);
+    run.cloud.tamper(|inventory| inventory.machines.push(master));
+    run
+}
+
+/// What a destroy says that stops before it has deleted anything.
+async fn stops(run: &mut Run) -> Diagnostics {
+    let before = run.cloud.all();
+    let said = run.apply(CONTROL_PLANE, None).await;
+    assert!(said.has_errors(), "the destroy stops");
+    assert_eq!(run.cloud.all(), before, "nothing was deleted");
+    assert!(run.state.contains_key(CONTROL_PLANE), "it stays in Terraform's state");
+    said
+}
+
+#[tokio::test]
+async fn destroys_that_cannot_look_at_the_clusters_keys_stop() {
+    let failing = |name: &str| CloudError::Unavailable {
+        object: format!("secret {name}"),
+        outage: Outage::Failing,
+        attempts: 8,
+        reason: "503 Service Unavailable: The service is currently unavailable".to_owned(),
+    };
+    let forbidden = |name: &str| CloudError::Forbidden {
+        object: format!("secret {name}"),
+        reason: "Permission 'secretmanager.versions.access' denied".to_owned(),
+    };
+    let mut run = standing().await;
+    run.cloud.keep_back(KEYS, Some(failing(KEYS)));
+    read!("destroy_without_an_answer_about_the_keys", stops(&mut run).await);
+    run.cloud.keep_back(KEYS, Some(forbidden(KEYS)));
+    read!("destroy_that_may_not_see_the_keys", stops(&mut run).await);
+    run.cloud.keep_back(KEYS, None);
+    run.cloud.keep_back(SETTINGS, Some(failing(SETTINGS)));
+    read!("destroy_without_an_answer_about_the_settings", stops(&mut run).await);
+    run.cloud.keep_back(KEYS, Some(forbidden(KEYS)));
+    stops(&mut run).await;
+    run.cloud.keep_back(SETTINGS, None);
+    run.cloud.keep_back(KEYS, None);
+    run.cloud.tamper_with_secret(KEYS, Some(b"{\"format\":2}"));
+    read!("destroy_with_keys_of_a_later_release", stops(&mut run).await);
+    run.cloud.tamper_with_secret(SETTINGS, Some(b"{\"format\":2}"));
+    read!("destroy_with_settings_of_a_later_release", stops(&mut run).await);
+    // Once they are gone for good, nobody can be asked any more.
+    run.cloud.tamper_with_secret(SETTINGS, None);
+    goes_on(run).await;
+}
+
+async fn goes_on(mut run: Run) {
+    let said = run.apply(CONTROL_PLANE, None).await;
+    assert!(!said.has_errors(), "{said}");
+    assert_eq!(run.cloud.all().machines, [], "the master went as it was");
+    assert!(!run.state.contains_key(CONTROL_PLANE));
+}
+
+#[tokio::test]
+async fn destroys_go_on_where_the_clusters_keys_are_provably_gone() {
+    for secret in [KEYS, SETTINGS] {
+        let run = standing().await;
+        run.cloud.tamper_with_secret(secret, None);
+        goes_on(run).await;
+    }
+    let run = standing().await;
+    run.cloud.tamper(|inventory| inventory.addresses.clear());
+    goes_on(run).await;
 }
 
 #[tokio::test]

@@ -20,6 +20,11 @@ const OPERATOR_LIFETIME: Duration = Duration::from_hours(2);
 /// The format of [`ClusterSettings`] that this release writes.
 const FORMAT: u32 = 1;
 
+/// What to do about a secret that stops a destroy because it makes no sense.
+const UNREADABLE: &str = "If a later release of the provider wrote it, destroy with that one. Otherwise restore its \
+                             earlier version in the secret store. If there is none, delete the secret: destroying the \
+                             control plane then deletes its masters without asking anybody.";
+
 /// What a cluster's control plane and node groups have to know; kept beside the keys, and not secret.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct ClusterSettings {
@@ -105,9 +110,14 @@ pub(super) async fn settings(
     let none = "settings: it does not exist, or its create has not finished";
     let stored = stored.ok_or_else(|| missing(provider, cluster, none, situation))?;
     ClusterSettings::from_json(&stored).map_err(|error| {
+        let next = if situation.deletes() {
+            UNREADABLE
+        } else {
+            "Delete the secret and apply multizone_cluster: it is written anew."
+        };
         situation.error(
             &format!("The secret {name} with the settings of cluster {cluster} cannot be read: {error}."),
-            "Delete the secret and apply multizone_cluster: it is written anew.",
+            next,
         )
     })
 }
@@ -161,19 +171,20 @@ impl ClusterFacts {
     /// The cluster's keys: for its owner.
     pub async fn pki(&self, provider: &Configured, situation: &Situation<'_>) -> Result<ClusterPki, Diagnostics> {
         let name = &self.secrets.keys;
-        let unusable = |what: &str| {
-            situation.error(
-                &format!("The secret {name} with the keys of cluster {} {what}.", self.cluster),
-                "Restore its earlier version in the secret store; the masters have the same files in /etc/kubernetes/pki.",
-            )
+        let restore =
+            "Restore its earlier version in the secret store; the masters have the same files in /etc/kubernetes/pki.";
+        let unusable = |what: &str, next: &str| {
+            let what = format!("The secret {name} with the keys of cluster {} {what}.", self.cluster);
+            situation.error(&what, next)
         };
         let stored = provider
             .cloud()
             .secret(name)
             .await
             .map_err(|error| situation.cloud(&error))?;
-        let stored = stored.ok_or_else(|| unusable("is gone"))?;
-        ClusterPki::from_secret(&stored).map_err(|error| unusable(&format!("cannot be read: {error}")))
+        let stored = stored.ok_or_else(|| unusable("is gone", restore))?;
+        let next = if situation.deletes() { UNREADABLE } else { restore };
+        ClusterPki::from_secret(&stored).map_err(|error| unusable(&format!("cannot be read: {error}"), next))
     }
 
     /// A connection to the API for one operation of the cluster's owner.

@@ -98,7 +98,11 @@ impl<'a> Executor<'a> {
     ) -> Result<Self, Diagnostics> {
         provider.forget(&wanted.cluster).await;
         let untouched = Situation {
-            left: "This run has changed nothing.",
+            left: if situation.deletes() {
+                "Nothing was deleted: without the cluster's keys neither its API nor etcd can be asked what may go."
+            } else {
+                "This run has changed nothing."
+            },
             ..situation
         };
         let observer = Observer::find(provider, &wanted.cluster, &untouched).await?;

@@ -1,7 +1,6 @@
 //! The end of masters that nobody can be asked about any more: the cluster's keys are gone.
 
-use multizone_cloud::{ClusterName, label};
-use multizone_kubernetes::pki::ClusterPki;
+use multizone_cloud::{ClusterName, EndpointKind, label};
 use multizone_schema::Diagnostics;
 use tokio::time::Instant;
 use tracing::info;
@@ -18,23 +17,24 @@ use crate::{
     },
 };
 
-/// Whether the API's address, the cluster's settings or its keys are provably gone.  That they could not be looked at
-/// proves nothing: then nothing is deleted.
+/// Whether the API's address, the cluster's settings or its keys are provably gone.  That they could not be looked at, or
+/// make no sense (a later release may have written them), proves nothing: then nothing is deleted.
 pub(super) async fn keys_are_gone(provider: &Configured, cluster: &ClusterName) -> bool {
-    let names = SecretNames::of(provider.cloud().region(), cluster);
-    provider.forget(cluster).await;
-    match provider.inventory(cluster).await {
-        Ok(inventory) if inventory.address(API_ADDRESS).is_none() => return true,
-        Ok(_) => {}
-        Err(_) => return false,
+    let cloud = provider.cloud();
+    let names = SecretNames::of(cloud.region(), cluster);
+    if cloud.capabilities().endpoint == EndpointKind::Address {
+        match provider.inventory(cluster).await {
+            Ok(inventory) if inventory.address(API_ADDRESS).is_none() => return true,
+            Ok(_) => {}
+            Err(_) => return false,
+        }
     }
-    let settings = provider.cloud().secret(&names.settings).await;
-    let keys = provider.cloud().secret(&names.keys).await;
-    match (settings, keys) {
-        (Ok(Some(_)), Ok(Some(keys))) => ClusterPki::from_secret(&keys).is_err(),
-        (Ok(None), _) | (_, Ok(None)) => true,
-        _ => false,
+    for name in [&names.settings, &names.keys] {
+        if matches!(cloud.secret(name).await, Ok(None)) {
+            return true;
+        }
     }
+    false
 }
 
 /// Deletes the masters' machines.  Whatever order Terraform calls operations in, this needs no other one to have run.

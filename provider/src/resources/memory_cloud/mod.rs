@@ -47,16 +47,39 @@ struct State {
     fault: Option<(u64, Fault, CloudError)>,
     hidden: Option<CloudError>,
     lost_from: Option<u64>,
-    unlabelled: BTreeSet<String>,
+    /// Without the cluster's label, or with another's.
+    strays: BTreeMap<String, Option<String>>,
+    kept_back: BTreeMap<String, CloudError>,
 }
 
 impl State {
     fn check_label(&self, secret: &str) -> Result<()> {
-        if self.unlabelled.contains(secret) {
+        if self.strays.contains_key(secret) {
             let object = format!("secret {secret}");
             return Err(CloudError::NotOurs { object });
         }
         Ok(())
+    }
+
+    /// Whether the cluster's label is missing (`None`) or another cluster's.
+    fn stray(&self, zone: &str, name: &str) -> Option<&Option<String>> {
+        let here = self.strays.get(&format!("{zone}/{name}"));
+        here.or_else(|| self.strays.get(name))
+    }
+
+    /// The labels that a disk or a machine is found with.
+    fn as_found(&self, zone: &str, name: &str, labels: &mut Labels) {
+        if let Some(other) = self.stray(zone, name) {
+            labels.remove(label::CLUSTER);
+            labels.extend(other.iter().map(|other| (label::CLUSTER.to_owned(), other.clone())));
+        }
+    }
+
+    /// A cluster's label is given to what has none; another cluster's stays.
+    fn labelled_again(&mut self, name: &str, labels: &Labels) {
+        if labels.contains_key(label::CLUSTER) && self.strays.get(name) == Some(&None) {
+            self.strays.remove(name);
+        }
     }
 }
 
@@ -119,6 +142,16 @@ impl MemoryCloud {
         self.lock().hidden = error;
     }
 
+    /// Answers every question about this secret with this error, or as usual again.
+    #[allow(dead_code)]
+    pub(crate) fn keep_back(&self, secret: &str, error: Option<CloudError>) {
+        let mut state = self.lock();
+        match error {
+            Some(error) => state.kept_back.insert(secret.to_owned(), error),
+            None => state.kept_back.remove(secret),
+        };
+    }
+
     /// Becomes unreachable at the changing call after `after` further ones.
     #[allow(dead_code)]
     pub(crate) fn lose(&self, after: u64) {
@@ -128,7 +161,13 @@ impl MemoryCloud {
     /// Takes the cluster's label from a secret, a disk or a machine.
     #[allow(dead_code)]
     pub(crate) fn unlabel(&self, name: &str) {
-        self.lock().unlabelled.insert(name.to_owned());
+        self.lock().strays.insert(name.to_owned(), None);
+    }
+
+    /// Gives a disk or a machine (`NAME`, or `ZONE/NAME`) another cluster's label.
+    #[allow(dead_code)]
+    pub(crate) fn give(&self, name: &str, cluster: &str) {
+        self.lock().strays.insert(name.to_owned(), Some(cluster.to_owned()));
     }
 
     /// Stores a secret behind the provider's back, or takes it away.
@@ -155,13 +194,14 @@ impl MemoryCloud {
     pub(crate) fn all(&self) -> Inventory {
         let state = self.lock();
         let mut inventory = state.inventory.clone();
-        let labelled = |name: &&String| !state.unlabelled.contains(*name);
+        let labelled = |name: &&String| !state.strays.contains_key(*name);
         inventory.secrets = state.secrets.keys().filter(labelled).cloned().collect();
         inventory.snapshots = state.snapshots.iter().cloned().collect();
-        inventory.disks.retain(|disk| !state.unlabelled.contains(&disk.name));
         inventory
-            .machines
-            .retain(|machine| !state.unlabelled.contains(&machine.name));
+            .disks
+            .retain(|disk| state.stray(&disk.zone, &disk.name).is_none());
+        let ours = |machine: &Machine| state.stray(&machine.zone, &machine.name).is_none();
+        inventory.machines.retain(ours);
         inventory
     }
 
@@ -416,9 +456,7 @@ impl Cloud for MemoryCloud {
     async fn machine(&self, zone: &str, name: &str) -> Result<Option<Machine>> {
         self.answer(|state| {
             let mut found = state.inventory.machine(zone, name).cloned()?;
-            if state.unlabelled.contains(name) {
-                found.labels.remove(label::CLUSTER);
-            }
+            state.as_found(zone, name, &mut found.labels);
             Some(found)
         })
     }
@@ -426,9 +464,7 @@ impl Cloud for MemoryCloud {
         self.change(|state| {
             let found = state.inventory.machines.iter_mut().find(|machine| machine.name == name);
             found.ok_or_else(|| missing("machine", name))?.labels = labels.clone();
-            if labels.contains_key(label::CLUSTER) {
-                state.unlabelled.remove(name);
-            }
+            state.labelled_again(name, labels);
             Ok(())
         })
     }
@@ -471,9 +507,7 @@ impl Cloud for MemoryCloud {
     async fn disk(&self, zone: &str, name: &str) -> Result<Option<Disk>> {
         self.answer(|state| {
             let mut found = state.inventory.disk(zone, name).cloned()?;
-            if state.unlabelled.contains(name) {
-                found.labels.remove(label::CLUSTER);
-            }
+            state.as_found(zone, name, &mut found.labels);
             Some(found)
         })
     }
@@ -485,9 +519,7 @@ impl Cloud for MemoryCloud {
                 .iter_mut()
                 .find(|disk| disk.zone == zone && disk.name == name);
             found.ok_or_else(|| missing("disk", name))?.labels = labels.clone();
-            if labels.contains_key(label::CLUSTER) {
-                state.unlabelled.remove(name);
-            }
+            state.labelled_again(name, labels);
             Ok(())
         })
     }
@@ -517,7 +549,8 @@ impl Cloud for MemoryCloud {
         })
     }
     async fn secret(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        self.answer(|state| state.secrets.get(name).cloned())
+        let kept_back = self.lock().kept_back.get(name).cloned();
+        kept_back.map_or_else(|| self.answer(|state| state.secrets.get(name).cloned()), Err)
     }
     async fn ensure_secret(&self, spec: &SecretSpec) -> Result<Vec<u8>> {
         self.change(|state| {
