@@ -156,6 +156,17 @@ fn a_disks_size_labels_and_being() {
     let id = region.get(&path)["id"].clone();
     shown_and_healed(&workspace, disk, &["+ \"multizone-cluster\" = \"demo\""]);
     assert_eq!(region.get(&path)["id"], id, "the disk and its data are the same");
+    // What carries another cluster's label is that cluster's: it is shown, and neither taken back nor deleted.
+    region.label(&path, &[("multizone-cluster", Some("other"))]);
+    let owner = "\"multizone-cluster\" = \"other\" -> \"demo\"";
+    shown(&workspace, disk, &[owner, "belongs to cluster other now"]);
+    refused(&workspace, "apply", &["Cannot update disk data", "terraform state rm"]);
+    let destroy = ["destroy", "-auto-approve", "-target=multizone_disk.data"];
+    let text = workspace.terraform(&destroy).exited(1).text();
+    assert!(text.contains("Cannot delete disk data"), "{text}");
+    assert_eq!(region.get(&path)["labels"]["multizone-cluster"], "other");
+    region.label(&path, &[("multizone-cluster", Some("demo"))]);
+    workspace.assert_empty_plan(&[]);
     // Others' labels are theirs.
     region.label(&path, &[("cost-centre", Some("7"))]);
     workspace.assert_empty_plan(&[]);
@@ -197,6 +208,21 @@ fn names(workspace: &Workspace) -> Vec<String> {
         .iter()
         .map(|node| node["metadata"]["name"].as_str().unwrap().to_owned())
         .collect()
+}
+
+/// A machine that carries another cluster's label is a worker still, and is not touched.
+fn given_to_another_cluster(workspace: &Workspace, machine: &str) {
+    let region = Region::of(workspace);
+    region.label(machine, &[("multizone-cluster", Some("other"))]);
+    let text = workspace.terraform(&["plan"]).succeeded().text();
+    assert!(text.contains("belongs to cluster other now"), "{text}");
+    assert!(workspace.planned_changes(&[]).is_empty(), "{text}");
+    let replace = ["apply", "-auto-approve", "-replace=multizone_node_group.pool"];
+    let text = workspace.terraform(&replace).exited(1).text();
+    assert!(text.contains("The provider does not touch it"), "{text}");
+    assert_eq!(region.get(machine)["status"], "RUNNING");
+    region.label(machine, &[("multizone-cluster", Some("demo"))]);
+    workspace.assert_empty_plan(&[]);
 }
 
 #[test]
@@ -271,6 +297,7 @@ fn nodes_and_their_machines() {
         pool,
         &["state = \"relabelled\"", "the group's labels again"],
     );
+    given_to_another_cluster(&workspace, &machine);
     assert_eq!(names(&workspace), before, "no node was replaced so far");
 
     let _ = workspace.sandbox(&["halt", first]).succeeded();

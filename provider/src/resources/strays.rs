@@ -1,22 +1,29 @@
-//! Machines and disks that somebody has taken the cluster's label from: the inventory does not know them any more, and
-//! they are not gone.
+//! Machines and disks that somebody has taken the cluster's label from, or given another cluster's: the inventory does not
+//! know them any more, and they are not gone.
 //!
-//! They are found by their names, which Terraform's state and the cluster's Nodes still hold.  Putting the label back is
-//! all that is done to them: whoever took it may have had a reason, so nothing is stopped or deleted before.
+//! They are found by their names, which Terraform's state and the cluster's Nodes still hold.  Putting a label back that
+//! is missing is all that is done to them: whoever took it may have had a reason, so nothing is stopped or deleted before.
+//! What carries another cluster's label is that cluster's, and nothing at all is done to it.
 
 use futures::future::try_join_all;
-use multizone_cloud::{CloudError, Disk, Inventory, Labels, Machine, label};
+use multizone_cloud::{CloudError, ClusterName, Disk, Inventory, Labels, Machine, label};
 
 use crate::configuration::Configured;
 
-fn stray(labels: &Labels) -> bool {
-    !labels.contains_key(label::CLUSTER)
+/// The other cluster whose label something carries.
+pub fn taken_by<'l>(labels: &'l Labels, cluster: &ClusterName) -> Option<&'l str> {
+    let of = labels.get(label::CLUSTER).map(String::as_str);
+    of.filter(|of| *of != cluster.as_str())
 }
 
-/// Of the machines of these names in a zone, those that are there without any cluster's label.
+fn stray(labels: &Labels, cluster: &ClusterName) -> bool {
+    labels.get(label::CLUSTER).is_none_or(|of| of != cluster.as_str())
+}
+
+/// Of the machines of these names in a zone, those that are there without this cluster's label.
 pub async fn machines<'n>(
     provider: &Configured,
-    inventory: &Inventory,
+    (cluster, inventory): (&ClusterName, &Inventory),
     zone: &str,
     names: impl IntoIterator<Item = &'n str>,
 ) -> Result<Vec<Machine>, CloudError> {
@@ -25,14 +32,14 @@ pub async fn machines<'n>(
     Ok(found
         .into_iter()
         .flatten()
-        .filter(|found| stray(&found.labels))
+        .filter(|found| stray(&found.labels, cluster))
         .collect())
 }
 
-/// The disk of that name in a zone, if it is there without any cluster's label.
+/// The disk of that name in a zone, if it is there without this cluster's label.
 pub async fn disk(
     provider: &Configured,
-    inventory: &Inventory,
+    (cluster, inventory): (&ClusterName, &Inventory),
     zone: &str,
     name: &str,
 ) -> Result<Option<Disk>, CloudError> {
@@ -40,5 +47,5 @@ pub async fn disk(
         return Ok(None);
     }
     let found = provider.cloud().disk(zone, name).await?;
-    Ok(found.filter(|found| stray(&found.labels)))
+    Ok(found.filter(|found| stray(&found.labels, cluster)))
 }

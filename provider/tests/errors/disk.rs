@@ -1,6 +1,7 @@
 //! Errors of disks.
 
 use multizone_cloud::{CloudError, ClusterName};
+use multizone_schema::{Diagnostic, Diagnostics, Severity};
 use serde_json::{Value, json};
 
 use crate::{
@@ -30,6 +31,11 @@ fn spanning() -> Value {
 
 async fn existing() -> Run {
     Run::with(&[(CLUSTER, &spanning()), (DISK, &disk())]).await
+}
+
+fn errors(said: Diagnostics) -> Diagnostics {
+    let is_error = |said: &Diagnostic| said.severity == Severity::Error;
+    said.into_iter().filter(is_error).collect()
 }
 
 #[test]
@@ -131,6 +137,24 @@ async fn changes_that_fail() {
         run.apply(DISK, Some(&with("size_gb", 30))).await
     );
     read!("gone_before_the_move", run.apply(DISK, Some(&moved)).await);
+}
+
+#[tokio::test]
+async fn a_disk_that_another_cluster_has_now() {
+    let mut run = existing().await;
+    run.cloud.give("demo-data", "other");
+    let before = run.cloud.all();
+    let said = run.read(DISK).await;
+    assert!(said.is_empty(), "{said}");
+    read!("plan_of_anothers_disk", run.plan(DISK, Some(&disk())).await);
+    read!("destroy_plan_of_anothers_disk", run.plan(DISK, None).await);
+    read!("update_of_anothers_disk", errors(run.apply(DISK, Some(&disk())).await));
+    // The move to another zone does not begin, either.
+    let moved = errors(run.apply(DISK, Some(&with("zone", "us-central1-b"))).await);
+    assert!(moved.to_string().contains("belongs to cluster other now"), "{moved}");
+    read!("destroy_of_anothers_disk", errors(run.apply(DISK, None).await));
+    assert_eq!(run.cloud.all(), before, "nothing was changed");
+    assert!(run.state.contains_key(DISK));
 }
 
 #[tokio::test]

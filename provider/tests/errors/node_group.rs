@@ -146,6 +146,28 @@ async fn what_plans_warn_of() {
 }
 
 #[tokio::test]
+async fn a_machine_that_another_cluster_has_now() {
+    let mut run = region(&[MASTER, WORKER]).await;
+    let node = json!({ "joined": true, "not_ready": null, "leaving": false, "labels": {}, "taints": [] });
+    state(&mut run, &node, "Serving");
+    run.cloud.give("demo-pool-x7k2", "other");
+    let said = run.read(NODE_GROUP).await;
+    assert!(said.is_empty(), "{said}");
+    let plan = run.plan(NODE_GROUP, Some(&group())).await;
+    read!("plan_of_anothers_machine", of(&plan, "belongs to"));
+    let plan = run.plan(NODE_GROUP, None).await;
+    assert!(plan.to_string().contains("belongs to cluster other now"), "{plan}");
+}
+
+/// Of what is said, what has this in its summary.
+fn of(said: &Diagnostics, summary: &str) -> Diagnostics {
+    said.iter()
+        .filter(|said| said.summary.contains(summary))
+        .cloned()
+        .collect()
+}
+
+#[tokio::test]
 async fn creates_that_fail() {
     let mut run = region(&[]).await;
     read!("no_control_plane_yet", run.apply(NODE_GROUP, Some(&group())).await);

@@ -249,6 +249,11 @@ pub(crate) const NOT_PROVOKED: &[(&str, &str, &str)] = &[
     ("world/asks.rs", "no answer within", FAILS),
     ("node_group/facts.rs", "no answer within", FAILS),
     ("node_group/facts.rs", "{specification}, now", PART),
+    (
+        "node_group/executor.rs",
+        "Machine {} in {} belongs to cluster",
+        "read in acceptance-tests/tests/drift.rs, with a node",
+    ),
     ("node_group/steps.rs", "The cluster has no stable address", FAILS),
     ("node_group/steps.rs", "Apply the cluster again", FAILS),
     ("node_group/steps.rs", "there is no connection", FAILS),

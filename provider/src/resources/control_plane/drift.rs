@@ -195,7 +195,7 @@ fn silent(reason: &str, prior: &ControlPlane) -> Diagnostic {
 pub(super) fn unlabelled_text(machine: &str, cluster: &str) -> String {
     format!(
         "Master {machine} of cluster {cluster} is there, and no machine with the label {} = {cluster} is it: somebody took \
-         the label from machine {machine}. The provider does not touch what does not carry it. Give the machine the label \
+         the label from machine {machine}, or gave it another cluster's. The provider does not touch what does not carry it. Give the machine the label \
          again, in the cloud; the next apply puts the others right.",
         label::CLUSTER
     )

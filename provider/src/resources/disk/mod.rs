@@ -146,12 +146,17 @@ impl Resource for DiskResource {
         }
         if let Some(prior) = prior {
             planning.diagnostics.extend(refusals(&prior, &planning.planned));
+            planning
+                .diagnostics
+                .extend(taken(&prior, "An apply does not take it back"));
         }
         planning
     }
 
     async fn plan_destroy(&self, _provider: &Configured, prior: &Disk, _private: &[u8]) -> Diagnostics {
-        protection::check(prior.deletion_protection, &what(prior), " and its data")
+        let mut diagnostics = protection::check(prior.deletion_protection, &what(prior), " and its data");
+        diagnostics.extend(taken(prior, "A destroy does not delete it"));
+        diagnostics
     }
 
     async fn read(
@@ -182,19 +187,22 @@ impl Resource for DiskResource {
         let known = inventory.disk(&state.zone, &name).or_else(elsewhere);
         let stray = match known {
             Some(_) => None,
-            None => strays::disk(provider, &inventory, &state.zone, &name)
+            None => strays::disk(provider, (&cluster, &inventory), &state.zone, &name)
                 .await
                 .map_err(|error| situation.cloud(&error))?,
         };
         let Some(found) = known.or(stray.as_ref()) else {
             return Ok(None);
         };
-        if found.zone != state.zone || found.size_gb != state.size_gb {
-            state.zone.clone_from(&found.zone);
-            state.size_gb = found.size_gb;
-            state.persistent_volume = volume(provider, &state.clone().into()).unwrap_or_default();
+        // What another cluster has now says nothing of this one's disk but where it went.
+        if strays::taken_by(&found.labels, &cluster).is_none() {
+            if found.zone != state.zone || found.size_gb != state.size_gb {
+                state.zone.clone_from(&found.zone);
+                state.size_gb = found.size_gb;
+                state.persistent_volume = volume(provider, &state.clone().into()).unwrap_or_default();
+            }
+            state.disk_type.clone_from(&found.disk_type);
         }
-        state.disk_type.clone_from(&found.disk_type);
         if objects::marked(found) && stray.is_none() {
             objects::confirm(provider, found).await;
         }
@@ -361,6 +369,25 @@ fn refusals(prior: &Disk, planned: &DiskPlanned) -> Diagnostics {
         ));
     }
     diagnostics
+}
+
+/// Says that the disk is another cluster's now, which an operation stops at.
+fn taken(prior: &Disk, untouched: &str) -> Diagnostics {
+    let cluster = ClusterName::new(&prior.cluster);
+    let Some(other) = strays::taken_by(&prior.labels_all, &cluster) else {
+        return Diagnostics::new();
+    };
+    Diagnostic::warning(
+        format!("Disk {} of cluster {cluster} belongs to cluster {other} now", prior.name),
+        format!(
+            "In {}, {} carries the label {} = {other}. {untouched}: it stops there, and nothing of the disk is changed.\n{}",
+            prior.zone,
+            disk_name(&cluster, &prior.name),
+            label::CLUSTER,
+            objects::give_back(&cluster, other)
+        ),
+    )
+    .into()
 }
 
 fn what(disk: &Disk) -> String {

@@ -180,16 +180,44 @@ async fn put_label_back(
     let cluster = ClusterName::new(&prior.cluster);
     let failed = |error: CloudError| situation.cloud(&error);
     let inventory = inventory(provider, &cluster, situation).await?;
-    let stray = strays::disk(provider, &inventory, &prior.zone, name).await;
-    let Some(CloudDisk { mut labels, zone, .. }) = stray.map_err(failed)? else {
+    let stray = strays::disk(provider, (&cluster, &inventory), &prior.zone, name).await;
+    let Some(stray) = stray.map_err(failed)? else {
         return Ok(());
     };
+    refuse_taken(&stray, &cluster, situation)?;
+    let CloudDisk { mut labels, zone, .. } = stray;
     info!(disk = %name, %zone, "put the cluster's label back");
     labels.extend(cluster_labels(&cluster));
     let labelled = provider.cloud().set_disk_labels(&zone, name, &labels).await;
     labelled.map_err(failed)?;
     provider.forget(&cluster).await;
     Ok(())
+}
+
+/// Refuses to touch a disk that carries another cluster's label.
+fn refuse_taken(found: &CloudDisk, cluster: &ClusterName, situation: &Situation<'_>) -> Result<(), Diagnostics> {
+    let Some(other) = strays::taken_by(&found.labels, cluster) else {
+        return Ok(());
+    };
+    let untouched = Situation {
+        left: "Nothing of it was changed.",
+        ..*situation
+    };
+    let what = format!(
+        "Disk {} in {} belongs to cluster {other} now: its label {} says so.",
+        found.name,
+        found.zone,
+        label::CLUSTER
+    );
+    Err(untouched.error(&what, &give_back(cluster, other)))
+}
+
+/// What to do about a disk that is another cluster's.
+pub(super) fn give_back(cluster: &ClusterName, other: &str) -> String {
+    format!(
+        "If it is cluster {cluster}'s, set that label to {cluster} again, in the cloud. If it is to stay with cluster {other}, \
+         let Terraform forget it with terraform state rm, and take it out of this configuration or give it another name."
+    )
 }
 
 /// Moves the data to another zone; see the module's description.
@@ -227,10 +255,9 @@ async fn relocate(
         .at("zone")
         .into());
     }
-    if found
-        .disk(to, &name)
-        .is_some_and(|copy| !marks::finished_for(&copy.labels, MOVING))
-    {
+    let copy = found.disk(to, &name);
+    let others = strays::disk(provider, (&cluster, &found), to, &name).await;
+    if copy.is_some_and(|copy| !marks::finished_for(&copy.labels, MOVING)) || others.map_err(failed)?.is_some() {
         return Err(Diagnostic::error(
             "A disk of that name is there already",
             format!(
@@ -278,8 +305,9 @@ pub(super) async fn delete(provider: &Configured, disk: &Disk, situation: &Situa
     let failed = |error: CloudError| situation.cloud(&error);
     let name = disk_name(&cluster, &disk.name);
     let inventory = inventory(provider, &cluster, situation).await?;
-    let stray = strays::disk(provider, &inventory, &disk.zone, &name).await;
-    if stray.map_err(failed)?.is_some() {
+    let stray = strays::disk(provider, (&cluster, &inventory), &disk.zone, &name).await;
+    if let Some(stray) = stray.map_err(failed)? {
+        refuse_taken(&stray, &cluster, situation)?;
         return Err(situation.error(
             &format!(
                 "Disk {name} in {} has lost its label {} = {cluster}: it may be somebody else's by now.",

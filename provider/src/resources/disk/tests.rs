@@ -55,7 +55,7 @@ fn names_are_short_enough_for_the_cloud() {
 }
 
 mod in_a_region {
-    use multizone_cloud::{Cloud as _, ClusterName};
+    use multizone_cloud::{Cloud as _, ClusterName, DiskSpec};
     use multizone_schema::Planned;
 
     use super::*;
@@ -141,6 +141,54 @@ mod in_a_region {
         let moved = update(&provider, &healed, planned("us-central1-b", 20)).await.unwrap();
         assert_eq!(moved.zone, "us-central1-b");
         assert_eq!(cloud.all().disks.len(), 1, "the data moved with its label put back");
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_another_cluster_has_is_neither_gone_nor_taken_back() {
+        let (cloud, provider) = region();
+        let made = create(&provider).await.unwrap();
+        let made = read(&provider, made).await.unwrap();
+        cloud.give("demo-data", "other");
+        cloud.tamper(|inventory| inventory.disks[0].size_gb = 70);
+        let found = read(&provider, made.clone()).await.unwrap();
+        let mut shown = made.clone();
+        shown.labels_all.insert(label::CLUSTER.to_owned(), "other".to_owned());
+        assert_eq!(found, shown, "that is what the plan shows");
+        let changes = cloud.changes();
+        for wanted in [planned("us-central1-a", 90), planned("us-central1-b", 20)] {
+            let said = update(&provider, &found, wanted).await.unwrap_err().to_string();
+            assert!(said.contains("belongs to cluster other now"), "{said}");
+        }
+        let deleted = DiskResource.delete(&provider, found, Vec::new(), &Stop::new()).await;
+        let said = deleted.unwrap_err().to_string();
+        assert!(said.contains("terraform state rm"), "{said}");
+        assert_eq!(cloud.changes(), changes, "nothing was tried");
+    }
+
+    #[tokio::test]
+    async fn a_disk_of_another_cluster_in_the_new_zone_is_in_the_way_of_a_move() {
+        let (cloud, provider) = region();
+        let made = create(&provider).await.unwrap();
+        let made = read(&provider, made).await.unwrap();
+        // Disk a-data of a cluster demo and disk data of a cluster demo-a have one name.
+        let (there, name) = ("us-central1-b", "demo-data");
+        let others = DiskSpec {
+            cluster: ClusterName::new("demo"),
+            name: name.to_owned(),
+            zone: there.to_owned(),
+            size_gb: 7,
+            disk_type: "pd-ssd".to_owned(),
+            snapshot: None,
+            labels: Labels::new(),
+        };
+        cloud.ensure_disk(&others).await.unwrap();
+        cloud.give(&format!("{there}/{name}"), "demo-a");
+        let said = update(&provider, &made, planned(there, 20))
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(said.contains("A disk of that name is there already"), "{said}");
+        assert!(cloud.disk(there, name).await.unwrap().is_some(), "it is still there");
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use multizone_cloud::{Inventory, Machine};
+use multizone_cloud::{Inventory, Machine, label};
 use multizone_kubernetes::{
     bootstrap_token::BootstrapToken, cluster_access::Cluster as ClusterConnection, endpoint::ControlPlaneEndpoint,
     pauses::Pauses, pki::NodeCredential,
@@ -24,12 +24,14 @@ use tracing::{info, warn};
 use super::{
     Worker,
     facts::{self, Kubernetes},
+    plan::give_back,
     worker::Wanted,
 };
 use crate::{
     configuration::Configured,
     resources::{
-        cluster::check_zone, control_plane::timing, identity::API_ADDRESS, marks, settled, timeouts, trouble::Situation,
+        cluster::check_zone, control_plane::timing, identity::API_ADDRESS, marks, settled, strays, timeouts,
+        trouble::Situation,
     },
     stop::Stop,
 };
@@ -169,7 +171,8 @@ impl<'a> Executor<'a> {
             let (inventory, observed, silence) = self.observe().await?;
             match next(&observed, &self.desired) {
                 Next::Done => {
-                    let nodes = facts::describe(self.provider, &inventory, &self.wanted.group, &observed);
+                    let found = (&self.wanted.cluster, &inventory);
+                    let nodes = facts::describe(self.provider, found, &self.wanted.group, &observed);
                     return Ok(Reached { observed, nodes });
                 }
                 Next::Refused(violation) => {
@@ -198,6 +201,7 @@ impl<'a> Executor<'a> {
                 }
                 Next::Step(step) => {
                     silent_since = None;
+                    self.check_taken(&step, &inventory)?;
                     self.announce(&observed, &step);
                     if self.stop.requested() {
                         return Err(self.situation.stopped());
@@ -207,6 +211,29 @@ impl<'a> Executor<'a> {
                 }
             }
         }
+    }
+
+    /// Refuses a step that would change a machine that carries another cluster's label.
+    pub(super) fn check_taken(&self, step: &Step, inventory: &Inventory) -> Result<(), Diagnostics> {
+        if matches!(step, Step::WaitJoined(_) | Step::Patch(_) | Step::Keep(_)) {
+            return Ok(());
+        }
+        let Wanted { cluster, .. } = &self.wanted;
+        let mut machines = inventory
+            .machines
+            .iter()
+            .filter(|machine| step.names().contains(&machine.name));
+        let taken = machines.find_map(|machine| Some((machine, strays::taken_by(&machine.labels, cluster)?)));
+        let Some((machine, other)) = taken else {
+            return Ok(());
+        };
+        let what = format!(
+            "Machine {} in {} belongs to cluster {other} now: its label {} says so. The provider does not touch it.",
+            machine.name,
+            machine.zone,
+            label::CLUSTER
+        );
+        Err(self.situation().error(&what, &give_back(&machine.name, cluster, other)))
     }
 
     /// The API does not answer; `waited` is how long it was waited for.
@@ -281,8 +308,10 @@ impl<'a> Executor<'a> {
             },
         };
         let kubernetes = facts::look(&inventory, &connection).await;
-        let Wanted { zone, group, .. } = &self.wanted;
-        let strays = facts::unlabelled(self.provider, &inventory, (zone, group), &kubernetes, [])
+        let Wanted {
+            cluster, zone, group, ..
+        } = &self.wanted;
+        let strays = facts::gone_astray(self.provider, (cluster, &inventory), (zone, group), &kubernetes, [])
             .await
             .map_err(|error| self.situation.cloud(&error))?;
         inventory.machines.extend(strays);

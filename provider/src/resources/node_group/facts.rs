@@ -35,6 +35,8 @@ use crate::{
 
 /// How long one look at the Kubernetes API may take.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Before the name of the other cluster that has a worker's machine.
+const OF_CLUSTER: &str = "of cluster ";
 
 /// Before anything exists.
 pub(super) fn nothing() -> Observed {
@@ -161,24 +163,45 @@ pub(super) fn pod_network(nodes: &[NodeFacts]) -> bool {
         .any(|node| node.ready && node.labels.contains_key(CONTROL_PLANE_ROLE))
 }
 
-/// The group's machines that have lost the cluster's label: of those that its Nodes are named after, and of those that are
-/// remembered.
-pub(super) async fn unlabelled(
+/// The group's machines that have lost the cluster's label or carry another's: of those that its Nodes are named after, and
+/// of those that are remembered.
+pub(super) async fn gone_astray(
     provider: &Configured,
-    inventory: &Inventory,
+    (cluster, inventory): (&ClusterName, &Inventory),
     (zone, group): (&str, &str),
     kubernetes: &Kubernetes,
     remembered: impl IntoIterator<Item = &String>,
 ) -> Result<Vec<CloudMachine>, CloudError> {
     let mut names: BTreeSet<&str> = remembered.into_iter().map(String::as_str).collect();
+    let mut registered = None;
     if let Kubernetes::Serving(_, nodes) = kubernetes {
         let ours = |node: &&NodeFacts| {
             let record = node.annotations.get(RECORD).and_then(|record| Record::of(record));
             record.is_some_and(|record| record.group == group)
         };
-        names.extend(nodes.iter().filter(ours).map(|node| node.name.as_str()));
+        let nodes: BTreeSet<&str> = nodes.iter().filter(ours).map(|node| node.name.as_str()).collect();
+        names.extend(&nodes);
+        registered = Some(nodes);
     }
-    strays::machines(provider, inventory, zone, names).await
+    let mut found = strays::machines(provider, (cluster, inventory), zone, names).await?;
+    // One that another cluster has is a worker of this one as long as it has a Node.
+    found.retain(|machine| {
+        let registered = registered
+            .as_ref()
+            .is_none_or(|nodes| nodes.contains(machine.name.as_str()));
+        registered || strays::taken_by(&machine.labels, cluster).is_none()
+    });
+    Ok(found)
+}
+
+/// How the state shows a worker whose machine another cluster has.
+fn taken(other: &str) -> String {
+    format!("{OF_CLUSTER}{other}")
+}
+
+/// The cluster that has a worker's machine, as the state shows it.
+pub(super) fn taken_by(worker: &Worker) -> Option<&str> {
+    worker.state.strip_prefix(OF_CLUSTER)
 }
 
 /// Machines and Nodes put together, as the planner sees them.
@@ -297,7 +320,7 @@ fn planner_node(node: &NodeFacts, pod_network: bool) -> Node {
 /// The group as the state shows it.
 pub(super) fn describe(
     provider: &Configured,
-    inventory: &Inventory,
+    (cluster, inventory): (&ClusterName, &Inventory),
     group: &str,
     observed: &Observed,
 ) -> BTreeMap<String, Worker> {
@@ -310,6 +333,7 @@ pub(super) fn describe(
     let silent = observed.api != Api::Serving;
     let describe = |(name, member): (&String, &Member)| {
         let machine = cloud.get(name.as_str());
+        let other = machine.and_then(|machine| strays::taken_by(&machine.labels, cluster));
         let state = match (&member.machine, &member.node) {
             (None, _) => "machine gone",
             (Some(machine), _) if machine.power == Power::Off => "halted",
@@ -330,7 +354,7 @@ pub(super) fn describe(
                 .map(|machine| provider.cloud().provider_id(&machine.zone, &machine.name))
                 .unwrap_or_default(),
             machine_type: machine.map(|machine| machine.machine_type.clone()).unwrap_or_default(),
-            state: state.to_owned(),
+            state: other.map_or_else(|| state.to_owned(), taken),
         };
         (name.clone(), worker)
     };
@@ -371,7 +395,8 @@ pub(super) async fn refresh(
     }
     let earlier = decode(private);
     let remembered = earlier.iter().flat_map(|earlier| earlier.members.keys());
-    let strays = unlabelled(provider, &inventory, (&state.zone, &group), &kubernetes, remembered)
+    let found = (&id.cluster, &*inventory);
+    let strays = gone_astray(provider, found, (&state.zone, &group), &kubernetes, remembered)
         .await
         .map_err(|error| situation.cloud(&error))?;
     if !strays.is_empty() {
@@ -379,7 +404,7 @@ pub(super) async fn refresh(
     }
     let nobody = BTreeSet::new();
     let mut observed = observe(&inventory, &state.name, &kubernetes, earlier.as_ref(), &nobody, &nobody);
-    state.nodes = describe(provider, &inventory, &state.name, &observed);
+    state.nodes = describe(provider, (&id.cluster, &inventory), &state.name, &observed);
     if let Ok(wanted) = Wanted::of(&state.clone().into()) {
         find_retyped(&mut observed, &inventory, &wanted);
         let desired = wanted.desired(provider.cloud().region(), None, false);

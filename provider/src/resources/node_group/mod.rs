@@ -28,7 +28,8 @@ use super::{
     trouble::{ADOPTED, CONTINUED, STILL_THERE, Situation},
 };
 use plan::{
-    ask, blank, complete, control_plane_id, foresee, name_fits, region, repeated_taints, same_region, skew, unwell,
+    ask, blank, complete, control_plane_id, foresee, name_fits, region, repeated_taints, same_region, skew, taken,
+    unwell,
 };
 
 use crate::{configuration::Configured, stop::Stop};
@@ -140,8 +141,8 @@ pub struct Worker {
     #[attribute(computed)]
     pub machine_type: String,
     /// `ready`, `not ready`, `not registered`, `leaving`, `cordoned` (by somebody else; the next apply lets it take pods
-    /// again, unless the node has a label `multizone.dev/hold`), `relabelled` (in the cloud), `halted`, `machine gone`, or
-    /// `unknown` when the API did not answer.
+    /// again, unless the node has a label `multizone.dev/hold`), `relabelled` (in the cloud), `of cluster NAME` when its
+    /// machine carries that other cluster's label, `halted`, `machine gone`, or `unknown` when the API did not answer.
     #[attribute(computed)]
     pub state: String,
 }
@@ -209,16 +210,18 @@ impl Resource for NodeGroupResource {
         if let (Some(prior), Some(observed)) = (&prior, &observed) {
             planning.diagnostics.extend(unwell(prior, observed));
         }
+        planning.diagnostics.extend(prior.iter().flat_map(taken));
         foresee(provider, prior.as_ref(), observed, &mut planning.planned);
         planning
     }
 
     async fn plan_destroy(&self, provider: &Configured, prior: &NodeGroup, private: &[u8]) -> Diagnostics {
+        let mut diagnostics = taken(prior);
         let Some(observed) = facts::decode(private) else {
-            return Diagnostics::new();
+            return diagnostics;
         };
         let Ok(wanted) = worker::Wanted::of(&prior.clone().into()) else {
-            return Diagnostics::new();
+            return diagnostics;
         };
         let desired = worker::Wanted { size: 0, ..wanted }.desired(region(provider), None, provider.destroy().force);
         let preview = preview(
@@ -229,20 +232,20 @@ impl Resource for NodeGroupResource {
             &desired,
         );
         if preview.steps.is_empty() {
-            return Diagnostics::new();
+            return diagnostics;
         }
         let timing = timing(provider.cloud().capabilities().timing);
         let drain = provider.destroy().drain_timeout;
         let limit = drain.map_or(prior.drain_timeout.clone(), |limit| format!("{} s", limit.as_secs()));
-        Diagnostic::warning(
+        diagnostics.push(Diagnostic::warning(
             format!("Destroying node group {} takes these steps", prior.name),
             format!(
                 "{}\nA drain that does not finish within {limit} stops the destroy, the node cordoned but kept. When the \
                  control plane is gone already, the machines are deleted as they are.",
                 indented(&lines(&preview.describe(&desired, &timing)))
             ),
-        )
-        .into()
+        ));
+        diagnostics
     }
 
     async fn read(

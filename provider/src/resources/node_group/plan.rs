@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use multizone_cloud::ClusterName;
+use multizone_cloud::{ClusterName, label};
 use multizone_kubernetes::version::KubernetesVersion;
 use multizone_planner::{
     lines,
@@ -10,7 +10,7 @@ use multizone_planner::{
 };
 use multizone_schema::{Diagnostic, Diagnostics, Field as _, Path, Planned, PlannedModel, Value};
 
-use super::{NodeGroup, NodeGroupPlanned, executor, steps::away_from_the_pod_network, worker};
+use super::{NodeGroup, NodeGroupPlanned, executor, facts, steps::away_from_the_pod_network, worker};
 use crate::{
     configuration::Configured,
     resources::{
@@ -224,6 +224,37 @@ pub(super) fn unwell(prior: &NodeGroup, observed: &Observed) -> Diagnostics {
         ),
     };
     Diagnostic::warning(what, rest).into()
+}
+
+/// Says which workers' machines another cluster has.
+pub(super) fn taken(prior: &NodeGroup) -> Diagnostics {
+    let cluster = ObjectId::parse_cluster(&prior.control_plane).map(|id| id.cluster);
+    let cluster = cluster.unwrap_or_else(|_| ClusterName::new(String::new()));
+    let mut diagnostics = Diagnostics::new();
+    for (name, worker) in &prior.nodes {
+        let Some(other) = facts::taken_by(worker) else {
+            continue;
+        };
+        diagnostics.push(Diagnostic::warning(
+            format!("Machine {name} of node group {} belongs to cluster {other} now", prior.name),
+            format!(
+                "In {}, it carries the label {} = {other}, and it is a node of cluster {cluster} all the same. The provider \
+                 does not touch it: what would change it stops there.\n{}",
+                prior.zone,
+                label::CLUSTER,
+                give_back(name, &cluster, other)
+            ),
+        ));
+    }
+    diagnostics
+}
+
+/// What to do about a worker's machine that is another cluster's.
+pub(super) fn give_back(machine: &str, cluster: &ClusterName, other: &str) -> String {
+    format!(
+        "If it is cluster {cluster}'s, set that label to {cluster} again, in the cloud. If it is to stay with cluster {other}, \
+         drain it and delete its Node ({machine}) with kubectl; the next apply makes another worker in its place."
+    )
 }
 
 /// Plans what the engine will do: its steps, and what they make unknown.

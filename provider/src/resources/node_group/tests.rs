@@ -71,6 +71,7 @@ fn a_control_plane_is_named_by_its_id() {
 
 mod in_a_region {
     use multizone_cloud::{Role, label};
+    use multizone_planner::node_group::Step;
     use multizone_schema::Planned;
 
     use super::*;
@@ -190,5 +191,47 @@ mod in_a_region {
             "{failed}"
         );
         assert_eq!(cloud.all().machines.len(), 2, "nothing was deleted");
+    }
+
+    #[tokio::test]
+    async fn a_machine_that_another_cluster_has_is_not_touched() {
+        let (_, provider) = MemoryCloud::region();
+        let wanted = worker::Wanted::of(&group().into()).unwrap();
+        let desired = wanted.desired("us-central1", None, false);
+        let stop = Stop::new();
+        let deadline = tokio::time::Instant::now();
+        let situation = Situation {
+            doing: "update node group pool",
+            left: CONTINUED,
+        };
+        let executor = executor::Executor::new(&provider, wanted, desired, deadline, &stop, situation);
+        let of = |name: &str, cluster: &str| {
+            let labels = [(label::CLUSTER.to_owned(), cluster.to_owned())];
+            machine("us-central1-a", name, labels.into())
+        };
+        let inventory = multizone_cloud::Inventory {
+            machines: vec![of("demo-pool-a", "demo"), of("demo-pool-b", "other")],
+            ..multizone_cloud::Inventory::default()
+        };
+        let check = |step: Step| executor.check_taken(&step, &inventory);
+        let (ours, both) = (["demo-pool-a"], ["demo-pool-a", "demo-pool-b"]);
+        let named = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        for step in [
+            Step::Cordon,
+            Step::Drain,
+            Step::DeleteMachines,
+            Step::Relabel,
+            Step::StartMachines,
+        ] {
+            assert!(check(step(named(&ours))).is_ok());
+            let said = check(step(named(&both))).unwrap_err().to_string();
+            assert!(
+                said.contains("demo-pool-b in us-central1-a belongs to cluster other now"),
+                "{said}"
+            );
+            assert!(said.contains("delete its Node"), "{said}");
+        }
+        // Its Node is still the cluster's.
+        assert!(check(Step::Patch(named(&both))).is_ok());
     }
 }
