@@ -95,10 +95,7 @@ impl Run {
         if applied.state.is_null() {
             self.state.remove(type_name);
         } else {
-            let saved = Saved {
-                value: applied.state,
-                private: applied.private,
-            };
+            let saved = Saved::of(applied.state, applied.private);
             self.state.insert(type_name.to_owned(), saved);
         }
         said
@@ -118,7 +115,7 @@ impl Run {
                 Diagnostics::new()
             }
             Ok((value, private)) => {
-                self.state.insert(type_name.to_owned(), Saved { value, private });
+                self.state.insert(type_name.to_owned(), Saved::of(value, private));
                 Diagnostics::new()
             }
             Err(said) => said,
@@ -137,10 +134,7 @@ impl Run {
     /// Puts an object into the state, with private data, as an earlier run would have.
     pub(crate) fn put(&mut self, type_name: &str, written: &Json, private: &Json) {
         let (_, schema) = served(type_name);
-        let saved = Saved {
-            value: value(&schema, written),
-            private: private.to_string().into_bytes(),
-        };
+        let saved = Saved::of(value(&schema, written), private.to_string().into_bytes());
         self.state.insert(type_name.to_owned(), saved);
     }
 

@@ -1,7 +1,7 @@
 //! After an interruption the configuration is not what it was: the object is not wanted any more, or another one is.
 
 use crate::{
-    faults::{Faults, Moment, Point},
+    faults::{Faults, Moment, Point, SAVE},
     world::{Operation, Snapshot, report},
 };
 
@@ -54,7 +54,7 @@ pub(crate) async fn abandon_everywhere(before: &Snapshot, create: &Operation, de
 pub(crate) async fn another_configuration_is_refused(before: &Snapshot, create: &Operation, other: &Operation) {
     let mut world = before.thaw();
     let saving = Point {
-        call: ("save the state".to_owned(), 1),
+        call: (SAVE.to_owned(), 1),
         moment: Moment::KilledBefore,
     };
     let faults = Faults::at(Some(saving));

@@ -114,6 +114,8 @@ impl Armed {
     }
 }
 
+/// The call by which Terraform keeps what an operation has come to.
+pub(crate) const SAVE: &str = "save the state";
 /// Before the text of a step that begins.
 pub(crate) const STEP: &str = "step";
 

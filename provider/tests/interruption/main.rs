@@ -13,6 +13,7 @@ mod configurations;
 mod faults;
 mod masters;
 mod region;
+mod replacement;
 mod terraform;
 mod world;
 

@@ -10,13 +10,26 @@ use multizone_provider::{
 };
 use multizone_schema::{Diagnostics, Schema, Value};
 
-use crate::faults::{Faults, Moment};
+use crate::faults::{Faults, Moment, SAVE};
 
 /// An object as state holds it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Saved {
     pub(crate) value: Value,
     pub(crate) private: Vec<u8>,
+    /// Whether the next apply replaces it.
+    pub(crate) tainted: bool,
+}
+
+impl Saved {
+    /// An object that Terraform has no reason to replace.
+    pub(crate) fn of(value: Value, private: Vec<u8>) -> Self {
+        Self {
+            value,
+            private,
+            tainted: false,
+        }
+    }
 }
 
 /// Terraform's state: objects by the name of their type; a test has one of each.
@@ -41,8 +54,9 @@ impl Terraform<'_> {
         let Some(config) = config.map(|config| value(&schema, config)) else {
             return self.change(type_name, &*resource, &schema, prior, Value::Null).await;
         };
-        let plan = self.plan(&*resource, &schema, &prior, &config).await?;
-        if plan.requires_replace.is_empty() {
+        let first = if prior.tainted { &nothing() } else { &prior };
+        let plan = self.plan(&*resource, &schema, first, &config).await?;
+        if !prior.tainted && plan.requires_replace.is_empty() {
             if plan.planned == prior.value {
                 return Ok(());
             }
@@ -69,6 +83,9 @@ impl Terraform<'_> {
         };
         if prior.value.is_null() {
             return Ok(vec!["create".to_owned()]);
+        }
+        if prior.tainted {
+            return Ok(vec!["replace".to_owned()]);
         }
         let plan = self.plan(&*resource, &schema, &prior, &config).await?;
         let differs = |name: &&String| plan.planned.attribute(name) != prior.value.attribute(name);
@@ -97,10 +114,15 @@ impl Terraform<'_> {
         let Some(saved) = self.state.get(type_name).cloned() else {
             return Ok(nothing());
         };
+        let tainted = saved.tainted;
         let (value, private) = resource
             .read_object(schema, Some(&self.provider), saved.value, saved.private, &Stop::new())
             .await?;
-        self.save(type_name, Saved { value, private });
+        let read = Saved {
+            tainted,
+            ..Saved::of(value, private)
+        };
+        self.save(type_name, read);
         Ok(self.state.get(type_name).cloned().unwrap_or_else(nothing))
     }
 
@@ -151,6 +173,7 @@ impl Terraform<'_> {
             return Ok(());
         }
         let plan = self.plan(resource, schema, &prior, &config).await?;
+        let (creates, destroys, tainted) = (prior.value.is_null(), config.is_null(), prior.tainted);
         let change = Change {
             prior: prior.value,
             new: plan.planned,
@@ -160,20 +183,22 @@ impl Terraform<'_> {
         let applied = resource
             .apply_change(schema, Some(&self.provider), change, &Stop::new())
             .await;
-        if let Some(Moment::KilledBefore) = self.faults.call("save the state") {
+        if let Some(Moment::KilledBefore) = self.faults.call(SAVE) {
             self.faults.kill();
             std::future::pending::<()>().await;
         }
+        let failed = applied.diagnostics.has_errors();
+        assert!(
+            !(creates && failed) || applied.state.is_null(),
+            "core would taint what a create returns that failed, and the next apply would destroy it"
+        );
         let saved = Saved {
-            value: applied.state,
-            private: applied.private,
+            // What could not be destroyed stays tainted.
+            tainted: tainted && destroys && failed,
+            ..Saved::of(applied.state, applied.private)
         };
         self.save(type_name, saved);
-        if applied.diagnostics.has_errors() {
-            Err(applied.diagnostics)
-        } else {
-            Ok(())
-        }
+        if failed { Err(applied.diagnostics) } else { Ok(()) }
     }
 
     fn save(&mut self, type_name: &str, saved: Saved) {
@@ -203,10 +228,7 @@ pub(crate) fn in_one_line(text: &str) -> String {
 }
 
 pub(crate) fn nothing() -> Saved {
-    Saved {
-        value: Value::Null,
-        private: Vec::new(),
-    }
+    Saved::of(Value::Null, Vec::new())
 }
 
 pub(crate) fn served(type_name: &str) -> (Box<dyn AnyResource>, Schema) {

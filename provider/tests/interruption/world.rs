@@ -20,7 +20,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::{
     cloud::Interrupted,
-    faults::{Call, Faults, KubernetesCalls, Point, STEP, moments, until_killed},
+    faults::{Call, Faults, KubernetesCalls, Point, SAVE, STEP, moments, until_killed},
     region::{self, Region},
     terraform::{State, Terraform},
 };
@@ -85,6 +85,13 @@ impl Snapshot {
             config: Some(config.clone()),
         };
         world.converge(&operation).await;
+        world.freeze()
+    }
+
+    /// This region, where the next apply replaces the object of that type: somebody has tainted it, or says -replace.
+    pub(crate) fn replacing(&self, type_name: &str) -> Self {
+        let mut world = self.thaw();
+        world.taint(type_name, true);
         world.freeze()
     }
 
@@ -341,6 +348,13 @@ impl World {
         &mut self.state
     }
 
+    /// Taints an object that Terraform has in its state, or untaints it.
+    pub(crate) fn taint(&mut self, type_name: &str, tainted: bool) {
+        if let Some(saved) = self.state.get_mut(type_name) {
+            saved.tainted = tainted;
+        }
+    }
+
     /// How the state shows the nodes.
     fn node_states(&self) -> Vec<String> {
         let nodes = |saved: &crate::terraform::Saved| saved.value.attribute("nodes")?.as_map().cloned();
@@ -359,13 +373,32 @@ fn unnumbered(machine: &Value) -> String {
     }
 }
 
+/// What the run after an interruption does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rerun {
+    /// The same.
+    Same,
+    /// An apply without the -replace that was interrupted.
+    WithoutReplace,
+}
+
 /// Interrupts an operation at every point there is, each time on a region of its own; returns how many points that were.
 pub(crate) async fn interrupt_everywhere(before: &Snapshot, operation: &Operation) -> usize {
+    interrupt_and_rerun(before, operation, Rerun::Same).await
+}
+
+/// The same; what is run then is said.
+pub(crate) async fn interrupt_and_rerun(before: &Snapshot, operation: &Operation, rerun: Rerun) -> usize {
     let mut world = before.thaw();
     let faults = Faults::at(None);
     let done = world.run(operation, &faults).await;
     assert!(matches!(done, Some(Ok(()))), "{}: {done:?}", operation.name);
-    let calls = faults.calls();
+    let mut calls = faults.calls();
+    if rerun == Rerun::WithoutReplace {
+        // Once Terraform has saved that the object is gone, every run creates it.
+        let gone = calls.iter().position(|(name, _)| name == SAVE);
+        calls.truncate(gone.unwrap() + 1);
+    }
     let expected = world.converge(operation).await;
     drop(world);
 
@@ -377,6 +410,9 @@ pub(crate) async fn interrupt_everywhere(before: &Snapshot, operation: &Operatio
         let ended = world.run(operation, &faults).await;
         if faults.hit() {
             covered += 1;
+        }
+        if rerun == Rerun::WithoutReplace {
+            world.taint(operation.type_name, false);
         }
         match world.try_to_converge(operation).await {
             Ok(found) if found == expected => {}
