@@ -25,6 +25,7 @@ fn control_plane(specification: &str) -> Operation {
         replicas: (0..7).map(replica).collect(),
         version: Version::new(1, 34, 1),
         settings: "k".to_owned(),
+        addons: "p".to_owned(),
         balancer: Some("api".to_owned()),
         endpoint: None,
         backup: Some("somewhere".to_owned()),

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::patience::Patience;
 use super::{AccessError, Cluster, FIELD_MANAGER, retry_pauses};
 use crate::cluster_settings::{
-    CORE_DNS, Change, ClusterSettings, Document, Found, KUBE_PROXY, KUBEADM_CONFIG, KUBELET_CONFIG, KubeProxy,
+    CORE_DNS, Change, ClusterSettings, Document, Found, KUBE_PROXY, KUBEADM_CONFIG, KUBELET_CONFIG, KubeProxy, Part,
     SettingsError,
 };
 
@@ -48,11 +48,13 @@ impl Cluster {
         Ok(self.read_settings().await?.found)
     }
 
-    /// Brings the settings of the cluster to what is wanted: kubelet-config, kube-proxy, `CoreDNS` and, last of all,
-    /// kubeadm-config. What may pass is tried again until the deadline. Applying the same again changes nothing.
+    /// Brings a part of what the cluster says of itself to what is wanted: its settings, kubelet-config and then
+    /// kubeadm-config, or kubeadm's addons, kube-proxy and `CoreDNS`. What may pass is tried again until the deadline.
+    /// Applying the same again changes nothing.
     pub async fn apply_cluster_settings(
         &self,
         wanted: &ClusterSettings,
+        part: Part,
         deadline: Instant,
         stop: impl Future<Output = ()>,
     ) -> Result<(), ClusterSettingsError> {
@@ -61,7 +63,7 @@ impl Cluster {
         let pauses = retry_pauses();
         let mut last = "they were not read".to_owned();
         loop {
-            match patience.within(Box::pin(self.change_settings(wanted))).await {
+            match patience.within(Box::pin(self.change_settings(wanted, part))).await {
                 Ok(Ok(())) => return Ok(()),
                 // Somebody else changes the same objects: what they are now is read again.
                 Ok(Err(ClusterSettingsError::Access(error)))
@@ -78,9 +80,9 @@ impl Cluster {
         }
     }
 
-    async fn change_settings(&self, wanted: &ClusterSettings) -> Result<(), ClusterSettingsError> {
+    async fn change_settings(&self, wanted: &ClusterSettings, part: Part) -> Result<(), ClusterSettingsError> {
         let Read { found, revisions } = self.read_settings().await?;
-        for change in wanted.changes(&found)? {
+        for change in wanted.changes(&found, part)? {
             match change {
                 Change::Document {
                     name,

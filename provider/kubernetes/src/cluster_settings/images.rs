@@ -17,8 +17,7 @@ const CORE_DNS_FROM: [(u16, [u16; 3]); 6] = [
 
 /// kube-proxy's image when it is to be another one. An image of somebody else's making stays.
 pub(super) fn kube_proxy(present: &str, repository: &str, version: KubernetesVersion) -> Option<String> {
-    let (name, _) = split(present);
-    if name.rsplit('/').next() != Some("kube-proxy") {
+    if !is("kube-proxy", present) {
         return None;
     }
     let wanted = format!("{repository}/kube-proxy:v{version}");
@@ -27,8 +26,8 @@ pub(super) fn kube_proxy(present: &str, repository: &str, version: KubernetesVer
 
 /// The image of `CoreDNS` when it is to be another one: never an older one, and one of somebody else's making stays.
 pub(super) fn core_dns(present: &str, repository: &str, version: KubernetesVersion) -> Option<String> {
-    let (name, tag) = split(present);
-    if name.rsplit('/').next() != Some("coredns") {
+    let (_, tag) = split(present);
+    if !is_core_dns(present) {
         return None;
     }
     let present_version = parsed(tag)?;
@@ -48,6 +47,21 @@ pub(super) fn core_dns(present: &str, repository: &str, version: KubernetesVersi
     };
     let wanted = format!("{name}:{tag}");
     (wanted != present).then_some(wanted)
+}
+
+/// The version of kube-proxy's image; `None` for one of somebody else's making.
+pub(super) fn version_of_kube_proxy(image: &str) -> Option<KubernetesVersion> {
+    let version = KubernetesVersion::from_git_version(split(image).1).ok()?;
+    is("kube-proxy", image).then_some(version)
+}
+
+/// Whether that is an image of `CoreDNS` as kubeadm names it.
+pub(super) fn is_core_dns(image: &str) -> bool {
+    is("coredns", image)
+}
+
+fn is(name: &str, image: &str) -> bool {
+    split(image).0.rsplit('/').next() == Some(name)
 }
 
 /// An image's name and its tag.
@@ -86,6 +100,11 @@ mod tests {
             Some("r:5000/kube-proxy:v1.35.0")
         );
         assert_eq!(kube_proxy("vendor/proxy:v1", "r", version("1.35.0")), None);
+        let of = |image| version_of_kube_proxy(image);
+        assert_eq!(of("r:5000/kube-proxy:v1.34.1"), Some(version("1.34.1")));
+        for image in ["r:5000/kube-proxy", "vendor/proxy:v1.34.1"] {
+            assert_eq!(of(image), None, "{image}");
+        }
     }
 
     #[test]

@@ -1,10 +1,22 @@
-//! The settings that a kubeadm cluster keeps about itself, and what of them a change of version or of the user's choice
-//! changes: kubeadm-config, kubelet-config, kube-proxy and `CoreDNS` in kube-system, as `kubeadm upgrade` leaves them.
+//! The settings that a kubeadm cluster keeps about itself and kubeadm's addons, and what of them a change of version or of
+//! the user's choice changes: kubeadm-config, kubelet-config, kube-proxy and `CoreDNS` in kube-system, as `kubeadm upgrade`
+//! leaves them.
 //!
 //! Everything here is pure; [`crate::cluster_access`] reads what is there and writes the [`Change`]s.  What somebody else
 //! has written into these documents stays: a document is merged from three, what is there, what was applied last (kept
-//! beside it) and what is wanted, as kubectl apply does.  The changes come in an order whose last one is the version in
-//! kubeadm-config, so that a run that is interrupted leaves the old version there and is seen to be unfinished.
+//! beside it) and what is wanted, as kubectl apply does.
+//!
+//! A change comes in two [`Part`]s.  The settings are what masters of another version join by, so they change first; the
+//! last of their changes is the version in kubeadm-config, so that a run that is interrupted leaves the old version there
+//! and is seen to be unfinished.  The addons follow when no master of an earlier version is left: the skew policy lets no
+//! kube-proxy be newer than an API server, and kubeadm has this order since 1.28.
+//!
+//! # What is not done
+//! `kubeadm upgrade` also migrates the Corefile where the newer `CoreDNS` has dropped something that it says.  Kubernetes
+//! 1.29, the oldest that this provider makes, comes with `CoreDNS` 1.11.1, and the last removal that concerns a Corefile is
+//! one of 1.8.0, the kubernetes plugin's option `transfer` (coredns/deployment, `kubernetes/CoreDNS-k8s_version.md`, which
+//! goes up to Kubernetes 1.33).  So there is nothing to migrate, and a Corefile stays as it is, whoever wrote it.  A newer
+//! `CoreDNS` in [`images`] wants that list looked at again.
 
 mod cluster_configuration;
 mod images;
@@ -104,6 +116,15 @@ pub enum Change {
     },
 }
 
+/// Which of them change together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// kubeadm-config and kubelet-config.
+    Settings,
+    /// kube-proxy and `CoreDNS`.
+    Addons,
+}
+
 impl Change {
     /// Whether the cluster is another one afterwards.
     fn matters(&self) -> bool {
@@ -169,6 +190,16 @@ impl Document {
 }
 
 impl Found {
+    /// Whether an addon of kubeadm's is there.
+    pub fn has_addons(&self) -> bool {
+        self.kube_proxy.is_some() || self.core_dns.as_deref().is_some_and(images::is_core_dns)
+    }
+
+    /// The version of kubeadm's kube-proxy; `None` where it is somebody else's, or has none.
+    pub fn kube_proxy_version(&self) -> Option<KubernetesVersion> {
+        images::version_of_kube_proxy(self.kube_proxy.as_ref()?.image.as_deref()?)
+    }
+
     /// The version that the cluster's settings name.
     pub fn version(&self) -> Result<KubernetesVersion, SettingsError> {
         let named = self.cluster.content["kubernetesVersion"].as_str().unwrap_or_default();
@@ -177,29 +208,49 @@ impl Found {
 }
 
 impl ClusterSettings {
-    /// Whether the cluster is as wanted, at the version that it has.
+    /// Whether the cluster's settings are as wanted, at the version that they name.
     pub fn are_in(&self, found: &Found) -> Result<bool, SettingsError> {
         let settings = Self {
             version: found.version()?,
             customisation: self.customisation.clone(),
         };
-        Ok(!settings.changes(found)?.iter().any(Change::matters))
+        let changes = settings.changes(found, Part::Settings)?;
+        Ok(!changes.iter().any(Change::matters))
+    }
+
+    /// Whether kubeadm's addons are as wanted, at the wanted version.
+    pub fn addons_are_in(&self, found: &Found) -> Result<bool, SettingsError> {
+        Ok(!self.changes(found, Part::Addons)?.iter().any(Change::matters))
     }
 
     /// What has to be changed, in this order.  Once all of it is, nothing is left.
-    pub fn changes(&self, found: &Found) -> Result<Vec<Change>, SettingsError> {
+    pub fn changes(&self, found: &Found, part: Part) -> Result<Vec<Change>, SettingsError> {
         if !found.cluster.content["etcd"]["external"].is_null() {
             return Err(SettingsError::ExternalEtcd);
         }
-        let mut changes = Vec::new();
         let (cluster, overlay) = self.cluster(&found.cluster);
+        Ok(match part {
+            Part::Settings => self.settings_changes(found, &cluster, overlay),
+            Part::Addons => self.addon_changes(found, &cluster),
+        })
+    }
+
+    fn settings_changes(&self, found: &Found, cluster: &Value, overlay: String) -> Vec<Change> {
+        let mut changes = Vec::new();
         if let Some(kubelet) = &found.kubelet {
             let wanted = kubelet_fields(&self.customisation.kubelet);
-            let defaults = merge::kubelet_defaults(&cluster);
+            let defaults = merge::kubelet_defaults(cluster);
             let merged = merge::merge(&kubelet.content, &kubelet.applied(), &wanted, &defaults);
             let applied = Value::from(wanted).to_string();
             changes.extend(change((KUBELET_CONFIG, "kubelet"), kubelet, &merged, applied, None));
         }
+        let target = (KUBEADM_CONFIG, "ClusterConfiguration");
+        changes.extend(change(target, &found.cluster, cluster, overlay, None));
+        changes
+    }
+
+    fn addon_changes(&self, found: &Found, cluster: &Value) -> Vec<Change> {
+        let mut changes = Vec::new();
         let repository = cluster["imageRepository"].as_str().unwrap_or(DEFAULT_IMAGE_REPOSITORY);
         if let Some(kube_proxy) = &found.kube_proxy {
             self.change_kube_proxy(kube_proxy, repository, &mut changes);
@@ -212,9 +263,7 @@ impl ClusterSettings {
         {
             changes.push(Change::CoreDns { image });
         }
-        let target = (KUBEADM_CONFIG, "ClusterConfiguration");
-        changes.extend(change(target, &found.cluster, &cluster, overlay, None));
-        Ok(changes)
+        changes
     }
 
     fn cluster(&self, present: &Document) -> (Value, String) {

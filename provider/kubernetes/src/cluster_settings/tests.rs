@@ -96,8 +96,18 @@ fn after(mut found: Found, changes: &[Change]) -> Found {
 }
 
 fn applied(found: &Found, settings: &ClusterSettings) -> Found {
-    let after = after(found.clone(), &settings.changes(found).unwrap());
-    assert_eq!(settings.changes(&after).unwrap(), [], "applying again changes nothing");
+    [Part::Settings, Part::Addons]
+        .into_iter()
+        .fold(found.clone(), |found, part| applied_in(part, &found, settings))
+}
+
+fn applied_in(part: Part, found: &Found, settings: &ClusterSettings) -> Found {
+    let after = after(found.clone(), &settings.changes(found, part).unwrap());
+    assert_eq!(
+        settings.changes(&after, part).unwrap(),
+        [],
+        "applying again changes nothing"
+    );
     after
 }
 
@@ -129,16 +139,23 @@ fn customised() -> Customisation {
 fn what_init_has_left_is_in_place() {
     for customisation in [Customisation::default(), customised()] {
         let found = initialised("1.34.1", &customisation);
-        assert!(settings("1.34.1", customisation.clone()).are_in(&found).unwrap());
+        let wanted = settings("1.34.1", customisation.clone());
+        assert!(wanted.are_in(&found).unwrap() && wanted.addons_are_in(&found).unwrap());
         applied(&found, &settings("1.34.1", customisation));
     }
 }
 
 #[test]
-fn rule_upgrade_starts_with_settings() {
+fn rule_upgrade_starts_with_settings_and_the_addons_follow() {
     let found = initialised("1.34.1", &Customisation::default());
-    let after = applied(&found, &settings("1.35.2", Customisation::default()));
-    assert_eq!(after.version().unwrap(), "1.35.2".parse().unwrap());
+    let wanted = settings("1.35.2", Customisation::default());
+    let before = applied_in(Part::Settings, &found, &wanted);
+    assert_eq!(before.version().unwrap(), "1.35.2".parse().unwrap());
+    assert!(wanted.are_in(&before).unwrap() && !wanted.addons_are_in(&before).unwrap());
+    assert_eq!(before.kube_proxy_version(), Some("1.34.1".parse().unwrap()));
+    assert_eq!(before.core_dns, found.core_dns);
+    let after = applied_in(Part::Addons, &before, &wanted);
+    assert!(wanted.addons_are_in(&after).unwrap());
     assert_eq!(
         after.kube_proxy.unwrap().image.as_deref(),
         Some("registry.k8s.io/kube-proxy:v1.35.2")
@@ -172,14 +189,24 @@ fn rule_the_document_becomes_what_the_new_kubeadm_reads() {
 fn an_interrupted_change_is_seen_to_be_unfinished_after_every_step() {
     let found = initialised("1.34.1", &Customisation::default());
     let wanted = settings("1.35.0", customised());
-    let changes = wanted.changes(&found).unwrap();
-    assert!(changes.len() >= 5, "{changes:?}");
+    let changes = wanted.changes(&found, Part::Settings).unwrap();
+    assert_eq!(changes.len(), 2, "{changes:?}");
     for done in 0..changes.len() {
         let halfway = after(found.clone(), &changes[..done]);
         assert_eq!(halfway.version().unwrap(), "1.34.1".parse().unwrap());
         assert!(!wanted.are_in(&halfway).unwrap(), "after {done} changes");
-        let finished = applied(&halfway, &wanted);
+        let finished = applied_in(Part::Settings, &halfway, &wanted);
         assert!(wanted.are_in(&finished).unwrap());
+        assert_eq!(finished, after(found.clone(), &changes));
+    }
+    let found = after(found, &changes);
+    let changes = wanted.changes(&found, Part::Addons).unwrap();
+    assert_eq!(changes.len(), 3, "{changes:?}");
+    for done in 0..changes.len() {
+        let halfway = after(found.clone(), &changes[..done]);
+        assert!(!wanted.addons_are_in(&halfway).unwrap(), "after {done} changes");
+        let finished = applied_in(Part::Addons, &halfway, &wanted);
+        assert!(wanted.addons_are_in(&finished).unwrap());
         assert_eq!(finished, after(found.clone(), &changes));
     }
 }
@@ -243,7 +270,7 @@ fn rule_local_and_external_etcd_are_not_swapped() {
     let mut found = initialised("1.34.1", &Customisation::default());
     found.cluster.content["etcd"] = json!({ "external": { "endpoints": ["https://10.0.0.9:2379"] } });
     assert_eq!(
-        settings("1.34.2", Customisation::default()).changes(&found),
+        settings("1.34.2", Customisation::default()).changes(&found, Part::Settings),
         Err(SettingsError::ExternalEtcd)
     );
 }

@@ -123,8 +123,19 @@ impl Customisation {
     pub fn settings_text(&self) -> String {
         let chosen = Self {
             patches: BTreeMap::new(),
+            kube_proxy: Map::new(),
             cri_socket: None,
             ..self.clone()
+        };
+        chosen.text()
+    }
+
+    /// What of it kubeadm's addons are made from, as text: other texts, other addons.  Empty when nothing is chosen.
+    pub fn addons_text(&self) -> String {
+        let chosen = Self {
+            kube_proxy: self.kube_proxy.clone(),
+            image_repository: self.image_repository.clone(),
+            ..Self::default()
         };
         chosen.text()
     }

@@ -41,6 +41,12 @@ impl World {
                     fingerprint: fingerprint.clone(),
                 });
             }
+            Step::ApplyAddons(version, fingerprint) => {
+                self.addons = Some(Settings {
+                    version: *version,
+                    fingerprint: fingerprint.clone(),
+                });
+            }
             Step::InstallAccess => self.access = true,
             Step::ApplyPodNetwork(manifest) => self.pod_network = Some(manifest.clone()),
             Step::AwaitNode(name) => self.nodes.entry(name.clone()).or_default().joined = true,
@@ -181,9 +187,9 @@ impl World {
     }
 
     fn initialise(&mut self, name: &str, operation: &Operation) {
-        let fingerprint = match operation {
-            Operation::ControlPlane(desired) => desired.settings.clone(),
-            _ => String::new(),
+        let (settings, addons) = match operation {
+            Operation::ControlPlane(desired) => (desired.settings.clone(), desired.addons.clone()),
+            _ => (String::new(), String::new()),
         };
         let Some(version) = self.machines.get(name).map(|machine| machine.version) else {
             return;
@@ -192,7 +198,8 @@ impl World {
         self.join(name);
         self.initialised = true;
         self.membership_known = true;
-        self.settings = Some(Settings { version, fingerprint });
+        let at = |fingerprint| Some(Settings { version, fingerprint });
+        (self.settings, self.addons) = (at(settings), at(addons));
         self.access = false;
         self.pod_network = None;
         self.change_node(name, |node| node.joined = false);
@@ -281,6 +288,7 @@ impl World {
             self.nodes.clear();
             self.endpoints.clear();
             self.settings = None;
+            self.addons = None;
             self.access = false;
             self.pod_network = None;
         }

@@ -38,8 +38,11 @@ pub struct World {
     pub endpoints: BTreeSet<String>,
     /// Masters whose zonal disk exists.
     pub disks: BTreeMap<String, Disk>,
-    /// What the cluster-wide settings (kubeadm-config, kubelet-config, kube-proxy, `CoreDNS`) say.
+    /// What the cluster-wide settings (kubeadm-config, kubelet-config) say.
     pub settings: Option<Settings>,
+    /// What kubeadm's addons (kube-proxy, `CoreDNS`) are; `None` where others do their work.
+    #[serde(default)]
+    pub addons: Option<Settings>,
     /// Whether node groups can work with the API: their user's rights are there.
     pub access: bool,
     /// Fingerprint of the pod network's manifest that was applied last.
@@ -183,10 +186,10 @@ pub struct Disk {
     pub zone: String,
 }
 
-/// The cluster-wide settings.
+/// The cluster-wide settings, or kubeadm's addons.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Settings {
-    /// The Kubernetes version that they name.
+    /// The Kubernetes version that they name, or belong to.
     pub version: Version,
     /// All else in them, as a fingerprint.
     pub fingerprint: String,
@@ -234,6 +237,7 @@ impl World {
             endpoints: BTreeSet::new(),
             disks: BTreeMap::new(),
             settings: None,
+            addons: None,
             access: false,
             pod_network: None,
             zones: zones.iter().map(|name| ((*name).to_owned(), zone.clone())).collect(),

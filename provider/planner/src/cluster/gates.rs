@@ -40,6 +40,8 @@ pub enum Gate {
     AnotherMasterServes,
     /// Cluster-wide settings are in place before machines of a new version join.
     SettingsBeforeMachines,
+    /// kube-proxy is never newer than an API server: addons follow the last master of an earlier version.
+    MastersBeforeAddons,
     /// etcd is backed up before the control plane changes.
     BackUpBeforeChange,
     /// The Node object is deleted only when its machine is gone.
@@ -56,7 +58,7 @@ pub enum Gate {
 
 impl Gate {
     /// All gates.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::QuorumBeforeAndAfter,
         Self::AllHealthyBeforeJoin,
         Self::OneChangeAtATime,
@@ -74,6 +76,7 @@ impl Gate {
         Self::AnotherTargetServes,
         Self::AnotherMasterServes,
         Self::SettingsBeforeMachines,
+        Self::MastersBeforeAddons,
         Self::BackUpBeforeChange,
         Self::MachineBeforeNode,
         Self::BalancerUnusedBeforeDeletion,

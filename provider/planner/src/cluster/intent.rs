@@ -30,6 +30,8 @@ pub struct ControlPlane {
     pub version: Version,
     /// The cluster-wide settings without the version, as a fingerprint.
     pub settings: String,
+    /// What kubeadm's addons are to be without the version, as a fingerprint.
+    pub addons: String,
     /// The balancer in front of it, by name.
     pub balancer: Option<String>,
     /// The API's endpoint, for the wording.

@@ -8,7 +8,8 @@
 //! 4. a join that is underway ends; learners that go nowhere are removed;
 //! 5. halted masters that stay are started; dead members go out; what is left of gone machines is cleared away;
 //! 6. masters that stay are healthy;
-//! 7. cluster-wide settings, node groups' rights, pod network;
+//! 7. cluster-wide settings, kubeadm's addons unless a master is still to get their version, node groups' rights, pod
+//!    network;
 //! 8. the address leaves a balancer that is not wanted;
 //! 9. missing masters join, one at a time; the address goes onto the balancer; masters that are not to stay leave, one
 //!    at a time (`change.rs`, `leave.rs`);
@@ -20,7 +21,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    facts::{ApiServer, Machine, Power, World},
+    facts::{ApiServer, Machine, Power, Settings, World},
     gates::{Gate, Gates},
     intent::{ControlPlane, Replica},
     quorum::Quorum,
@@ -180,7 +181,7 @@ impl<'a> Rollout<'a> {
             .unwrap_or(Next::Done)
     }
 
-    /// Cluster-wide settings before machines of a new version; then what node groups and pods need.
+    /// Cluster-wide settings before machines of a new version, addons after them; then what node groups and pods need.
     fn settle_the_cluster(&self) -> Option<Next> {
         let Self { world, desired, .. } = self;
         let in_place = world
@@ -189,6 +190,14 @@ impl<'a> Rollout<'a> {
             .is_some_and(|settings| settings.version == desired.version && settings.fingerprint == desired.settings);
         if !self.gates.holds(Gate::SettingsBeforeMachines, in_place) {
             return step(Step::ApplySettings(desired.version, desired.settings.clone()));
+        }
+        let other = |addons: &Settings| addons.version != desired.version || addons.fingerprint != desired.addons;
+        let follows = world
+            .machines
+            .values()
+            .all(|machine| machine.version == desired.version);
+        if world.addons.as_ref().is_some_and(other) && self.gates.holds(Gate::MastersBeforeAddons, follows) {
+            return step(Step::ApplyAddons(desired.version, desired.addons.clone()));
         }
         if !world.access {
             return step(Step::InstallAccess);

@@ -29,6 +29,8 @@ pub enum Step {
     AwaitHealthy(String),
     /// Put the cluster-wide settings in place.
     ApplySettings(Version, String),
+    /// Bring kubeadm's addons, kube-proxy and `CoreDNS`, to a version and to what is chosen.
+    ApplyAddons(Version, String),
     /// Give the node groups' user its rights.
     InstallAccess,
     /// Apply the pod network's manifest.

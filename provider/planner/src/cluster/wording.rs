@@ -90,8 +90,13 @@ impl Words<'_> {
                 machines.join,
             ),
             Step::ApplySettings(version, _) => (
-                format!("set the cluster-wide settings to {version}: kubeadm, kubelet, kube-proxy, CoreDNS"),
+                format!("set the cluster-wide settings to {version}: kubeadm, kubelet"),
                 "every master is healthy, and no master of a new version has joined",
+                API_CALL * 5,
+            ),
+            Step::ApplyAddons(version, _) => (
+                format!("bring kube-proxy and CoreDNS to {version}"),
+                "no master of an earlier version is left, and every master is healthy",
                 API_CALL * 5,
             ),
             Step::InstallAccess => (

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use multizone_kubernetes::bootstrap_token::BootstrapToken;
 use multizone_kubernetes::cluster_access::{Cluster, ClusterAddress};
-use multizone_kubernetes::cluster_settings::ClusterSettings;
+use multizone_kubernetes::cluster_settings::{ClusterSettings, Part};
 use multizone_kubernetes::endpoint::ControlPlaneEndpoint;
 use multizone_kubernetes::kubeadm::{
     Component, ComponentSettings, ControlPlaneJoin, Customisation, HostVolume, InitSettings, JoinSettings,
@@ -140,10 +140,17 @@ async fn apply(region: &Region, version: &str, customisation: &Customisation) {
     let cluster = operator(region);
     let deadline = Instant::now() + DEADLINE;
     for _ in 0..2 {
-        let applied = cluster.apply_cluster_settings(&wanted, deadline, std::future::pending());
-        applied.await.unwrap();
+        for part in [Part::Settings, Part::Addons] {
+            let applied = cluster.apply_cluster_settings(&wanted, part, deadline, std::future::pending());
+            applied.await.unwrap();
+            let found = cluster.cluster_settings().await.unwrap();
+            assert_eq!(
+                wanted.changes(&found, part).unwrap(),
+                [],
+                "applying again changes nothing"
+            );
+        }
         let found = cluster.cluster_settings().await.unwrap();
-        assert_eq!(wanted.changes(&found).unwrap(), [], "applying again changes nothing");
         assert_eq!(found.version().unwrap(), wanted.version);
     }
 }

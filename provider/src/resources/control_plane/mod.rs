@@ -63,8 +63,8 @@ use crate::{configuration::Configured, stop::Stop};
 /// API's address.
 ///
 /// Another version, one minor at a time and never back, begins with the settings that the cluster keeps of itself
-/// (kubeadm-config, kubelet-config, kube-proxy, `CoreDNS`); then masters of the new version join and those of the old one
-/// leave. Give the node groups the control plane's version, and one apply does the masters first and the workers after
+/// (kubeadm-config, kubelet-config); then masters of the new version join and those of the old one leave; kube-proxy and
+/// `CoreDNS` follow last. Give the node groups the control plane's version, and one apply does the masters first and the workers after
 /// them.
 ///
 /// The next apply puts right what somebody changed behind Terraform's back: objects of the pod network and of the node

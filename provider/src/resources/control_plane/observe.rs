@@ -15,7 +15,7 @@ use multizone_kubernetes::{
 };
 use multizone_planner::{
     Version,
-    cluster::{ApiServer, Holder, Member, Node, Settings, World},
+    cluster::{ApiServer, Holder, Member, Node, World},
 };
 use multizone_schema::Diagnostics;
 use tokio::time::timeout;
@@ -27,7 +27,7 @@ use super::{
     machine::SPECIFICATION,
     nodes::is_master,
     seen::Seen,
-    settings::{self, Said},
+    settings::{self, Own, Said},
     wanted::{Wanted, pod_network_fingerprint},
 };
 use crate::{
@@ -60,7 +60,7 @@ pub(super) struct Remembered {
     /// etcd's members, as they were when they could be read.
     pub(super) members: BTreeMap<u64, Member>,
     /// What the cluster said of itself.
-    pub(super) settings: Option<Settings>,
+    pub(super) own: Option<Own>,
     /// The masters that are known, by the names of their machines.
     pub(super) masters: BTreeMap<String, Known>,
     /// Whether Terraform has the control plane in its state: it came up once.
@@ -112,7 +112,7 @@ impl Remembered {
         self.access = seen.world.access;
         self.pod_network.clone_from(&seen.world.pod_network);
         self.members.clone_from(&seen.world.members);
-        self.settings.clone_from(&seen.world.settings);
+        self.own = Own::seen(&seen.world);
         for (name, machine) in &seen.world.machines {
             let made = (made_from(&machine.specification).to_owned(), machine.version);
             let known = Known {
@@ -400,8 +400,8 @@ fn remember(seen: &mut Observation, wanted: &Wanted, remembered: &Remembered, no
     world.access = remembered.access;
     world.pod_network.clone_from(&remembered.pod_network);
     let said = std::mem::replace(said, Said::Nothing);
-    let known = remembered.settings.as_ref();
-    world.settings = Some(settings::told(said, wanted, known, remembered.initialised));
+    let own = settings::told(said, wanted, remembered.own.as_ref(), remembered.initialised);
+    (world.settings, world.addons) = (Some(own.settings), own.addons);
 }
 
 /// What is answered in time.

@@ -179,6 +179,7 @@ fn concerns_nodes(step: &Step) -> bool {
         step,
         Step::BackUp
             | Step::ApplySettings(..)
+            | Step::ApplyAddons(..)
             | Step::InstallAccess
             | Step::ApplyPodNetwork(_)
             | Step::Register(_)

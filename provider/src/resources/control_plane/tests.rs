@@ -295,7 +295,7 @@ async fn what_is_said_of_several_masters() {
 }
 
 #[tokio::test]
-async fn rule_upgrade_starts_with_settings() {
+async fn rule_upgrade_starts_with_settings_and_ends_with_the_addons() {
     let (prior, private) = single();
     let wanted = ControlPlane {
         kubernetes_version: "1.35.2".into(),
@@ -305,11 +305,16 @@ async fn rule_upgrade_starts_with_settings() {
     let rollout = rollout(&planning);
     assert_eq!(
         rollout[0],
-        "1. set the cluster-wide settings to 1.35.2: kubeadm, kubelet, kube-proxy, CoreDNS"
+        "1. set the cluster-wide settings to 1.35.2: kubeadm, kubelet"
     );
     assert_eq!(
         rollout[1],
         "2. create master a-2 in us-central1-a to replace master a, wait until it has joined"
+    );
+    let last = rollout.last().unwrap();
+    assert!(
+        last.ends_with(". bring kube-proxy and CoreDNS to 1.35.2"),
+        "{rollout:#?}"
     );
     assert!(!planning.diagnostics.has_errors(), "{}", planning.diagnostics);
 }
@@ -344,16 +349,19 @@ async fn other_settings_change_the_cluster_first_and_then_the_machines() {
         kube_proxy_configuration: Some("mode: nftables".to_owned()),
         ..Kubeadm::default()
     });
-    let settings = "1. set the cluster-wide settings to 1.34.1: kubeadm, kubelet, kube-proxy, CoreDNS";
     let planning = plan(Some(&prior), &private, kube_proxy).await;
-    assert_eq!(rollout(&planning), [settings], "kube-proxy is the cluster's alone");
+    let addons = "1. bring kube-proxy and CoreDNS to 1.34.1";
+    assert_eq!(rollout(&planning), [addons], "kube-proxy is the cluster's alone");
     let kubelets = chosen(Kubeadm {
         kubelet_configuration: Some("maxPods: 200".to_owned()),
         ..Kubeadm::default()
     });
     let planning = plan(Some(&prior), &private, kubelets).await;
     let rollout = rollout(&planning);
-    assert_eq!(rollout[0], settings);
+    assert_eq!(
+        rollout[0],
+        "1. set the cluster-wide settings to 1.34.1: kubeadm, kubelet"
+    );
     assert_eq!(
         rollout[1],
         "2. create master a-2 in us-central1-a to replace master a, wait until it has joined"

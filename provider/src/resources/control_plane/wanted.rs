@@ -102,10 +102,12 @@ impl Wanted {
 
     /// What of it is chosen, as a fingerprint: nothing when nothing is.
     pub(super) fn settings_fingerprint(&self) -> String {
-        match self.customisation.settings_text() {
-            text if text.is_empty() => text,
-            text => format!("{:016x}", fingerprint(&[text.as_str()])),
-        }
+        digest(self.customisation.settings_text())
+    }
+
+    /// What of kubeadm's addons is chosen, as a fingerprint: nothing when nothing is.
+    pub(super) fn addons_fingerprint(&self) -> String {
+        digest(self.customisation.addons_text())
     }
 
     /// The operation that the planner is asked about.
@@ -122,6 +124,7 @@ impl Wanted {
             replicas: self.replicas.iter().map(replica).collect(),
             version: self.version(),
             settings: self.settings_fingerprint(),
+            addons: self.addons_fingerprint(),
             balancer: self.balancer.clone(),
             endpoint,
             backup: self.backup.clone(),
@@ -229,6 +232,13 @@ impl Master<'_> {
 /// A version in the planner's words.
 pub(super) fn version(version: KubernetesVersion) -> Version {
     Version::new(version.major.into(), version.minor.into(), version.patch.into())
+}
+
+fn digest(text: String) -> String {
+    if text.is_empty() {
+        return text;
+    }
+    format!("{:016x}", fingerprint(&[text.as_str()]))
 }
 
 /// The fingerprint of a manifest, to see whether the one applied last is still the one asked for.

@@ -28,11 +28,9 @@ pub(super) fn missed(world: &World, desired: &ControlPlane, zones: Option<&BTree
     if !world.machines.keys().all(|name| world.serves(name)) {
         return Some("a master does not serve");
     }
-    if world
-        .machines
-        .values()
-        .any(|machine| machine.version != desired.version)
-    {
+    let versions = world.machines.values().map(|machine| machine.version);
+    let addons = world.addons.iter().map(|addons| addons.version);
+    if versions.chain(addons).any(|version| version != desired.version) {
         return Some("versions");
     }
     let members: BTreeSet<&String> = world

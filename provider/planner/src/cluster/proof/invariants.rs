@@ -119,6 +119,11 @@ pub(super) fn broken(world: &World, step: &Step, operation: &Operation) -> Optio
                 || world.balancer.iter().any(|balancer| !balancer.targets.is_empty());
             used.then_some("a balancer that is in use is deleted")
         }
+        Step::ApplyAddons(version, _) => world
+            .machines
+            .values()
+            .any(|machine| machine.version < *version)
+            .then_some("kube-proxy newer than an API server"),
         Step::RemoveZone(zone) => (!world.is_empty(zone)).then_some("a zone is removed that is not empty"),
         _ => None,
     }

@@ -46,6 +46,7 @@ pub(super) fn intent() -> impl Strategy<Value = ControlPlane> {
             replicas,
             version: VERSION,
             settings: "k1".to_owned(),
+            addons: "p1".to_owned(),
             balancer: balancer.then(|| "api".to_owned()),
             endpoint: None,
             backup: backup.then(|| "somewhere".to_owned()),
@@ -128,6 +129,10 @@ fn build(
     world.settings = world.initialised.then(|| crate::cluster::Settings {
         version,
         fingerprint: "k1".to_owned(),
+    });
+    world.addons = world.initialised.then(|| crate::cluster::Settings {
+        version,
+        fingerprint: "p1".to_owned(),
     });
     if balancer {
         world.balancer = Some(Balancer {

@@ -7,9 +7,10 @@ fn at(version: Version, mut desired: ControlPlane) -> ControlPlane {
     desired
 }
 
-/// Rules: settings-before-machines, replace-live-add-first, one-membership-change, upgrade-starts-with-settings
+/// Rules: settings-before-machines, replace-live-add-first, one-membership-change, upgrade-starts-with-settings,
+/// addons-after-masters
 #[test]
-fn a_version_change_starts_with_the_cluster_wide_settings_then_replaces_one_master_after_the_other() {
+fn a_version_change_starts_with_the_settings_replaces_one_master_after_the_other_and_ends_with_the_addons() {
     let mut desired = at(Version::new(1, 35, 0), desired("abc"));
     desired.backup = Some("s3://backups".to_owned());
     let mut found = steps(&running("abc"), &desired);
@@ -28,6 +29,7 @@ fn a_version_change_starts_with_the_cluster_wide_settings_then_replaces_one_mast
             "join c-2 z3",
             "register c-2",
             "-c",
+            "addons 1.35.0 p1",
         ],
     );
 }
@@ -38,6 +40,49 @@ fn other_settings_alone_replace_nothing() {
     let mut desired = desired("abc");
     desired.settings = "k2".to_owned();
     assert_steps(&steps(&running("abc"), &desired), &["settings 1.34.1 k2"]);
+}
+
+/// Rules: addons-after-masters
+#[test]
+fn other_addons_alone_replace_nothing() {
+    let mut desired = desired("abc");
+    desired.addons = "p2".to_owned();
+    assert_steps(&steps(&running("abc"), &desired), &["addons 1.34.1 p2"]);
+}
+
+/// Rules: addons-after-masters
+#[test]
+fn addons_of_others_are_left_alone() {
+    let mut world = running("abc");
+    world.addons = None;
+    let found = steps(&world, &at(Version::new(1, 34, 2), desired("abc")));
+    assert!(!found.iter().any(|step| step.starts_with("addons")), "{found:#?}");
+}
+
+/// Rules: addons-after-masters
+#[test]
+fn kube_proxy_is_never_newer_than_an_api_server() {
+    for version in [Version::new(1, 34, 2), Version::new(1, 35, 0)] {
+        let operation = Operation::ControlPlane(at(version, desired("abc")));
+        let mut world = running("abc");
+        while let Next::Step(step) = next(&world, &operation) {
+            world = effect(world, &step, &operation);
+            let oldest = world.machines.values().map(|machine| machine.version).min();
+            assert!(world.addons.as_ref().map(|addons| addons.version) <= oldest, "{step:?}");
+        }
+        assert_eq!(world.addons.map(|addons| addons.version), Some(version));
+    }
+}
+
+/// An upgrade that stopped before its last step is finished by the next apply.
+///
+/// Rules: addons-after-masters
+#[test]
+fn addons_that_were_left_behind_are_brought_to_the_version() {
+    let to = Version::new(1, 35, 0);
+    let mut world = reached(running("abc"), &at(to, desired("abc")));
+    world.addons.as_mut().unwrap().version = V;
+    assert_steps(&steps(&world, &at(to, desired("abc"))), &["addons 1.35.0 p1"]);
 }
 
 /// Rules: one-minor-at-a-time

@@ -22,6 +22,7 @@ fn every_step() -> Vec<Step> {
         Step::StartMachine(name()),
         Step::AwaitHealthy(name()),
         Step::ApplySettings(V, "k1".to_owned()),
+        Step::ApplyAddons(V, "p1".to_owned()),
         Step::InstallAccess,
         Step::ApplyPodNetwork("calico".to_owned()),
         Step::AwaitNode(name()),

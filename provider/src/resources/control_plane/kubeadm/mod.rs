@@ -17,8 +17,8 @@ pub(super) use checks::check_with_version;
 /// What kubeadm is told beyond its own settings.
 ///
 /// The first master is initialised with it; further ones read it in the cluster. When it changes, the settings in the
-/// cluster (kubeadm-config, kubelet-config, kube-proxy) change first, and then the masters are replaced one by one, as with
-/// a new version. `kube_proxy_configuration` alone, `control_plane_taint` and `exclude_from_external_load_balancers`
+/// cluster (kubeadm-config, kubelet-config) change first, and then the masters are replaced one by one, as with a new
+/// version. `kube_proxy_configuration` alone, `control_plane_taint` and `exclude_from_external_load_balancers`
 /// replace no master.
 #[derive(Nested, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

@@ -11,6 +11,7 @@ use std::{collections::BTreeMap, time::Duration};
 use multizone_cloud::Machine as CloudMachine;
 use multizone_kubernetes::{
     cluster_access::{AccessError, Cluster as ClusterConnection, OwnedMetadata},
+    cluster_settings::Part,
     etcd::EtcdError,
     labels::out_of_service,
     pauses::Pauses,
@@ -59,7 +60,8 @@ impl Executor<'_> {
                 self.await_healthy(name).await
             }
             Step::AwaitHealthy(name) => self.await_healthy(name).await,
-            Step::ApplySettings(..) => self.apply_settings(observation).await,
+            Step::ApplySettings(..) => self.apply_settings(Part::Settings, observation).await,
+            Step::ApplyAddons(..) => self.apply_settings(Part::Addons, observation).await,
             Step::InstallAccess => {
                 let connection = self.connection(observation, None)?;
                 let installed = connection
