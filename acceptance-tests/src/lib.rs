@@ -6,10 +6,12 @@
 // Everything here panics where the test is to fail.
 #![allow(clippy::missing_panics_doc)]
 
+mod prober;
 mod region;
 mod run;
 mod workspace;
 
+pub use prober::Prober;
 pub use region::Region;
 pub use run::{Run, installed};
 pub use workspace::{PROVIDER, Workspace};

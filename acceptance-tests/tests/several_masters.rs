@@ -6,97 +6,16 @@
 
 use std::{
     fs,
-    path::PathBuf,
     process::Stdio,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-    thread::{self, JoinHandle},
+    thread,
     time::{Duration, Instant},
 };
 
-use multizone_acceptance_tests::{Region, Run, Workspace, installed};
+use multizone_acceptance_tests::{Prober, Region, Run, Workspace, installed};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 const ONE: &str = r#"-var=masters=["us-central1-a"]"#;
-
-/// Reads and writes through the API's endpoint, one after the other, until it is stopped.
-struct Prober {
-    stop: Arc<AtomicBool>,
-    answered: Arc<AtomicUsize>,
-    running: JoinHandle<Vec<String>>,
-}
-
-impl Prober {
-    fn start(workspace: &Workspace) -> Self {
-        // The second prober finds the object of the first.
-        let _ = workspace.kubectl("demo", &["create", "configmap", "prober"]);
-        let kubeconfig = workspace.path().join("kubeconfig-of-the-prober");
-        fs::copy(workspace.path().join("kubeconfig"), &kubeconfig).unwrap();
-        let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-        let running = thread::spawn({
-            let (stop, answered) = (stop.clone(), answered.clone());
-            move || probe(&kubeconfig, &stop, &answered)
-        });
-        Self {
-            stop,
-            answered,
-            running,
-        }
-    }
-
-    /// Stops, and asserts that no request failed and that there were some.
-    #[track_caller]
-    fn saw_no_failure(self, during: &str) {
-        let failed = self.stopped(during);
-        assert!(failed.is_empty(), "{during}: {failed:#?}");
-    }
-
-    /// Stops, and asserts that some requests were answered; returns why others were not.
-    #[track_caller]
-    fn stopped(self, during: &str) -> Vec<String> {
-        self.stop.store(true, Ordering::Relaxed);
-        let failed = self.running.join().unwrap();
-        let answered = self.answered.load(Ordering::Relaxed);
-        println!("{during}: {answered} requests answered, {} failed", failed.len());
-        assert!(answered > 0, "{during}: nothing was asked");
-        failed
-    }
-}
-
-fn probe(kubeconfig: &PathBuf, stop: &AtomicBool, answered: &AtomicUsize) -> Vec<String> {
-    let kubectl = |arguments: &[&str]| {
-        let mut command = std::process::Command::new("kubectl");
-        command
-            .env("KUBECONFIG", kubeconfig)
-            .args(["--request-timeout=10s"])
-            .args(arguments);
-        Run::of(&mut command)
-    };
-    let mut failed = Vec::new();
-    for number in 0.. {
-        if stop.load(Ordering::Relaxed) {
-            break;
-        }
-        let written = number.to_string();
-        let patch = format!(r#"{{"data":{{"number":"{written}"}}}}"#);
-        let write = kubectl(&["patch", "configmap", "prober", "--type=merge", "-p", &patch]);
-        let read = kubectl(&["get", "configmap", "prober", "-o", "jsonpath={.data.number}"]);
-        for run in [&write, &read] {
-            if run.code == 0 {
-                answered.fetch_add(1, Ordering::Relaxed);
-            } else {
-                failed.push(run.stderr.clone());
-            }
-        }
-        if write.code == 0 && read.code == 0 && read.stdout != written {
-            failed.push(format!("{written} was acknowledged and {} is there", read.stdout));
-        }
-    }
-    failed
-}
 
 fn masters(workspace: &Workspace) -> Vec<String> {
     let role = "node-role.kubernetes.io/control-plane";
@@ -292,6 +211,34 @@ fn masters_are_replaced_in_order_and_one_that_is_gone_is_made_again() {
         .succeeded();
     let text = workspace.terraform(&["plan", ONE, &backup]).succeeded().text();
     assert!(text.contains("anew loses its etcd"), "{text}");
+}
+
+#[test]
+fn every_master_gets_another_machine_without_a_failed_request() {
+    if !installed("terraform") || !installed("kubectl") {
+        return;
+    }
+    let workspace = Workspace::of_example("highly-available");
+    let _ = workspace.apply(&[]);
+    let prober = Prober::start(&workspace);
+    let machine_type = r#"machine_type         = "n1-standard-2""#;
+    change(&workspace, machine_type, r#"machine_type = "n1-standard-4""#);
+    let steps = planned(&workspace, &[]);
+    for replica in ["a", "b", "f"] {
+        let begins = format!("create master {replica}-2 in us-central1-{replica} to replace master {replica}, ");
+        assert_eq!(
+            steps.iter().filter(|step| step.starts_with(&begins)).count(),
+            1,
+            "{steps:#?}"
+        );
+    }
+    assert_eq!(applied(&workspace), steps);
+    prober.saw_no_failure("each of three masters is replaced");
+    assert_eq!(
+        masters(&workspace),
+        ["demo-master-a-2", "demo-master-b-2", "demo-master-f-2"]
+    );
+    workspace.assert_empty_plan(&[]);
 }
 
 #[test]

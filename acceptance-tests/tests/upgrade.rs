@@ -1,9 +1,9 @@
 //! Another Kubernetes version in one apply of the whole configuration: the cluster's own settings, then the masters one by
-//! one, then the workers.  And what a user chooses beyond kubeadm's settings, seen through the sandbox's API.
+//! one, then kube-proxy and CoreDNS, then the workers; no request through the balancer fails.  And what a user chooses beyond kubeadm's settings, seen through the sandbox's API.
 
 #![allow(clippy::unwrap_used)]
 
-use multizone_acceptance_tests::{Workspace, installed};
+use multizone_acceptance_tests::{Prober, Workspace, installed};
 use serde_json::Value;
 
 const FROM: &str = "-var=kubernetes_version=1.32.9";
@@ -49,7 +49,7 @@ fn command(workspace: &Workspace, pod: &str) -> Vec<String> {
 }
 
 #[test]
-fn one_apply_upgrades_the_settings_the_masters_and_then_the_workers() {
+fn one_apply_upgrades_the_settings_the_masters_the_addons_and_then_the_workers_without_a_failed_request() {
     if !installed("terraform") || !installed("kubectl") {
         return;
     }
@@ -67,9 +67,11 @@ fn one_apply_upgrades_the_settings_the_masters_and_then_the_workers() {
     assert!(
         steps[0]
             .trim_start()
-            .starts_with("1. set the cluster-wide settings to 1.33.5: kubeadm, kubelet, kube-proxy, CoreDNS"),
+            .starts_with("1. set the cluster-wide settings to 1.33.5: kubeadm, kubelet "),
         "{steps:#?}"
     );
+    let last = steps.last().unwrap();
+    assert!(last.contains(". bring kube-proxy and CoreDNS to 1.33.5 "), "{steps:#?}");
     for replica in ["a", "b", "f"] {
         let joins = steps
             .iter()
@@ -80,7 +82,9 @@ fn one_apply_upgrades_the_settings_the_masters_and_then_the_workers() {
     println!("{workers:#?}");
     assert!(!workers.is_empty());
 
+    let prober = Prober::start(&workspace);
     let applied = workspace.terraform(&["apply", "planned"]).succeeded();
+    prober.saw_no_failure("upgrading three masters and three workers");
     let (masters, pools) = (
         applied
             .stdout
@@ -206,7 +210,11 @@ fn what_a_user_chooses_is_in_the_cluster_and_a_change_of_it_replaces_the_master(
         "{steps:#?}"
     );
     assert!(
-        steps[1].contains("create master a-2 in us-central1-a to replace master a"),
+        steps[1].contains("bring kube-proxy and CoreDNS to 1.34.1"),
+        "{steps:#?}"
+    );
+    assert!(
+        steps[2].contains("create master a-2 in us-central1-a to replace master a"),
         "{steps:#?}"
     );
     let _ = workspace.terraform(&["apply", "planned"]).succeeded();
