@@ -59,6 +59,8 @@ pub struct MemberConfig {
     pub tls: Tls,
     /// Where its log goes, after what is there already.
     pub log: PathBuf,
+    /// The version that a stand-in says it has: 3.4.0 if unset, whose behaviour it has.  Real etcd knows its own.
+    pub version: Option<String>,
     /// How many times faster than real time the sandbox runs. The stand-in's patience follows it; real etcd knows only
     /// real time.
     pub speed: f64,
@@ -80,6 +82,7 @@ impl MemberConfig {
             initial_cluster_state: ClusterState::New,
             tls,
             log: directory.join("etcd.log"),
+            version: None,
             speed,
         }
     }

@@ -9,6 +9,7 @@ mod prober;
 mod quorum;
 mod relay;
 mod rollback;
+mod upgrade;
 
 use multizone_sandbox::process::Etcd;
 use serde_json::{Value, json};
@@ -64,12 +65,17 @@ fn of_the_balancer(name: &'static str, there: bool) -> Operation {
 
 /// Masters in these zones, behind a balancer from the start or without one, on this etcd.
 async fn region(zones: &[(&str, &str)], with_balancer: bool, etcd: Etcd) -> Snapshot {
+    region_of(&masters(zones, with_balancer), etcd).await
+}
+
+/// The same, of masters that are configured so.
+async fn region_of(masters: &Value, etcd: Etcd) -> Snapshot {
     let empty = Snapshot::of_an_empty_region_on(Some(etcd)).await;
     let mut snapshot = empty.with(CLUSTER, &cluster(&ZONES)).await;
-    if with_balancer {
+    if !masters["load_balancer"].is_null() {
         snapshot = snapshot.with(BALANCER, &balancer()).await;
     }
-    snapshot.with(CONTROL_PLANE, &masters(zones, with_balancer)).await
+    snapshot.with(CONTROL_PLANE, masters).await
 }
 
 #[tokio::test]

@@ -32,6 +32,16 @@ pub(crate) async fn kill_one_after_the_other(before: &Snapshot, change: &Change)
     interrupt_in(before, change, &[KILLED]).await
 }
 
+/// Loses the reply to every call to the cloud that changes something; returns how many points that were.
+pub(crate) async fn lose_replies_one_after_the_other(before: &Snapshot, change: &Change) -> usize {
+    interrupt_in(before, change, &[REPLY_LOST]).await
+}
+
+/// Starts the sandbox again before every call to the cloud that changes something; returns how many points that were.
+pub(crate) async fn restart_the_sandbox_one_after_the_other(before: &Snapshot, change: &Change) -> usize {
+    interrupt_in(before, change, &[SANDBOX_RESTARTED]).await
+}
+
 async fn interrupt_in(before: &Snapshot, change: &Change, ways: &[&[Moment]]) -> usize {
     let mut world = before.thaw();
     let expected = change.undisturbed(&mut world).await;

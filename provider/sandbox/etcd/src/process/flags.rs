@@ -129,6 +129,7 @@ mod tests {
                 trusted_ca: pki("ca.crt"),
             },
             log: "/machine/var/log/etcd.log".into(),
+            version: None,
             speed: 1.0,
         }
     }

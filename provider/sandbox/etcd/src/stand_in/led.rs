@@ -202,6 +202,8 @@ pub(super) struct Seat {
     pub(super) id: u64,
     /// How long a request waits for a quorum.
     pub(super) patience: Duration,
+    /// The version that the member says it has.
+    pub(super) version: Arc<str>,
 }
 
 impl Seat {

@@ -17,8 +17,6 @@ use tonic::{Request, Response, Status};
 use super::command::Command;
 use super::service::Service;
 
-/// The version whose behaviour the stand-in has.
-const VERSION: &str = "3.4.0";
 /// How much of a snapshot goes in one message.
 const CHUNK: usize = 32 * 1024;
 
@@ -87,7 +85,7 @@ impl Maintenance for Service {
         };
         let answer = seat.look(|state| StatusResponse {
             header: Some(seat.cluster.header(seat.id, state)),
-            version: VERSION.to_owned(),
+            version: seat.version.to_string(),
             db_size,
             leader: leader.unwrap_or_default(),
             raft_index: state.index,

@@ -43,6 +43,8 @@ use command::Command;
 use gate::Life;
 use led::Seat;
 
+/// The version whose behaviour the stand-in has.
+const BEHAVIOUR: &str = "3.4.0";
 /// How long etcd waits for a quorum, in real time: five seconds and two election timeouts.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(7);
 /// The stand-in's patience has an end at both sides: a busy computer is no lost quorum.
@@ -102,6 +104,7 @@ impl StandIn {
             cluster,
             id: identity.member,
             patience,
+            version: config.version.as_deref().unwrap_or(BEHAVIOUR).into(),
         };
         let Some(ejection) = seat.cluster.attach(seat.id, state, files) else {
             return Err(format!("member {:x} is running already", seat.id));

@@ -64,7 +64,8 @@ impl ControlPlane<'_> {
         let tag = if self.version.minor >= 34 {
             "3.6.4-0"
         } else {
-            "3.5.24-0"
+            // What the last patches of each minor have: one that 3.6 may follow.
+            "3.5.26-0"
         };
         let mut pod = self.pod(
             "etcd",

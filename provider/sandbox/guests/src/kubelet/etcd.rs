@@ -108,6 +108,28 @@ fn configuration(machine: &Machine) -> Result<MemberConfig, String> {
             trusted_ca: file("trusted-ca-file")?,
         },
         log: machine.disk.on_host(LOG).map_err(|error| error.to_string())?,
+        version: flags.get("image").and_then(|image| version_of(image)),
         speed: machine.pace.speed,
     })
+}
+
+/// The version of an image of kubeadm's: 3.6.4 of `registry.k8s.io/etcd:3.6.4-0`.
+fn version_of(image: &str) -> Option<String> {
+    let (_, tag) = image.rsplit_once(':')?;
+    let version = tag.split('-').next()?;
+    let is_number = |part: &str| part.parse::<u32>().is_ok();
+    version.split('.').all(is_number).then(|| version.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_the_images() {
+        assert_eq!(version_of("registry.k8s.io/etcd:3.6.4-0").as_deref(), Some("3.6.4"));
+        for image in ["etcd", "mirror:5000/etcd", "etcd:latest"] {
+            assert_eq!(version_of(image), None, "{image}");
+        }
+    }
 }

@@ -23,6 +23,7 @@ fn config(data_directory: &Path) -> MemberConfig {
             trusted_ca: "".into(),
         },
         log: "".into(),
+        version: None,
         speed: 1.0,
     }
 }
