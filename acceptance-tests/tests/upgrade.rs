@@ -1,5 +1,5 @@
 //! Another Kubernetes version in one apply of the whole configuration: the cluster's own settings, then the masters one by
-//! one, then kube-proxy and CoreDNS, then the workers; no request through the balancer fails.  And what a user chooses beyond kubeadm's settings, seen through the sandbox's API.
+//! one, then kube-proxy and `CoreDNS`, then the workers; no request through the balancer fails.  And what a user chooses beyond kubeadm's settings, seen through the sandbox's API.
 
 #![allow(clippy::unwrap_used)]
 

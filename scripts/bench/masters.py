@@ -24,6 +24,7 @@ MASTERS = TERRAFORM + """
 variable "masters" { type = list(string) }
 variable "balanced" { type = bool }
 variable "machine_type" { default = "n1-standard-2" }
+variable "kubernetes_version" { default = "1.32.9" }
 
 resource "multizone_cluster" "it" {
   name  = "bench"
@@ -39,7 +40,7 @@ resource "multizone_api_load_balancer" "it" {
 resource "multizone_control_plane" "it" {
   cluster              = multizone_cluster.it.name
   load_balancer        = var.balanced ? multizone_api_load_balancer.it[0].name : null
-  kubernetes_version   = "1.34.1"
+  kubernetes_version   = var.kubernetes_version
   machine_type         = var.machine_type
   pod_network_manifest = file("${path.module}/pod-network.yaml")
   replicas             = { for zone in var.masters : regex("[a-z]$", zone) => { zone = zone } }
@@ -105,22 +106,21 @@ class Masters(Walk):
             files = {"main.tf": MASTERS, "pod-network.yaml": file.read()}
         self.workspace = Workspace(os.path.join(directory, "masters"), files, self.region)
 
-    def apply(self, masters, balanced, machine_type="n1-standard-2"):
-        return self.workspace.apply(
-            "-var", f"masters={json.dumps(masters)}", "-var", f"balanced={json.dumps(balanced)}",
-            "-var", f"machine_type={machine_type}",
-        )  # fmt: skip
+    def apply(self, masters, balanced, **variables):
+        given = [f"{name}={value}" for name, value in variables.items()]
+        given += [f"masters={json.dumps(masters)}", f"balanced={json.dumps(balanced)}"]
+        return self.workspace.apply(*(argument for one in given for argument in ("-var", one)))
 
     def address(self):
         [address] = self.region.get("status")["addresses"]
         return address["address"]
 
-    def watched(self, *arguments):
+    def watched(self, *arguments, **variables):
         """Seconds of an apply, and what a prober saw of it."""
         prober = Prober(self.address())
         time.sleep(0.5)
         try:
-            took = self.apply(*arguments)
+            took = self.apply(*arguments, **variables)
             time.sleep(0.5)
         finally:
             seen = prober.stop()
@@ -132,12 +132,12 @@ class Masters(Walk):
         machine = guest("guests.rs", "KERNEL_BOOT") + guest("system/commands.rs", "INSTALL")
         files = guest("system/commands.rs", "FETCH") + guest("kubeadm/join_master.rs", "PULL_IMAGES")
         files += guest("kubeadm/join.rs", "PREPARE") + 3 * guest("kubeadm/join_master.rs", "WRITE_FILES")
-        # Its member of etcd, then its API server; its pod network is pulled meanwhile.
+        # Its member of etcd, then its API server: only then is there a Node that the pod network's pod can be bound to.
         serving = guest("kubeadm/join.rs", "START_KUBELET") + guest("kubelet/etcd.rs", "START")
         serving += guest("kubelet/control_plane.rs", "START")
-        join = cloud["instances.insert"] + machine + files + serving
+        ready = guest("kubelet/pods.rs", "PULL") + guest("kubelet/pods.rs", "START")
+        join = cloud["instances.insert"] + machine + files + serving + ready
         return 2 * (join + cloud["instanceGroups.addInstances"]) / self.speed
-
 
 
 def rows(table, root, binary, directory, speed):
@@ -164,12 +164,16 @@ def rows(table, root, binary, directory, speed):
             )
     with Masters(root, binary, os.path.join(directory, "masters"), speed) as masters:
         masters.apply(one, True)
-        for name, arguments in [
-            ("1 to 3 masters", (three, True)),
-            ("3 to 1 masters", (one, True)),
-            ("1 master replaced", (one, True, "n1-standard-4")),
+        other = {"machine_type": "n1-standard-4"}
+        newer = other | {"kubernetes_version": "1.33.5"}
+        for name, zones, variables in [
+            ("1 to 3 masters", three, {}),
+            ("3 masters replaced", three, other),
+            ("3 masters upgraded", three, newer),
+            ("3 to 1 masters", one, newer),
+            ("1 master replaced", one, {"kubernetes_version": "1.33.5"}),
         ]:
-            took, answered, failed, gap = masters.watched(*arguments)
+            took, answered, failed, gap = masters.watched(zones, True, **variables)
             table.add(
                 f"requests that fail, {name}, {fast}",
                 f"{failed} of {answered + failed}; longest without an answer {gap:.2f} s",
