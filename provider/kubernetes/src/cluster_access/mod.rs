@@ -149,9 +149,17 @@ impl Cluster {
     }
 
     /// Whether the API server says that it is ready to serve (`/readyz`).
-    #[allow(clippy::missing_panics_doc, reason = "a constant path is a valid request")]
     pub async fn ready(&self) -> Result<bool, AccessError> {
-        let request = http::Request::get("/readyz")
+        self.probe("/readyz").await
+    }
+
+    /// Whether the API server says that etcd answers it (`/readyz/etcd`), by a read that needs etcd's quorum.
+    pub async fn reaches_etcd(&self) -> Result<bool, AccessError> {
+        self.probe("/readyz/etcd").await
+    }
+
+    async fn probe(&self, path: &'static str) -> Result<bool, AccessError> {
+        let request = http::Request::get(path)
             .body(Vec::new())
             .expect("a constant path is a valid request");
         match self.client.request_text(request).await {

@@ -12,6 +12,9 @@ use super::{
 };
 use crate::resources::identity::API_ADDRESS;
 
+/// The margin of a quorum that is not there.
+const STOPPED: i64 = -1;
+
 /// What was seen, as the user reads it; nothing was seen of a cluster that is not there.
 pub(super) fn describe(cluster: &ClusterName, sight: Option<&Sight>, now: Timestamp) -> ClusterStatus {
     let Some(sight) = sight else {
@@ -35,7 +38,7 @@ pub(super) fn describe(cluster: &ClusterName, sight: Option<&Sight>, now: Timest
         masters: masters(sight),
         workers: workers(sight),
         etcd,
-        quorum_margin: quorum.map(margin),
+        quorum_margin: quorum.map(margin).or_else(|| sight.too_few_voters().then_some(STOPPED)),
         zones: zones(sight),
         survives_loss_of: sight.world.zones_survived().map(str::to_owned).collect(),
         certificates_expire_at: sight.certificates.values().min().map(written),
@@ -64,7 +67,11 @@ fn nothing(cluster: &ClusterName) -> ClusterStatus {
 }
 
 fn margin(quorum: Quorum) -> i64 {
-    if quorum.is_there() { number(quorum.margin()) } else { -1 }
+    if quorum.is_there() {
+        number(quorum.margin())
+    } else {
+        STOPPED
+    }
 }
 
 fn number(count: usize) -> i64 {
@@ -90,6 +97,22 @@ impl Sight {
         let nodes = self.nodes.iter().flatten().filter(|(_, node)| is_masters(node));
         let nodes = nodes.map(|(name, _)| name.clone());
         machines.chain(members).chain(balancer.cloned()).chain(nodes).collect()
+    }
+
+    /// The masters that run where they can be reached.
+    pub(super) fn running(&self) -> impl Iterator<Item = &String> {
+        let machines = self.world.machines.iter();
+        machines
+            .filter(|(_, machine)| self.world.runs(machine))
+            .map(|(name, _)| name)
+    }
+
+    /// Whether nobody could say who etcd's members are, and too few masters are left for a majority of them: others do not
+    /// run, or say that etcd does not answer them.
+    pub(super) fn too_few_voters(&self) -> bool {
+        let left = self.running().filter(|name| !self.without_etcd.contains(*name)).count();
+        let masters = self.world.machines.len();
+        self.asked && !self.world.membership_known && left < masters / 2 + 1
     }
 
     /// Every name that somebody takes for a worker's.

@@ -226,18 +226,18 @@ fn etcd(sight: &Sight) -> Vec<String> {
 /// Without a quorum no API server leads to etcd, so that nobody can be asked who its members are.
 fn too_few_to_ask(sight: &Sight) -> Option<String> {
     let masters = sight.world.machines.len();
-    let running = sight
-        .world
-        .machines
-        .values()
-        .filter(|machine| sight.world.runs(machine))
-        .count();
-    (running < masters / 2 + 1).then(|| {
-        format!(
-            "{running} of {masters} masters run where they can be reached: unless etcd has fewer members than there are \
-             masters, it has no quorum, and writes are refused"
-        )
-    })
+    let running = sight.running().count();
+    let seen = if running < masters / 2 + 1 {
+        format!("{running} of {masters} masters run where they can be reached")
+    } else if sight.too_few_voters() {
+        let without: Vec<&str> = sight.without_etcd.iter().map(String::as_str).collect();
+        format!("etcd does not answer the API servers of {}", without.join(", "))
+    } else {
+        return None;
+    };
+    Some(format!(
+        "{seen}: unless etcd has fewer members than there are masters, it has no quorum, and writes are refused"
+    ))
 }
 
 fn no_member(sight: &Sight, name: &str) -> Option<String> {

@@ -1,7 +1,10 @@
 //! Everybody is asked: the cloud, each API server directly, the API at its address, etcd's members each for itself, the
 //! Nodes.  Only the cloud has to answer.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use futures::future::join_all;
 use jiff::Timestamp;
@@ -44,6 +47,8 @@ pub(super) struct Sight {
     pub(super) endpoint: Option<String>,
     /// Whether API servers could be asked at all.
     pub(super) asked: bool,
+    /// Where none is ready: masters whose own API server says that etcd does not answer it.
+    pub(super) without_etcd: BTreeSet<String>,
     /// All Nodes, by name; `None` when no API server answered.
     pub(super) nodes: Option<BTreeMap<String, NodeFacts>>,
     /// When the certificates of the masters end, by name.
@@ -86,6 +91,7 @@ pub(super) async fn look(
         world,
         balancer,
         asked: false,
+        without_etcd: BTreeSet::new(),
         nodes: None,
         certificates: BTreeMap::new(),
         not_asked: Vec::new(),
@@ -163,12 +169,15 @@ impl Questions {
         let serving = running.iter().find(|machine| sight.world.serves(&machine.name));
         let connection =
             serving.and_then(|machine| ClusterConnection::connect(&self.address(machine)?, &self.operator).ok());
-        match connection {
-            Some(connection) => self.ask_through(&connection, &running, sight).await,
-            None => sight
-                .not_asked
-                .push("etcd's members and the Nodes: none of the masters says that it is ready".to_owned()),
+        if let Some(connection) = connection {
+            self.ask_through(&connection, &running, sight).await;
+            return;
         }
+        let nobody = "etcd's members and the Nodes: none of the masters says that it is ready";
+        sight.not_asked.push(nobody.to_owned());
+        let misses = join_all(running.iter().map(|machine| self.asks.misses_etcd(machine))).await;
+        let without = running.iter().zip(misses).filter(|(_, misses)| *misses);
+        sight.without_etcd = without.map(|(machine, _)| machine.name.clone()).collect();
     }
 
     async fn ask_through(&self, connection: &ClusterConnection, running: &[Machine], sight: &mut Sight) {

@@ -119,6 +119,7 @@ fn silent(inventory: Inventory, out: &[&str]) -> Sight {
         balancer: Some("api".to_owned()),
         endpoint: Some("https://203.0.113.10:6443".to_owned()),
         asked: false,
+        without_etcd: BTreeSet::new(),
         nodes: None,
         certificates: BTreeMap::new(),
         not_asked: vec!["the Kubernetes API and etcd's members: the secret is gone".to_owned()],
@@ -302,9 +303,30 @@ fn what_could_not_be_asked_is_unknown_and_not_wrong() {
 fn too_few_masters_to_ask_are_said_to_be_too_few() {
     let mut sight = silent(cloud(), &["z1", "z2"]);
     sight.asked = true;
-    let said = status(&sight).disagreements;
+    let seen = status(&sight);
+    assert_eq!((seen.quorum_margin, seen.etcd), (Some(-1), None));
+    let said = seen.disagreements;
     let few = "1 of 3 masters run where they can be reached";
     assert!(said.iter().any(|said| said.starts_with(few)), "{said:?}");
+}
+
+#[test]
+fn masters_that_run_and_miss_etcd_are_too_few_as_well() {
+    let mut sight = silent(cloud(), &[]);
+    sight.asked = true;
+    assert_eq!(status(&sight).quorum_margin, None, "they do not answer at all");
+    sight.without_etcd = BTreeSet::from(["demo-master-a".to_owned()]);
+    assert_eq!(status(&sight).quorum_margin, None, "two others may be a quorum");
+    sight.without_etcd.insert("demo-master-b".to_owned());
+    let seen = status(&sight);
+    assert_eq!(seen.quorum_margin, Some(-1));
+    let said = "etcd does not answer the API servers of demo-master-a, demo-master-b: unless etcd has fewer members than \
+                there are masters, it has no quorum, and writes are refused";
+    assert!(
+        seen.disagreements.iter().any(|one| one == said),
+        "{:?}",
+        seen.disagreements
+    );
 }
 
 /// Something that is wrong.

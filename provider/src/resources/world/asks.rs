@@ -115,6 +115,12 @@ impl Api {
         }
     }
 
+    /// Whether a master's own API server says that etcd does not answer it.
+    pub(crate) async fn misses_etcd(&self, machine: &Machine) -> bool {
+        let ask = async { self.connect(machine)?.reaches_etcd().await.ok() };
+        matches!(timeout(LOOK, ask).await, Ok(Some(false)))
+    }
+
     /// Why the API does not answer at its endpoint.
     pub(crate) async fn silence(&self) -> String {
         why(self.at_the_endpoint()).await
