@@ -109,3 +109,44 @@ fn masters_are_spread_over_the_zones_and_move_only_where_they_must() {
         .terraform(&["destroy", "-auto-approve", OTHER_ZONES])
         .succeeded();
 }
+
+const ALONE: &str = r#"
+variable "zones" {
+  type    = list(string)
+  default = ["us-central1-a"]
+}
+resource "multizone_cluster" "demo" {
+  name  = "demo"
+  zones = { for zone in var.zones : zone => {} }
+}
+resource "multizone_control_plane" "demo" {
+  cluster            = multizone_cluster.demo.name
+  kubernetes_version = "1.34.1"
+  machine_type       = "n1-standard-2"
+  replica_count      = 1
+}
+"#;
+
+#[test]
+fn masters_that_name_their_cluster_by_a_literal_do_not_follow_a_change_of_its_zones() {
+    if !installed("terraform") {
+        return;
+    }
+    let workspace = Workspace::of(ALONE);
+    let _ = workspace.apply(&[]);
+    workspace.write(
+        "main.tf",
+        &ALONE.replace("cluster            = multizone_cluster.demo.name", "cluster = \"demo\""),
+    );
+    workspace.assert_empty_plan(&[]);
+    let elsewhere = r#"-var=zones=["us-central1-b"]"#;
+    let refused = workspace.terraform(&["plan", elsewhere]).exited(1).text();
+    for part in [
+        "Masters that do not wait for their cluster's zones",
+        "Write cluster = multizone_cluster.NAME.name",
+    ] {
+        assert!(refused.contains(part), "{part}: {refused}");
+    }
+    workspace.write("main.tf", ALONE);
+    assert_eq!(planned(&workspace, &[elsewhere]), json!({ "a": "us-central1-b" }));
+}

@@ -1,6 +1,7 @@
 //! The provider block, and what it turns into: one region of one cloud.
 
 mod checks;
+mod counted;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,6 +16,8 @@ use multizone_cloud_compute_engine::{ComputeEngine, Credentials, Settings};
 use multizone_sandbox::SandboxSettings;
 use multizone_schema::{Diagnostic, Diagnostics, Model, Nested, Path, PlannedModel, PlannedOf};
 use tokio::sync::Mutex;
+
+use counted::Counted;
 
 use crate::{inventories::Inventories, patience::Patience, resources::timeouts};
 
@@ -105,6 +108,7 @@ struct Inner {
     planned_versions: std::sync::Mutex<BTreeMap<ClusterName, String>>,
     inventories: Inventories,
     planned_zones: RwLock<BTreeMap<ClusterName, BTreeSet<String>>>,
+    counted: Counted,
     planned_balancers: RwLock<PlannedBalancers>,
     patience: Patience,
 }
@@ -131,6 +135,7 @@ impl Configured {
             zones: Mutex::default(),
             machine_types: Mutex::default(),
             planned_zones: RwLock::default(),
+            counted: Counted::default(),
             planned_balancers: RwLock::default(),
             planned_versions: std::sync::Mutex::default(),
             patience: Patience::default(),

@@ -229,6 +229,17 @@ async fn replicas_that_cannot_be_spread() {
         ..run
     };
     read!("zones_not_kept", run.apply(CONTROL_PLANE, Some(&counted(3))).await);
+
+    // The masters name the cluster, which is planned to span another zone, by a literal.
+    let mut run = region().await;
+    state(&mut run, &made(), &json!({}));
+    run.amend(CONTROL_PLANE, "replica_count", &json!(1));
+    let demo = ClusterName::new("demo");
+    run.provider = Configured::new(run.cloud.clone(), Destroy::default());
+    run.provider.read_counted(&demo);
+    run.provider
+        .plan_zones(&demo, BTreeSet::from(["us-central1-b".to_owned()]));
+    read!("zones_not_waited_for", run.plan(CONTROL_PLANE, Some(&counted(1))).await);
 }
 
 #[tokio::test]

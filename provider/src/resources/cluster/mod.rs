@@ -24,7 +24,7 @@ use multizone_cloud::{ClusterName, Inventory};
 use multizone_schema::{Diagnostic, Diagnostics, Model, Nested, Path, Planned, PlannedModel};
 
 pub use settings::{ClusterFacts, ClusterSettings};
-pub use zones::{check_planned_zone, check_zone, spanned_zones};
+pub use zones::{check_planned_zone, check_zone, spanned_zones, unordered};
 
 use super::{
     Created, Failed, PlanRequest, Planning, Resource, Updated, checks,
@@ -134,7 +134,11 @@ impl Resource for ClusterResource {
         }
         if let Some(zones) = planning.planned.zones.known() {
             if let Some(name) = planning.planned.name.known() {
-                provider.plan_zones(&ClusterName::new(name), zones.keys().cloned().collect());
+                let (cluster, spanned) = (ClusterName::new(name), zones.keys().cloned().collect());
+                if provider.counted_were_spread_over_others(&cluster, &spanned) {
+                    planning.diagnostics.push(unordered(&cluster, "zones"));
+                }
+                provider.plan_zones(&cluster, spanned);
             }
             for zone in zones.keys() {
                 if prior.as_ref().is_none_or(|prior| !prior.zones.contains_key(zone)) {

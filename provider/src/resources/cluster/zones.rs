@@ -52,6 +52,20 @@ pub async fn spanned_zones(
     Ok(settings::settings(provider, cluster, situation).await?.zones)
 }
 
+/// Refuses a change of the cluster's zones for which masters that are given by their number do not wait.
+pub fn unordered(cluster: &ClusterName, path: &str) -> Diagnostic {
+    Diagnostic::error(
+        "Masters that do not wait for their cluster's zones",
+        format!(
+            "The zones of cluster {cluster} change in this plan, and the control plane that is spread over them by \
+             replica_count names the cluster without referring to it: Terraform may choose the masters' zones before the \
+             change or after it. Nothing was changed. Write cluster = multizone_cluster.NAME.name in the control plane \
+             instead of \"{cluster}\", or apply the cluster alone first."
+        ),
+    )
+    .at(path)
+}
+
 impl ClusterFacts {
     /// The same as [`check_zone`], from what is known already.
     pub fn check_zone(&self, path: impl Into<Path>, zone: &str) -> Result<(), Diagnostics> {

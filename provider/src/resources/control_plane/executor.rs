@@ -305,6 +305,7 @@ impl<'a> Executor<'a> {
             seen: Seen {
                 world: observation.world.clone(),
                 drift: Drift::default(),
+                read: observation.read.clone(),
             },
             nodes: nodes(
                 self.provider,

@@ -225,6 +225,9 @@ impl Resource for ControlPlaneResource {
         private: Vec<u8>,
         _stop: &Stop,
     ) -> Result<Option<(ControlPlane, Vec<u8>)>, Diagnostics> {
+        if state.replica_count.is_some() {
+            provider.read_counted(&ClusterName::new(&state.cluster));
+        }
         read::refresh(provider, state, &private).await
     }
 

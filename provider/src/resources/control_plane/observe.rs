@@ -112,7 +112,7 @@ impl Remembered {
         self.access = seen.world.access;
         self.pod_network.clone_from(&seen.world.pod_network);
         self.members.clone_from(&seen.world.members);
-        self.own = Own::seen(&seen.world);
+        self.own = Own::seen(seen);
         for (name, machine) in &seen.world.machines {
             let made = (made_from(&machine.specification).to_owned(), machine.version);
             let known = Known {
@@ -170,6 +170,8 @@ pub(super) struct Observation {
     pub(super) connection: Option<ClusterConnection>,
     /// What the cluster says of itself.
     said: Said,
+    /// The same as it was read, in short.
+    pub(super) read: String,
 }
 
 impl Observation {
@@ -256,7 +258,7 @@ impl Observer {
             within(connection.nodes()),
             within(connection.api_server_endpoints()),
             within(connection.held_api_servers()),
-            Box::pin(settings::read(connection, wanted)),
+            Box::pin(settings::read(connection, wanted, remembered.own.as_ref())),
         );
         seen.said = said;
         let nodes = listed.map(|listed| masters_nodes(&seen.world, listed));
@@ -348,6 +350,7 @@ async fn of_the_cloud(
         nodes: None,
         connection: None,
         said: Said::Nothing,
+        read: String::new(),
     })
 }
 
@@ -358,6 +361,7 @@ fn remember(seen: &mut Observation, wanted: &Wanted, remembered: &Remembered, no
         inventory,
         nodes,
         said,
+        read,
         ..
     } = seen;
     let names = world.machines.keys();
@@ -402,6 +406,7 @@ fn remember(seen: &mut Observation, wanted: &Wanted, remembered: &Remembered, no
     let said = std::mem::replace(said, Said::Nothing);
     let own = settings::told(said, wanted, remembered.own.as_ref(), remembered.initialised);
     (world.settings, world.addons) = (Some(own.settings), own.addons);
+    *read = own.read;
 }
 
 /// What is answered in time.

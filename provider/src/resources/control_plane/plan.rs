@@ -119,7 +119,7 @@ fn foresee(
         None => Some(seen::nothing(capabilities)),
         Some(_) => seen::decode(private),
     };
-    let Some(Seen { mut world, drift }) = seen else {
+    let Some(Seen { mut world, drift, .. }) = seen else {
         // Nothing is known of what there is.  A refresh finds it out; without one only a change is worth a look.
         let changes = prior.is_some_and(|prior| {
             let was = ControlPlanePlanned {

@@ -83,6 +83,7 @@ pub(super) async fn refresh(
         certificates.extend(certificates::of_masters(&observer.asks, &observation).await);
     }
     state.nodes = nodes(provider, &observation, pod_network, &drift.repairs, &certificates);
+    let read = observation.read;
     let mut world = observation.world;
     world.access &= drift.altered_rights.is_empty();
     if !drift.altered_pod_network.is_empty() {
@@ -93,7 +94,7 @@ pub(super) async fn refresh(
         // Something changed since: the steps of the last change are not what a plan is compared with.
         state.rollout = Vec::new();
     }
-    Ok(Some((state, seen::encode(&Seen { world, drift }))))
+    Ok(Some((state, seen::encode(&Seen { world, drift, read }))))
 }
 
 /// What diagnostics say, for a text of another one.

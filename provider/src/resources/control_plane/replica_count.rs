@@ -5,7 +5,8 @@
 //! is planned in this process: where the same apply changes them, Terraform plans the cluster before, also when it plans
 //! for the second time, during the apply.  Where it does not, they are the ones that private data keep, so that both plans
 //! choose alike; for a control plane that is to be made, what is stored beside the cluster's keys.  Where none of these
-//! says, the choice is left to the apply.
+//! says, the choice is left to the apply.  Where masters name their cluster by a literal, so that Terraform plans the two in
+//! any order, a change of the zones is refused.
 
 #[cfg(test)]
 mod tests;
@@ -19,7 +20,10 @@ use multizone_schema::{Diagnostic, Diagnostics, Field as _, Planned};
 use super::{ControlPlane, ControlPlanePlanned, Replica, seen};
 use crate::{
     configuration::Configured,
-    resources::{cluster::spanned_zones, trouble::Situation},
+    resources::{
+        cluster::{spanned_zones, unordered},
+        trouble::Situation,
+    },
 };
 
 /// The most masters: etcd gets slower with each.
@@ -98,7 +102,11 @@ pub(super) async fn choose(
     }
     let zones = match (&planned.cluster, &planned.replica_count) {
         (Planned::Known(cluster), Planned::Known(_)) => {
-            zones(provider, &ClusterName::new(cluster), prior, private).await
+            let cluster = ClusterName::new(cluster);
+            if known(prior, private).is_some_and(|known| provider.counted_do_not_wait(&cluster, &known)) {
+                return unordered(&cluster, "cluster").into();
+            }
+            zones(provider, &cluster, prior, private).await
         }
         _ => None,
     };
@@ -146,6 +154,13 @@ fn set(planned: &mut ControlPlanePlanned, prior: Option<&ControlPlane>, zones: &
     planned.replicas = chosen.into_planned();
 }
 
+/// The zones that the cluster of masters that are there had when they were last read.
+fn known(prior: Option<&ControlPlane>, private: &[u8]) -> Option<BTreeSet<String>> {
+    prior?;
+    let zones = seen::decode(private)?.world.zones.into_iter();
+    Some(zones.filter(|(_, zone)| !zone.leaving).map(|(name, _)| name).collect())
+}
+
 /// The zones of the cluster, as the module's documentation says.
 async fn zones(
     provider: &Configured,
@@ -157,8 +172,9 @@ async fn zones(
         return Some(planned);
     }
     if prior.is_some() {
-        let known = seen::decode(private)?.world.zones.into_iter();
-        return Some(known.filter(|(_, zone)| !zone.leaving).map(|(name, _)| name).collect());
+        let known = known(prior, private)?;
+        provider.spread_counted(cluster, &known);
+        return Some(known);
     }
     let situation = Situation {
         doing: "plan the control plane",

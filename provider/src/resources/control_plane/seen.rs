@@ -16,6 +16,9 @@ pub(super) struct Seen {
     /// What they have no place for.
     #[serde(default)]
     pub(super) drift: Drift,
+    /// What was read of the cluster's own settings, in short.
+    #[serde(default)]
+    pub(super) read: String,
 }
 
 /// Before anything exists.
@@ -23,6 +26,7 @@ pub(super) fn nothing(capabilities: &Capabilities) -> Seen {
     Seen {
         world: World::empty(world::endpoint(capabilities), &[]),
         drift: Drift::default(),
+        read: String::new(),
     }
 }
 

@@ -4,12 +4,13 @@ use multizone_kubernetes::{
     cluster_access::{Cluster as ClusterConnection, ClusterSettingsError},
     cluster_settings::{Found, SettingsError},
 };
-use multizone_planner::cluster::{Settings, World};
+use multizone_planner::{cluster::Settings, fingerprint};
 use tokio::time::timeout;
 use tracing::warn;
 
 use super::{
     observe::LOOK,
+    seen::Seen,
     wanted::{Wanted, version},
 };
 
@@ -21,6 +22,8 @@ const OTHERS: &str = "others";
 pub(super) struct Own {
     pub(super) settings: Settings,
     pub(super) addons: Option<Settings>,
+    /// What was read, in short; empty when nothing was.
+    pub(super) read: String,
 }
 
 impl Own {
@@ -33,21 +36,32 @@ impl Own {
         Self {
             settings: at(wanted.settings_fingerprint()),
             addons: Some(at(wanted.addons_fingerprint())),
+            read: String::new(),
         }
     }
 
     /// Those of an earlier look, if they were known then.
-    pub(super) fn seen(world: &World) -> Option<Self> {
+    pub(super) fn seen(seen: &Seen) -> Option<Self> {
         Some(Self {
-            settings: world.settings.clone()?,
-            addons: world.addons.clone(),
+            settings: seen.world.settings.clone()?,
+            addons: seen.world.addons.clone(),
+            read: seen.read.clone(),
         })
     }
 
-    fn found(found: &Found, wanted: &Wanted) -> Result<Self, SettingsError> {
+    /// What is found, if it is not what is wanted, is whatever it was known to be when it was found before: an update that
+    /// did not come to its end has put more in place than Terraform's state says.
+    fn found(found: &Found, wanted: &Wanted, known: Option<&Self>) -> Result<Self, SettingsError> {
         let settings = wanted.settings();
         let named = found.version()?;
-        let or_others = |is_wanted, fingerprint| if is_wanted { fingerprint } else { OTHERS.to_owned() };
+        let read = format!("{:016x}", fingerprint(&[format!("{found:?}").as_str()]));
+        let known = known.filter(|known| known.read == read);
+        let or_known = |is_wanted, fingerprint, known: Option<&Settings>| {
+            if is_wanted {
+                return fingerprint;
+            }
+            known.map_or_else(|| OTHERS.to_owned(), |known| known.fingerprint.clone())
+        };
         let addons_are_in = settings.addons_are_in(found)?;
         let addons_version = found
             .kube_proxy_version()
@@ -55,12 +69,21 @@ impl Own {
         Ok(Self {
             settings: Settings {
                 version: version(named),
-                fingerprint: or_others(settings.are_in(found)?, wanted.settings_fingerprint()),
+                fingerprint: or_known(
+                    settings.are_in(found)?,
+                    wanted.settings_fingerprint(),
+                    known.map(|known| &known.settings),
+                ),
             },
             addons: found.has_addons().then(|| Settings {
                 version: version(addons_version),
-                fingerprint: or_others(addons_are_in, wanted.addons_fingerprint()),
+                fingerprint: or_known(
+                    addons_are_in,
+                    wanted.addons_fingerprint(),
+                    known.and_then(|known| known.addons.as_ref()),
+                ),
             }),
+            read,
         })
     }
 }
@@ -77,9 +100,9 @@ pub(super) enum Said {
 }
 
 /// Reads it through a connection to an API server.
-pub(super) async fn read(connection: &ClusterConnection, wanted: &Wanted) -> Said {
+pub(super) async fn read(connection: &ClusterConnection, wanted: &Wanted, known: Option<&Own>) -> Said {
     let found = match timeout(LOOK, connection.cluster_settings()).await {
-        Ok(Ok(found)) => Own::found(&found, wanted),
+        Ok(Ok(found)) => Own::found(&found, wanted, known),
         Ok(Err(ClusterSettingsError::Access(error))) => {
             warn!(cluster = %wanted.cluster, %error, "the cluster's settings cannot be read");
             return Said::Nothing;
@@ -131,6 +154,7 @@ mod tests {
         let known = Own {
             settings: at(33, "known"),
             addons: Some(at(32, "known, too")),
+            read: String::new(),
         };
         assert_eq!(told(Said::Nothing, &wanted, Some(&known), true), known);
         assert_eq!(told(Said::Nothing, &wanted, None, true), as_wanted);
@@ -155,7 +179,11 @@ mod tests {
             rollout: None,
         };
         Found {
-            cluster: document(json!({ "kubernetesVersion": format!("v{version}") })),
+            cluster: document(json!({
+                "apiVersion": "kubeadm.k8s.io/v1beta4",
+                "kind": "ClusterConfiguration",
+                "kubernetesVersion": format!("v{version}"),
+            })),
             kubelet: None,
             kube_proxy: kube_proxy.map(|image| KubeProxy {
                 configuration: document(json!({})),
@@ -168,7 +196,7 @@ mod tests {
 
     /// The addons' version, and whether they are those that are wanted, at 1.34.1.
     fn addons(version: &str, kube_proxy: Option<&str>, core_dns: Option<&str>) -> Option<(String, bool)> {
-        let own = Own::found(&found(version, kube_proxy, core_dns), &wanted()).unwrap();
+        let own = Own::found(&found(version, kube_proxy, core_dns), &wanted(), None).unwrap();
         let addons = own.addons?;
         Some((addons.version.to_string(), addons.fingerprint != OTHERS))
     }
@@ -182,6 +210,44 @@ mod tests {
         assert_eq!(addons("1.34.1", new, core_dns), seen("1.34.1", true));
         assert_eq!(addons("1.34.1", old, core_dns), seen("1.33.4", false), "left behind");
         assert_eq!(addons("1.33.4", old, core_dns), seen("1.33.4", false));
+    }
+
+    /// What a user chooses for the API server, and for kube-proxy.
+    fn choosing(value: &str) -> Wanted {
+        use multizone_kubernetes::kubeadm::{Component, ComponentSettings, kube_proxy_configuration};
+        let mut wanted = wanted();
+        let chosen = ComponentSettings {
+            arguments: [("v".to_owned(), vec![value.to_owned()])].into(),
+            volumes: std::collections::BTreeMap::new(),
+        };
+        let customisation = &mut wanted.customisation;
+        customisation.components.insert(Component::ApiServer, chosen);
+        customisation.kube_proxy = kube_proxy_configuration(&format!("metricsBindAddress: 127.0.0.1:{value}")).unwrap();
+        wanted
+    }
+
+    #[test]
+    fn what_an_update_that_failed_has_put_in_place_is_known_by_the_next_plan() {
+        let (before, after) = (choosing("2"), choosing("4"));
+        let mut found = found("1.34.1", Some("registry.k8s.io/kube-proxy:v1.34.1"), None);
+        found.cluster.content["apiServer"]["extraArgs"] = json!([
+            { "name": "shutdown-delay-duration", "value": "10s" },
+            { "name": "v", "value": "4" },
+        ]);
+        found.kube_proxy.as_mut().unwrap().configuration.content = json!({ "metricsBindAddress": "127.0.0.1:4" });
+        let failed = Own::found(&found, &after, None).unwrap();
+        let at = |own: &Own| {
+            let addons = own.addons.as_ref().unwrap();
+            [own.settings.fingerprint.clone(), addons.fingerprint.clone()]
+        };
+        let wanted = [after.settings_fingerprint(), after.addons_fingerprint()];
+        assert_eq!(at(&failed), wanted);
+        // A refresh knows the configuration of Terraform's state, which is the one before.
+        assert_eq!(at(&Own::found(&found, &before, Some(&failed)).unwrap()), wanted);
+        assert_eq!(at(&Own::found(&found, &before, None).unwrap()), [OTHERS, OTHERS]);
+        found.cluster.content["apiServer"]["extraArgs"] = json!([]);
+        let changed = Own::found(&found, &before, Some(&failed)).unwrap();
+        assert_eq!(changed.settings.fingerprint, OTHERS, "somebody has changed it since");
     }
 
     #[test]

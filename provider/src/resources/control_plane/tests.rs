@@ -95,6 +95,7 @@ fn single() -> (ControlPlane, Vec<u8>) {
     let seen = seen::Seen {
         world: reached(&prior),
         drift: Drift::default(),
+        read: String::new(),
     };
     (prior, seen::encode(&seen))
 }
@@ -132,7 +133,7 @@ async fn a_single_master_grows_and_its_address_goes_onto_the_balancer() {
     assert!(
         steps
             .iter()
-            .any(|step| step.contains("hand over https://203.0.113.10:6443 from master a to balancer api")),
+            .any(|step| step.contains("hand over 203.0.113.10 from master a to balancer api")),
         "{steps:#?}"
     );
     let said = planning.diagnostics.to_string();
@@ -152,7 +153,7 @@ async fn a_single_masters_other_machine_type_is_an_ordered_replacement() {
         [
             "1. create master a-2 in us-central1-a to replace master a, wait until it has joined",
             "2. cordon master a",
-            "3. hand over https://203.0.113.10:6443 from master a to master a-2\n    (the API does not answer for about 1 s)",
+            "3. hand over 203.0.113.10 from master a to master a-2\n    (the API does not answer for about 1 s)",
             "4. drain master a, PodDisruptionBudgets permitting",
             "5. move etcd's leadership from master a to master a-2",
             "6. stop the API server of master a gracefully, by a pod on it",

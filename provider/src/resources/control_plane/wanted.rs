@@ -110,8 +110,9 @@ impl Wanted {
         digest(self.customisation.addons_text())
     }
 
-    /// The operation that the planner is asked about.
+    /// The operation that the planner is asked about; `endpoint` is the API's URL.
     pub(super) fn operation(&self, endpoint: Option<String>) -> Operation {
+        let endpoint = endpoint.map(|url| host(&url).to_owned());
         let replica = |(key, zone): (&String, &String)| {
             let replica = Replica {
                 zone: zone.clone(),
@@ -232,6 +233,12 @@ impl Master<'_> {
 /// A version in the planner's words.
 pub(super) fn version(version: KubernetesVersion) -> Version {
     Version::new(version.major.into(), version.minor.into(), version.patch.into())
+}
+
+/// The address or name in the API's URL: what a handover moves.
+fn host(url: &str) -> &str {
+    let host = url.strip_prefix("https://").unwrap_or(url);
+    host.rsplit_once(':').map_or(host, |(host, _)| host)
 }
 
 fn digest(text: String) -> String {

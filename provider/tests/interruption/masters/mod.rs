@@ -8,6 +8,7 @@ mod outage;
 mod prober;
 mod quorum;
 mod relay;
+mod returning;
 mod rollback;
 mod upgrade;
 

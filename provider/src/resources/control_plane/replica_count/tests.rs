@@ -77,6 +77,7 @@ fn three() -> (ControlPlane, Vec<u8>) {
     let seen = seen::Seen {
         world: reached(&prior),
         drift: Drift::default(),
+        read: String::new(),
     };
     (prior, seen::encode(&seen))
 }
@@ -226,4 +227,34 @@ fn masters_are_given_by_their_keys_or_by_their_number() {
     for wrong in [0, -1, 8] {
         assert!(said(&[], Some(wrong)).contains("from 1 to 7"), "{wrong}");
     }
+}
+
+/// Masters that name their cluster by a literal: Terraform reads and plans them before the cluster, or after it.
+#[tokio::test]
+async fn a_change_of_zones_for_which_the_masters_do_not_wait_is_refused_in_either_order() {
+    let (prior, private) = three();
+    let (config, planned) = counted(Some(&prior), 3);
+
+    let (_, provider) = MemoryCloud::region();
+    provider.read_counted(&demo());
+    provider.plan_zones(&demo(), names(&[A]));
+    let masters_last = plan(&provider, Some((&prior, &private)), &config, planned.clone()).await;
+    let said = masters_last.diagnostics.to_string();
+    assert!(said.contains("at cluster") && said.contains("do not wait"), "{said}");
+
+    let (_, provider) = MemoryCloud::region();
+    provider.read_counted(&demo());
+    let masters_first = plan(&provider, Some((&prior, &private)), &config, planned.clone()).await;
+    let said = masters_first.diagnostics.to_string();
+    assert!(!said.contains("do not wait"), "{said}");
+    assert!(provider.counted_were_spread_over_others(&demo(), &names(&[A])));
+    assert!(!provider.counted_were_spread_over_others(&demo(), &names(&[A, B])));
+
+    // What refers to the cluster is read after it was planned.
+    let (_, provider) = MemoryCloud::region();
+    provider.plan_zones(&demo(), names(&[A]));
+    provider.read_counted(&demo());
+    let waits = plan(&provider, Some((&prior, &private)), &config, planned).await;
+    let said = waits.diagnostics.to_string();
+    assert!(!said.contains("do not wait"), "{said}");
 }

@@ -23,6 +23,7 @@ impl Executor<'_> {
         applied.await.map_err(|error| self.settings_failed(&error))?;
         let now = Own::wanted(&self.wanted);
         let own = self.remembered.own.get_or_insert_with(|| now.clone());
+        own.read.clear();
         match part {
             Part::Settings => own.settings = now.settings,
             Part::Addons => own.addons = now.addons,
