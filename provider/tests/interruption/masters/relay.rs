@@ -17,6 +17,7 @@ use crate::{
 const ENOUGH: usize = 400;
 /// The provider is killed.
 const KILLED: &[Moment] = &[Moment::KilledBefore, Moment::KilledAfter];
+const KILLED_BEFORE: &[Moment] = &[Moment::KilledBefore];
 /// A reply is lost.
 const REPLY_LOST: &[Moment] = &[Moment::ReplyLost];
 /// The sandbox is killed and started again.
@@ -32,14 +33,13 @@ pub(crate) async fn kill_one_after_the_other(before: &Snapshot, change: &Change)
     interrupt_in(before, change, &[KILLED]).await
 }
 
-/// Loses the reply to every call to the cloud that changes something; returns how many points that were.
-pub(crate) async fn lose_replies_one_after_the_other(before: &Snapshot, change: &Change) -> usize {
-    interrupt_in(before, change, &[REPLY_LOST]).await
-}
-
-/// Starts the sandbox again before every call to the cloud that changes something; returns how many points that were.
-pub(crate) async fn restart_the_sandbox_one_after_the_other(before: &Snapshot, change: &Change) -> usize {
-    interrupt_in(before, change, &[SANDBOX_RESTARTED]).await
+/// Kills the provider before every call that changes something, loses the reply to each, and starts the sandbox again
+/// before each; returns how many points that were.
+///
+/// For changes that are long and made of what others are made of: killed after a call is killed before the next one, but
+/// for the call's own end.
+pub(crate) async fn interrupt_before_each(before: &Snapshot, change: &Change) -> usize {
+    interrupt_in(before, change, &[KILLED_BEFORE, REPLY_LOST, SANDBOX_RESTARTED]).await
 }
 
 async fn interrupt_in(before: &Snapshot, change: &Change, ways: &[&[Moment]]) -> usize {
