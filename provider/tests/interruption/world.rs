@@ -20,7 +20,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::{
     cloud::Interrupted,
-    faults::{Call, Faults, KubernetesCalls, Point, SAVE, STEP, moments, until_killed},
+    faults::{Call, Faults, KubernetesCalls, Point, STEP, moments, until_killed},
     region::{self, Region},
     terraform::{State, Terraform},
 };
@@ -373,32 +373,13 @@ fn unnumbered(machine: &Value) -> String {
     }
 }
 
-/// What the run after an interruption does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Rerun {
-    /// The same.
-    Same,
-    /// An apply without the -replace that was interrupted.
-    WithoutReplace,
-}
-
 /// Interrupts an operation at every point there is, each time on a region of its own; returns how many points that were.
 pub(crate) async fn interrupt_everywhere(before: &Snapshot, operation: &Operation) -> usize {
-    interrupt_and_rerun(before, operation, Rerun::Same).await
-}
-
-/// The same; what is run then is said.
-pub(crate) async fn interrupt_and_rerun(before: &Snapshot, operation: &Operation, rerun: Rerun) -> usize {
     let mut world = before.thaw();
     let faults = Faults::at(None);
     let done = world.run(operation, &faults).await;
     assert!(matches!(done, Some(Ok(()))), "{}: {done:?}", operation.name);
-    let mut calls = faults.calls();
-    if rerun == Rerun::WithoutReplace {
-        // Once Terraform has saved that the object is gone, every run creates it.
-        let gone = calls.iter().position(|(name, _)| name == SAVE);
-        calls.truncate(gone.unwrap() + 1);
-    }
+    let calls = faults.calls();
     let expected = world.converge(operation).await;
     drop(world);
 
@@ -410,9 +391,6 @@ pub(crate) async fn interrupt_and_rerun(before: &Snapshot, operation: &Operation
         let ended = world.run(operation, &faults).await;
         if faults.hit() {
             covered += 1;
-        }
-        if rerun == Rerun::WithoutReplace {
-            world.taint(operation.type_name, false);
         }
         match world.try_to_converge(operation).await {
             Ok(found) if found == expected => {}
