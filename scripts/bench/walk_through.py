@@ -14,6 +14,8 @@ from workspace import Region, Workspace, fresh
 
 ZONES = ["us-central1-a", "us-central1-b", "us-central1-f"]
 GUESTS = "provider/sandbox/guests/src"
+POD_NETWORK = "examples/multi-zone/pod-network.yaml"
+DELETE_RUNNING = "instances.delete, of one that runs"
 
 
 class Walk:
@@ -51,7 +53,9 @@ class Walk:
         cloud, boot = self.cloud_durations(), boot_durations(root)
         worker = cloud["instances.insert"] + boot["worker"]
         network = cloud["networks.insert"] + max(cloud["subnetworks.insert"], cloud["firewalls.insert"])
-        leaving = cloud["instances.delete"]
+        leaving = cloud[DELETE_RUNNING]
+        # A master is stopped before it is deleted, so that its API server and etcd end in order.
+        last = cloud["instances.stop"] + cloud["instances.delete"]
         around = [cloud[f"{kind}.delete"] for kind in ("firewalls", "addresses", "subnetworks")]
         real = {
             "one zone": network + cloud["instances.insert"] + boot["master"] + worker,
@@ -59,17 +63,21 @@ class Walk:
             "third zone": worker,
             "third zone removed": leaving,
             "second zone removed": leaving,
-            "destroy": 2 * leaving + max(around) + cloud["networks.delete"],
+            "destroy": leaving + last + max(around) + cloud["networks.delete"],
         }
         return {step: seconds / self.speed for step, seconds in real.items()}
 
     def cloud_durations(self):
         """Seconds that each kind of operation takes in a real region: the shortest one in the log."""
-        began, durations = {}, {}
+        began, durations, stopped = {}, {}, set()
         for event in self.events():
-            operation, at = event.get("operation"), instant(event["at"])
-            if event["verb"] != "operation.done" and operation:
-                began[operation] = (event["verb"], at)
+            operation, at, verb = event.get("operation"), instant(event["at"]), event["verb"]
+            if verb == "instances.stop":
+                stopped.add(event["object"])
+            if verb == "instances.delete" and event["object"] not in stopped:
+                verb = DELETE_RUNNING
+            if verb != "operation.done" and operation:
+                began[operation] = (verb, at)
             elif operation in began:
                 verb, start = began[operation]
                 took = (at - start).total_seconds() * self.speed
@@ -112,8 +120,10 @@ def boot_durations(root):
         return constant(root, file, name)
 
     machine = of("guests.rs", "KERNEL_BOOT") + of("system/commands.rs", "INSTALL")
-    # A node is ready once the pod network's pod runs on it.
-    ready = of("kubelet/pods.rs", "PULL") + of("kubelet/pods.rs", "START")
+    # A node is ready once the pod network's pod runs on it; its images are pulled one after the other.
+    with open(os.path.join(root, POD_NETWORK)) as manifest:
+        images = set(re.findall(r"^\s*image: (\S+)$", manifest.read(), re.MULTILINE))
+    ready = len(images) * of("kubelet/pods.rs", "PULL") + of("kubelet/pods.rs", "START")
     init = of("kubeadm/init.rs", "PULL_IMAGES") + 3 * of("kubeadm/init.rs", "WRITE_FILES")
     serving = of("system/commands.rs", "FETCH") + init + of("kubelet/control_plane.rs", "START")
     join = of("kubeadm/join.rs", "PREPARE") + of("kubeadm/join.rs", "START_KUBELET")

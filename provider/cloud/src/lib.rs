@@ -119,6 +119,10 @@ pub trait Cloud: Send + Sync + std::fmt::Debug {
     /// Replaces a machine's labels.  The cluster that it belongs to stays; one that belongs to none becomes that of the
     /// given labels.
     async fn set_machine_labels(&self, zone: &str, name: &str, labels: &Labels) -> Result<()>;
+    /// The same for labels that nobody waits for: the cloud has accepted them, and shows them when it is done.
+    async fn note_machine_labels(&self, zone: &str, name: &str, labels: &Labels) -> Result<()> {
+        self.set_machine_labels(zone, name, labels).await
+    }
 
     /// Makes sure that a disk exists, filled from a snapshot when one is given.  An existing disk of the cluster is
     /// returned as it is: compare its size; another kind is [`CloudError::Differs`].
@@ -129,6 +133,10 @@ pub trait Cloud: Send + Sync + std::fmt::Debug {
     async fn disk(&self, zone: &str, name: &str) -> Result<Option<Disk>>;
     /// Replaces a disk's labels, as [`Cloud::set_machine_labels`] does a machine's.
     async fn set_disk_labels(&self, zone: &str, name: &str, labels: &Labels) -> Result<()>;
+    /// The same for labels that nobody waits for, as [`Cloud::note_machine_labels`] does a machine's.
+    async fn note_disk_labels(&self, zone: &str, name: &str, labels: &Labels) -> Result<()> {
+        self.set_disk_labels(zone, name, labels).await
+    }
     /// Deletes a disk; absent is fine, in use is an error.
     async fn delete_disk(&self, zone: &str, name: &str) -> Result<()>;
     /// Takes a snapshot of a disk under the given name, or finds the one taken before, and waits until it is ready.

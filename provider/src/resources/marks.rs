@@ -32,7 +32,8 @@ pub fn adoptable<'m>(machines: impl IntoIterator<Item = &'m Machine> + Clone, fi
         || all.all(|machine| finished_for(&machine.labels, fingerprint))
 }
 
-/// Says on the machines of a create that it has finished.  Failing to is no harm: they are then taken for unfinished.
+/// Says on the machines of a create that it has finished.  Failing to is no harm: they are then taken for unfinished.  So
+/// nobody waits until the cloud shows it.
 pub async fn finish<'m>(
     provider: &Configured,
     cluster: &ClusterName,
@@ -67,7 +68,7 @@ async fn relabel<'m>(
             labels.remove(label::CREATING);
             labels.extend(mark.map(|mark| (label::CREATING.to_owned(), mark.to_owned())));
             let cloud = provider.cloud();
-            if let Err(error) = cloud.set_machine_labels(&machine.zone, &machine.name, &labels).await {
+            if let Err(error) = cloud.note_machine_labels(&machine.zone, &machine.name, &labels).await {
                 warn!(machine = %machine.name, %error, "the mark of the machine's create stays as it is for now");
             }
         })

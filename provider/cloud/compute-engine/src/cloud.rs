@@ -13,6 +13,7 @@ use crate::{
     Settings,
     clients::{Clients, credentials},
     failure::About as _,
+    operations::Until,
     requests::Requests,
     secret_manager::SecretManager,
     transport::{Transport, http_client},
@@ -203,7 +204,11 @@ impl Cloud for ComputeEngine {
     }
 
     async fn set_machine_labels(&self, zone: &str, name: &str, labels: &Labels) -> Result<()> {
-        self.label_instance(zone, name, labels).await
+        self.label_instance(zone, name, labels, Until::Done).await
+    }
+
+    async fn note_machine_labels(&self, zone: &str, name: &str, labels: &Labels) -> Result<()> {
+        self.label_instance(zone, name, labels, Until::Accepted).await
     }
 
     async fn ensure_disk(&self, spec: &DiskSpec) -> Result<Disk> {
@@ -219,7 +224,11 @@ impl Cloud for ComputeEngine {
     }
 
     async fn set_disk_labels(&self, zone: &str, name: &str, labels: &Labels) -> Result<()> {
-        self.label_disk(zone, name, labels).await
+        self.label_disk(zone, name, labels, Until::Done).await
+    }
+
+    async fn note_disk_labels(&self, zone: &str, name: &str, labels: &Labels) -> Result<()> {
+        self.label_disk(zone, name, labels, Until::Accepted).await
     }
 
     async fn delete_disk(&self, zone: &str, name: &str) -> Result<()> {

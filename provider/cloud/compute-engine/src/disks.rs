@@ -9,6 +9,7 @@ use crate::{
     machines::{LABEL_ATTEMPTS, relabelled},
     names::last_segment,
     networks::{present, unless_absent, unless_exists},
+    operations::Until,
     ownership::{labelled, labels_for},
 };
 
@@ -97,7 +98,7 @@ impl ComputeEngine {
     }
 
     /// Replaces the labels; the label that names the owner stays in any case.
-    pub(crate) async fn label_disk(&self, zone: &str, name: &str, labels: &Labels) -> Result<()> {
+    pub(crate) async fn label_disk(&self, zone: &str, name: &str, labels: &Labels, until: Until) -> Result<()> {
         let object = disk_object(zone, name);
         let client = self.clients().disks().await.about(&object)?;
         let project = &self.settings().project;
@@ -115,7 +116,7 @@ impl ComputeEngine {
                 .set_labels(wanted)
                 .set_or_clear_label_fingerprint(disk.label_fingerprint);
             let changed = self
-                .change("disks.setLabels", |token| {
+                .change_to(until, "disks.setLabels", |token| {
                     let call = client
                         .set_labels()
                         .set_project(project)

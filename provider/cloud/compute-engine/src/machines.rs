@@ -9,6 +9,7 @@ use crate::{
     instances::{machine_facts, state},
     names::last_segment,
     networks::{present, unless_absent},
+    operations::Until,
     ownership::labelled,
 };
 
@@ -208,7 +209,7 @@ impl ComputeEngine {
     }
 
     /// Replaces the labels; the label that names the owner stays in any case.
-    pub(crate) async fn label_instance(&self, zone: &str, name: &str, labels: &Labels) -> Result<()> {
+    pub(crate) async fn label_instance(&self, zone: &str, name: &str, labels: &Labels, until: Until) -> Result<()> {
         let object = machine_object(zone, name);
         let client = self.clients().instances().await.about(&object)?;
         let project = &self.settings().project;
@@ -229,7 +230,7 @@ impl ComputeEngine {
                 .set_labels(wanted)
                 .set_or_clear_label_fingerprint(instance.label_fingerprint);
             let changed = self
-                .change("instances.setLabels", |token| {
+                .change_to(until, "instances.setLabels", |token| {
                     let call = client
                         .set_labels()
                         .set_project(project)

@@ -1,5 +1,6 @@
 //! A cluster's network and its one regional subnet.
 
+use futures::future::{join, join_all};
 use google_cloud_compute_v1::model::{self, network_routing_config::RoutingMode};
 use ipnet::Ipv4Net;
 use multizone_cloud::{CloudError, ClusterName, Network, NetworkSpec, Result, Subnet};
@@ -83,11 +84,12 @@ impl ComputeEngine {
         if !self.owns(network.description.as_deref(), cluster) {
             return Err(CloudError::NotOurs { object });
         }
-        self.delete_subnet(cluster, &name).await?;
         let rules = self.firewall_rules_of(cluster).await.about(&object)?;
-        for rule in rules {
-            self.delete_firewall_rule_named(cluster, &rule.name).await?;
-        }
+        let rules = rules.iter();
+        let rules = rules.map(|rule| self.delete_firewall_rule_named(cluster, &rule.name));
+        // All of them end before an error is told.
+        let (subnet, rules) = join(self.delete_subnet(cluster, &name), join_all(rules)).await;
+        rules.into_iter().chain([subnet]).collect::<Result<()>>()?;
         let client = self.clients().networks().await.about(&object)?;
         let project = &self.settings().project;
         self.change("networks.delete", |token| {

@@ -15,11 +15,29 @@ use crate::{
 /// How long the cloud holds a request to wait, at most, before it answers that the operation still runs.
 const LONGEST_HOLD: Duration = Duration::from_mins(2);
 
+/// How far a change is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// The cloud has taken it on.
+    Accepted,
+    /// It is done.
+    Done,
+}
+
 impl ComputeEngine {
     /// Makes a change and waits until it is done.  `request` is given the request ID, which is the same for every
     /// attempt, so that a lost reply cannot make the change twice.  Where an earlier operation on the object still runs,
     /// its end is awaited first.
     pub(crate) async fn change<F, R>(&self, what: &str, request: R) -> Result<(), Failure>
+    where
+        R: Fn(String) -> F,
+        F: Future<Output = Result<Operation, GoogleError>>,
+    {
+        self.change_to(Until::Done, what, request).await
+    }
+
+    /// The same, to the moment that is given.
+    pub(crate) async fn change_to<F, R>(&self, until: Until, what: &str, request: R) -> Result<(), Failure>
     where
         R: Fn(String) -> F,
         F: Future<Output = Result<Operation, GoogleError>>,
@@ -30,6 +48,9 @@ impl ComputeEngine {
             let token = self.sender().token();
             let sent = self.sender().send(what, || request(token.clone())).await;
             let failure = match sent {
+                Ok(operation) if until == Until::Accepted => {
+                    return Failure::of_operation(&operation).map_or(Ok(()), Err);
+                }
                 Ok(operation) => match self.finish(what, operation).await {
                     Err(failure) if failure.is_not_ready() => failure,
                     finished => return finished,

@@ -1,5 +1,6 @@
 //! The end of a cluster: everything of it deleted, once nothing else is left in it.
 
+use futures::future::{join, join_all};
 use multizone_cloud::{Address, AddressHolder, Balancer, ClusterName, Inventory};
 use multizone_schema::Diagnostics;
 use tracing::info;
@@ -54,14 +55,14 @@ pub(super) async fn delete(
     }
     let secrets = SecretNames::of(cloud.region(), cluster);
     let begin = |number: u32, what: &str| -> Result<(), Diagnostics> {
-        info!(cluster = %cluster, "step {number} of 5: delete {what}");
+        info!(cluster = %cluster, "step {number} of 3: delete {what}");
         if stop.requested() {
             Err(situation.stopped())
         } else {
             Ok(())
         }
     };
-    begin(1, "firewall rules")?;
+    begin(1, "the API's address, and the network with its firewall rules")?;
     // From here on there is no way back: Read shows what is left as half deleted, to the last secret.
     store(
         provider,
@@ -72,20 +73,18 @@ pub(super) async fn delete(
     )
     .await
     .map_err(failed)?;
-    for rule in &inventory.firewall_rules {
-        cloud.delete_firewall_rule(cluster, &rule.name).await.map_err(failed)?;
+    let addresses = inventory.addresses.iter();
+    let addresses = addresses.map(|address| cloud.delete_address(cluster, &address.name));
+    // Both end before an error is told: nothing is left under way.
+    let (network, addresses) = join(cloud.delete_network(cluster), join_all(addresses)).await;
+    for deleted in addresses.into_iter().chain([network]) {
+        deleted.map_err(failed)?;
     }
-    begin(2, "the API's address")?;
-    for address in &inventory.addresses {
-        cloud.delete_address(cluster, &address.name).await.map_err(failed)?;
-    }
-    begin(3, "network")?;
-    cloud.delete_network(cluster).await.map_err(failed)?;
-    begin(4, "snapshots")?;
+    begin(2, "snapshots")?;
     for snapshot in &inventory.snapshots {
         cloud.delete_snapshot(snapshot).await.map_err(failed)?;
     }
-    begin(5, "secrets")?;
+    begin(3, "secrets")?;
     for secret in [
         secrets.settings,
         secrets.node_credential,

@@ -47,7 +47,7 @@ fn fingerprint(disk: &Disk) -> String {
 pub(super) async fn confirm(provider: &Configured, disk: &CloudDisk) {
     let mut labels = disk.labels.clone();
     labels.remove(label::CREATING);
-    if let Err(error) = provider.cloud().set_disk_labels(&disk.zone, &disk.name, &labels).await {
+    if let Err(error) = provider.cloud().note_disk_labels(&disk.zone, &disk.name, &labels).await {
         warn!(disk = %disk.name, %error, "the mark of the disk's create stays for now");
     }
 }
