@@ -119,6 +119,10 @@ async fn destroys_that_fail() {
     run.cloud.tamper_with_secret(KEYS, None);
     read!("destroy_without_keys", run.apply(BALANCER, None).await);
 
+    let mut run = balanced(&[]).await;
+    run.cloud.forget_changes();
+    read!("nothing_shows_it", run.apply(BALANCER, None).await);
+
     // The address moves to the master, is not answered there in time, and moves back.
     let mut run = balanced(&[SERVES]).await;
     let timeouts = json!({ "create": null, "update": null, "delete": "500ms" });

@@ -27,7 +27,7 @@ pub(crate) fn control_plane() -> Value {
     })
 }
 
-fn with(name: &str, value: impl Into<Value>) -> Value {
+pub(crate) fn with(name: &str, value: impl Into<Value>) -> Value {
     let mut config = control_plane();
     config[name] = value.into();
     config
@@ -41,7 +41,7 @@ fn counted(count: impl Into<Value>) -> Value {
 }
 
 /// A region with a cluster at whose address nobody answers.
-async fn region() -> Run {
+pub(crate) async fn region() -> Run {
     let run = Run::with(&[(CLUSTER, &cluster())]).await;
     run.cloud
         .tamper(|inventory| inventory.addresses[0].address = [127, 255, 255, 254].into());
@@ -59,7 +59,7 @@ fn master(run: &Run, mark: Option<&str>) {
 }
 
 /// The control plane in Terraform's state, with what was last seen of it.
-fn state(run: &mut Run, specification: &str, drift: &Value) {
+pub(crate) fn state(run: &mut Run, specification: &str, drift: &Value) {
     state_until(run, specification, drift, None);
 }
 
@@ -109,8 +109,16 @@ fn state_until(run: &mut Run, specification: &str, drift: &Value, certificates: 
     run.put(CONTROL_PLANE, &saved, &json!({ "world": world, "drift": drift }));
 }
 
+/// The private data of the control plane in the state, changed.
+pub(crate) fn seen_otherwise(run: &mut Run, change: impl FnOnce(&mut Value)) {
+    let saved = run.state.get_mut(CONTROL_PLANE).unwrap();
+    let mut seen: Value = serde_json::from_slice(&saved.private).unwrap();
+    change(&mut seen);
+    saved.private = seen.to_string().into_bytes();
+}
+
 /// What the master was made from.
-fn made() -> String {
+pub(crate) fn made() -> String {
     let parts = ["us-central1-a", "n1-standard-2", "", "30", ""];
     format!("{:016x}", multizone_planner::fingerprint(&parts))
 }
@@ -326,7 +334,7 @@ const KEYS: &str = "multizone-us-central1-demo-keys";
 const SETTINGS: &str = "multizone-us-central1-demo-settings";
 
 /// A control plane that stands, with its master.
-async fn standing() -> Run {
+pub(crate) async fn standing() -> Run {
     let mut run = region().await;
     state(&mut run, &made(), &json!({}));
     let labels = Labels::from([(label::ROLE.to_owned(), Role::Master.as_str().to_owned())]);

@@ -15,6 +15,7 @@ mod control_plane;
 mod disk;
 mod every_text;
 mod kubernetes;
+mod masters;
 mod node_group;
 mod others;
 mod protocol;

@@ -160,7 +160,7 @@ async fn a_machine_that_another_cluster_has_now() {
 }
 
 /// Of what is said, what has this in its summary.
-fn of(said: &Diagnostics, summary: &str) -> Diagnostics {
+pub(crate) fn of(said: &Diagnostics, summary: &str) -> Diagnostics {
     said.iter()
         .filter(|said| said.summary.contains(summary))
         .cloned()
@@ -253,7 +253,10 @@ pub(crate) fn redacted(said: &Diagnostics) -> Diagnostics {
             let number = word.chars().all(|c| c.is_ascii_digit()).then(|| "N".to_owned());
             let time = word.starts_with("20") && word.contains('T') && word.contains("Z:");
             let time = time.then(|| "TIME:".to_owned());
-            address.or(number).or(time).unwrap_or_else(|| word.to_owned())
+            let file = word
+                .split_once("-etcd-20")
+                .map(|(before, _)| format!("{before}-etcd-TIME.db:"));
+            address.or(number).or(time).or(file).unwrap_or_else(|| word.to_owned())
         });
         one.detail = words.collect::<Vec<_>>().join(" ");
         redacted.push(one);
@@ -261,15 +264,20 @@ pub(crate) fn redacted(said: &Diagnostics) -> Diagnostics {
     redacted
 }
 
-/// A region whose control plane serves.
-pub(crate) async fn serving() -> Snapshot {
-    let empty = Snapshot::of_an_empty_region().await;
-    let with_cluster = empty.with(CLUSTER, &cluster()).await;
+/// A control plane with a pod network that tolerates no taint of a group.
+pub(crate) fn networked() -> Value {
     let network = include_str!("../../../examples/multi-zone/pod-network.yaml");
     let network = network.replace("- operator: Exists", "- { operator: Exists, effect: NoSchedule }");
     let mut config = control_plane();
     config["pod_network_manifest"] = network.into();
-    with_cluster.with(CONTROL_PLANE, &config).await
+    config
+}
+
+/// A region whose control plane serves.
+pub(crate) async fn serving() -> Snapshot {
+    let empty = Snapshot::of_an_empty_region().await;
+    let with_cluster = empty.with(CLUSTER, &cluster()).await;
+    with_cluster.with(CONTROL_PLANE, &networked()).await
 }
 
 /// What applying it to a region of its own says.

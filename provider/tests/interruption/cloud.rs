@@ -61,6 +61,11 @@ impl<C> Interrupted<C> {
                 self.region.lock().unwrap().operate("outage", zone);
                 call.await
             }
+            Some(Moment::Meddled(verb, machine)) => {
+                let made = call.await;
+                self.region.lock().unwrap().operate(verb, machine);
+                made
+            }
         }
     }
 }
@@ -169,6 +174,10 @@ impl<C: Cloud> Cloud for Interrupted<C> {
         let call = self.cloud.set_machine_labels(zone, name, labels);
         self.pass("set_machine_labels", name, call).await
     }
+    async fn note_machine_labels(&self, zone: &str, name: &str, labels: &Labels) -> Result<()> {
+        let call = self.cloud.note_machine_labels(zone, name, labels);
+        self.pass("set_machine_labels", name, call).await
+    }
     async fn ensure_disk(&self, spec: &DiskSpec) -> Result<Disk> {
         self.pass("ensure_disk", &spec.zone, self.cloud.ensure_disk(spec)).await
     }
@@ -178,6 +187,10 @@ impl<C: Cloud> Cloud for Interrupted<C> {
     }
     async fn set_disk_labels(&self, zone: &str, name: &str, labels: &Labels) -> Result<()> {
         let call = self.cloud.set_disk_labels(zone, name, labels);
+        self.pass("set_disk_labels", zone, call).await
+    }
+    async fn note_disk_labels(&self, zone: &str, name: &str, labels: &Labels) -> Result<()> {
+        let call = self.cloud.note_disk_labels(zone, name, labels);
         self.pass("set_disk_labels", zone, call).await
     }
     async fn delete_disk(&self, zone: &str, name: &str) -> Result<()> {

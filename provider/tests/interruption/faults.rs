@@ -33,6 +33,9 @@ pub(crate) enum Moment {
     SandboxRestarted,
     /// A zone goes dark just before the call, and stays dark.
     Outage(&'static str),
+    /// The call is made, and then somebody does this (`halt`, say) to that machine, `ZONE/NAME`.  For `tests/errors`.
+    #[allow(dead_code)]
+    Meddled(&'static str, &'static str),
 }
 
 /// One interruption.

@@ -177,15 +177,15 @@ fn silent(reason: &str, prior: &ControlPlane) -> Diagnostic {
     let running: Vec<_> = prior.nodes.iter().filter(runs).collect();
     let places = running.iter().map(|(name, node)| format!("{name} in {}", node.zone));
     let places = places.collect::<Vec<_>>().join(", ");
-    let (subject, zone, machine) = match running.len() {
-        1 => (format!("Machine {places} runs"), "the zone is out", "the machine"),
-        _ => (format!("Machines {places} run"), "zones are out", "a machine"),
+    let (subject, zone, it, machine) = match running.len() {
+        1 => (format!("Machine {places} runs"), "the zone is out", "it", "the machine"),
+        _ => (format!("Machines {places} run"), "zones are out", "them", "a machine"),
     };
     Diagnostic::warning(
         format!("The Kubernetes API of cluster {} does not answer", prior.cluster),
         format!(
             "It was asked in vain: {reason}.\n{subject}, so an apply does nothing about it, and what changed in the cluster \
-             cannot be seen. If {zone}, the API comes back with it. Otherwise the serial console of {machine} says more; once \
+             cannot be seen. If {zone}, the API comes back with {it}. Otherwise the serial console of {machine} says more; once \
              you stop {machine}, the next apply starts it again."
         ),
     )

@@ -255,7 +255,7 @@ impl<'a> Executor<'a> {
                 let words = words.map(|step| step.text).unwrap_or_default();
                 return Err(self.situation.error(
                     &format!("This was carried out {REPEATS} times, and nothing shows it: {words}."),
-                    "Somebody else may be changing the masters at the same time. Apply again when nobody does.",
+                    "Somebody else may be changing the masters at the same time. Run Terraform again when nobody does.",
                 ));
             }
             if !self.take_turn(&observation).await? {

@@ -65,7 +65,7 @@ impl Turn {
             biased;
             () = stop.wait() => return Err(untouched.stopped()),
             process = timeout_at(deadline, process(region, cluster)) => process.map_err(|_| {
-                let what = format!("Another operation of this run changes the masters of cluster {cluster} all the time.");
+                let what = format!("Another operation of this run changed the masters of cluster {cluster} for all the time allowed.");
                 untouched.error(&what, WAIT)
             })?,
         };
@@ -82,6 +82,7 @@ impl Turn {
                 LockError::Cloud(error) => untouched.cloud(&error),
                 LockError::Stopped => untouched.stopped(),
                 LockError::Taken { by } => {
+                    let by = who(&by);
                     let what = format!(
                         "{by} changes the masters of cluster {cluster}, and had not ended in the time allowed."
                     );
@@ -159,6 +160,15 @@ fn holder(provider: &Configured) -> RolloutHolder {
         now: Arc::new(jiff::Timestamp::now),
         is_gone: Arc::new(is_gone),
     }
+}
+
+/// A holder, for people.
+fn who(identity: &str) -> String {
+    let mut parts = identity.rsplit('/');
+    let (Some(_), Some(pid), Some(host)) = (parts.next(), parts.next(), parts.next()) else {
+        return identity.to_owned();
+    };
+    format!("Another run of Terraform (the provider is process {pid} on {host})")
 }
 
 fn host() -> String {

@@ -51,7 +51,7 @@ impl Executor<'_> {
             return Ok(());
         }
         let observation = self.observe().await?;
-        let why = self.obstacle(&new.name, &observation).await;
+        let (why, _) = self.obstacle(&new.name, &observation).await;
         let what = format!(
             "Master {} did not join within {}, after which kubeadm tries no more: {why}",
             new.name,

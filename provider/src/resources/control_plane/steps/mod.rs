@@ -223,7 +223,8 @@ impl Executor<'_> {
             }
             if Instant::now() >= self.deadline {
                 let waited = timeouts::words(began.elapsed());
-                let why = self.obstacle(name, &observation).await;
+                let (why, instead) = self.obstacle(name, &observation).await;
+                let next = instead.unwrap_or(next);
                 return Err(self.situation.error(&format!("{what} within {waited}: {why}."), next));
             }
             tokio::select! {
@@ -233,23 +234,33 @@ impl Executor<'_> {
         }
     }
 
-    /// What can be seen to be in the way of a master.
-    async fn obstacle(&self, name: &str, observation: &Observation) -> String {
+    /// What can be seen to be in the way of a master, and what to do about it where that is plain.
+    async fn obstacle(&self, name: &str, observation: &Observation) -> (String, Option<&'static str>) {
         let world = &observation.world;
         let found = world::masters(&observation.inventory).find(|machine| machine.name == name);
         let (Some(found), Some(machine)) = (found, world.machines.get(name)) else {
-            return "its machine is gone".to_owned();
+            let next = "Somebody deleted it. Run terraform apply again: it is made anew.";
+            return ("its machine is gone".to_owned(), Some(next));
         };
         if !world.zone_is_up(&machine.zone) {
-            return format!("zone {} is out", machine.zone);
+            let next = "Run terraform apply again when the zone is back.";
+            return (format!("zone {} is out", machine.zone), Some(next));
         }
         if machine.power == Power::Off {
-            return "its machine is halted".to_owned();
+            let next = "Somebody stopped it. Run terraform apply again: it is started, and waited for.";
+            return ("its machine is halted".to_owned(), Some(next));
         }
-        if !world.serves(name) {
-            return self.observer.asks.why_not(found).await;
-        }
-        match world.member_of(name) {
+        let why = if world.serves(name) {
+            Self::unfinished(name, observation)
+        } else {
+            self.observer.asks.why_not(found).await
+        };
+        (why, None)
+    }
+
+    /// What a master lacks whose API server serves.
+    fn unfinished(name: &str, observation: &Observation) -> String {
+        match observation.world.member_of(name) {
             None => return "it is no member of etcd".to_owned(),
             Some((_, member)) if member.learner => return "its member of etcd does not vote yet".to_owned(),
             Some((_, member)) if !member.healthy => return "its member of etcd does not answer".to_owned(),
