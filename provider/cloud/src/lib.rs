@@ -90,6 +90,16 @@ pub trait Cloud: Send + Sync + std::fmt::Debug {
         self.attach_address(cluster, address, to).await
     }
 
+    /// Whether a machine of the cluster that runs has lost its way out of the network, where machines have one of their own:
+    /// a move of an address that was interrupted may leave it so.
+    fn is_cut_off(&self, _machine: &Machine) -> bool {
+        false
+    }
+    /// Gives a machine of the cluster its way out again; one that has one is left as it is.
+    async fn reconnect_machine(&self, _cluster: &ClusterName, _zone: &str, _name: &str) -> Result<()> {
+        Ok(())
+    }
+
     /// Makes sure that a balancer exists, spans the zones and checks its targets as the specification says; one that
     /// differs is corrected in place, its labels are replaced.  It listens nowhere until it is given an address.  A zone
     /// that it leaves must have no targets: [`CloudError::InUse`].

@@ -383,7 +383,11 @@ async fn a_target_that_leaves_keeps_its_connections_while_it_drains_and_no_longe
     assert_eq!(bench.answers().await, names(&[N]));
     let done = bench.region.wait(&operation.name, DEADLINE).await.unwrap();
     assert_eq!(done.status, OperationStatus::Done);
-    assert!(again(&mut held).await.is_err());
+    // At this pace draining is over in milliseconds; a request takes the computer's own time and may finish.
+    let deadline = Instant::now() + DEADLINE;
+    while again(&mut held).await.is_ok() {
+        assert!(Instant::now() < deadline, "the connection is kept");
+    }
     assert_eq!(bench.events("target.drained"), 1);
 }
 

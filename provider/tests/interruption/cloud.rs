@@ -138,6 +138,13 @@ impl<C: Cloud> Cloud for Interrupted<C> {
         let call = self.cloud.move_address(cluster, address, to);
         self.pass("move_address", address, call).await
     }
+    fn is_cut_off(&self, machine: &Machine) -> bool {
+        self.cloud.is_cut_off(machine)
+    }
+    async fn reconnect_machine(&self, cluster: &ClusterName, zone: &str, name: &str) -> Result<()> {
+        let call = self.cloud.reconnect_machine(cluster, zone, name);
+        self.pass("reconnect_machine", name, call).await
+    }
     async fn ensure_balancer(&self, spec: &BalancerSpec) -> Result<Balancer> {
         self.pass("ensure_balancer", &spec.name, self.cloud.ensure_balancer(spec))
             .await

@@ -70,6 +70,15 @@ impl ComputeEngine {
         self.reach_out(cluster, from).await
     }
 
+    /// A move that was interrupted has left a machine without any external address.
+    pub(crate) async fn reconnect(&self, cluster: &ClusterName, zone: &str, name: &str) -> Result<()> {
+        let machine = AddressHolder::Machine {
+            zone: zone.to_owned(),
+            name: name.to_owned(),
+        };
+        self.reach_out(cluster, &machine).await
+    }
+
     fn same(&self, cluster: &ClusterName, holder: &AddressHolder, wanted: &AddressHolder) -> bool {
         match (holder, wanted) {
             // A name that was cut is the one in the cloud.

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use multizone_cloud::{
     Address, AddressHolder, AddressSpec, Balancer, BalancerSpec, Capabilities, Cloud, ClusterName, Disk, DiskSpec,
-    EndpointKind, FirewallRule, FirewallSpec, Inventory, Labels, Machine, MachineSpec, MachineType, Network,
-    NetworkSpec, Notice, Result, SecretSpec, Subnets, Timing, Unanswered, Zone,
+    EndpointKind, FirewallRule, FirewallSpec, Inventory, Labels, Machine, MachineSpec, MachineState, MachineType,
+    Network, NetworkSpec, Notice, Result, SecretSpec, Subnets, Timing, Unanswered, Zone,
 };
 
 use crate::{
@@ -165,6 +165,14 @@ impl Cloud for ComputeEngine {
 
     async fn move_address(&self, cluster: &ClusterName, address: &str, to: &AddressHolder) -> Result<()> {
         Box::pin(self.move_to(cluster, address, to)).await
+    }
+
+    fn is_cut_off(&self, machine: &Machine) -> bool {
+        machine.state == MachineState::Running && machine.external_address.is_none()
+    }
+
+    async fn reconnect_machine(&self, cluster: &ClusterName, zone: &str, name: &str) -> Result<()> {
+        Box::pin(self.reconnect(cluster, zone, name)).await
     }
 
     async fn ensure_balancer(&self, spec: &BalancerSpec) -> Result<Balancer> {

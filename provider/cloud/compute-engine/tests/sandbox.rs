@@ -10,6 +10,8 @@ mod interruption;
 mod lost_replies;
 #[path = "sandbox/machines.rs"]
 mod machines;
+#[path = "sandbox/moves.rs"]
+mod moves;
 #[path = "sandbox/networks.rs"]
 mod networks;
 #[path = "sandbox/region.rs"]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::net::TcpSocket;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use crate::connection::{Stream, refuse};
 use crate::pace::Pace;
@@ -22,6 +23,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(200);
 /// How long [`Network::bind`] waits for a port that another process still holds.
 const BIND_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a balancer's target that leaves may finish its requests at least: they take the computer's own time, however
+/// fast the region's runs.
+const SHORTEST_DRAINING: Duration = Duration::from_secs(5);
 /// Connections waiting to be accepted by a program on a machine.
 const BACKLOG: usize = 256;
 
@@ -80,8 +84,11 @@ impl Network {
             local_addresses.retain(|machine, _| topology.machines.get(machine).is_some_and(|machine| machine.running));
         }
         self.shared.open_and_close(&mut state);
-        state.abort_impossible_connections();
+        let again = state.abort_impossible_connections(Instant::now(), self.shared.grace());
         drop(state);
+        if let Some(again) = again {
+            self.shared.look_again(again);
+        }
         self.shared.changed.send_modify(|version| *version += 1);
     }
 
@@ -380,6 +387,26 @@ impl Drop for Listener {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the region's pace takes from the time that requests need to finish.
+    fn grace(&self) -> Duration {
+        SHORTEST_DRAINING.saturating_sub(self.pace.scaled(SHORTEST_DRAINING))
+    }
+
+    /// Ends connections at that time whose targets have left their balancer, and goes on while there are some.
+    fn look_again(self: &Arc<Self>, at: Instant) {
+        let shared = Arc::downgrade(self);
+        tokio::spawn(async move {
+            let mut next = Some(at);
+            while let Some(at) = next {
+                tokio::time::sleep_until(at).await;
+                let Some(shared) = shared.upgrade() else { return };
+                next = shared
+                    .lock()
+                    .abort_impossible_connections(Instant::now(), shared.grace());
+            }
+        });
     }
 
     fn open_and_close(self: &Arc<Self>, state: &mut State) {

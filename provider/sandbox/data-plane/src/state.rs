@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::connection::{Connection, Stream, refuse};
 use crate::socket::Socket;
-use crate::topology::{Origin, Topology};
+use crate::topology::{Link, Origin, Topology};
 
 #[derive(Debug, Default)]
 pub(crate) struct State {
@@ -49,6 +51,8 @@ struct Tracked {
     source: Source,
     target: String,
     address: Ipv4Addr,
+    /// Since when the target is behind its balancer no more.
+    left: Option<Instant>,
 }
 
 #[derive(Clone, Debug)]
@@ -215,20 +219,38 @@ impl State {
             source,
             target,
             address,
+            left: None,
         });
     }
 
-    pub(crate) fn abort_impossible_connections(&mut self) {
+    /// Aborts what can no longer exist. A connection whose target has left its balancer lasts `grace` longer; answers when
+    /// to look again for those.
+    pub(crate) fn abort_impossible_connections(&mut self, now: Instant, grace: Duration) -> Option<Instant> {
         let topology = &self.topology;
-        self.connections.retain(|tracked| {
+        let mut next: Option<Instant> = None;
+        self.connections.retain_mut(|tracked| {
             let Some(connection) = tracked.connection.upgrade() else {
                 return false;
             };
-            let keep = topology.connected(tracked.source.origin(), &tracked.target, tracked.address);
+            let keep = match topology.link(tracked.source.origin(), &tracked.target, tracked.address) {
+                Link::Up => {
+                    tracked.left = None;
+                    true
+                }
+                Link::Left => {
+                    let until = *tracked.left.get_or_insert(now) + grace;
+                    if now < until {
+                        next = Some(next.map_or(until, |next| next.min(until)));
+                    }
+                    now < until
+                }
+                Link::Down => false,
+            };
             if !keep {
                 connection.abort();
             }
             keep
         });
+        next
     }
 }

@@ -65,6 +65,17 @@ pub(crate) enum Origin<'a> {
 /// The address a machine without an external one is seen with outside its network.
 const SOMEWHERE_ON_THE_INTERNET: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
+/// What is between the two ends of an established connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// Packets flow.
+    Up,
+    /// The target has left the balancer through which they flowed.
+    Left,
+    /// Nothing flows.
+    Down,
+}
+
 impl Topology {
     /// The machine that a new connection of `client` to `to` is for.
     pub(crate) fn recipient(&self, client: SocketAddr, to: SocketAddr) -> Option<&str> {
@@ -106,32 +117,39 @@ impl Topology {
     /// Whether packets can flow between `origin` and `target`, reached by `address`: both alive, neither
     /// zone out, the address still the target's. The firewall has no say in established connections.
     pub(crate) fn connected(&self, origin: Origin<'_>, target: &str, address: Ipv4Addr) -> bool {
+        self.link(origin, target, address) == Link::Up
+    }
+
+    /// The same, and whether only the balancer stands between the two.
+    pub(crate) fn link(&self, origin: Origin<'_>, target: &str, address: Ipv4Addr) -> Link {
         let Some(machine) = self.machines.get(target).filter(|machine| machine.running) else {
-            return false;
+            return Link::Down;
         };
         let own_address = machine.address == address;
         if own_address && origin == Origin::Machine(target) {
-            return true;
+            return Link::Up;
         }
-        let held = own_address
-            || self
-                .external_addresses
-                .get(&address)
-                .is_some_and(|holder| holder == target)
-            || self
-                .balancers
-                .get(&address)
-                .is_some_and(|balancer| balancer.targets.contains_key(target));
-        if !held || self.outages.contains(&machine.zone) {
-            return false;
+        if self.outages.contains(&machine.zone) {
+            return Link::Down;
         }
-        match origin {
+        let alive = match origin {
             Origin::Host(_) => true,
             Origin::Machine(key) => self.machines.get(key).is_some_and(|source| {
                 source.running
                     && !self.outages.contains(&source.zone)
                     && (!own_address || source.network == machine.network)
             }),
+        };
+        let holds = self
+            .external_addresses
+            .get(&address)
+            .is_some_and(|holder| holder == target);
+        match self.balancers.get(&address) {
+            _ if !alive => Link::Down,
+            _ if own_address || holds => Link::Up,
+            Some(balancer) if balancer.targets.contains_key(target) => Link::Up,
+            Some(_) => Link::Left,
+            None => Link::Down,
         }
     }
 

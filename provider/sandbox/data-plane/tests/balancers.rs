@@ -102,7 +102,10 @@ async fn a_connection_outlives_its_targets_health_and_its_draining_but_not_its_r
         assert!(echoes(&mut host).await && echoes(&mut node).await);
         assert_eq!(answers(&region).await, names(&["other!"]));
     }
+    // What is being answered when it goes is answered, whatever the pace; then nothing is.
     set(&mut region, &[("b/other", Serving)]);
+    assert!(echoes(&mut host).await && echoes(&mut node).await);
+    assert_eq!(answers(&region).await, names(&["other!"]));
     assert!(is_reset(&mut host).await);
     assert!(is_reset(&mut node).await);
 }

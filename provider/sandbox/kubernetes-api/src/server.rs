@@ -252,9 +252,14 @@ async fn connection(
     stopping: CancellationToken,
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    // Who was accepted before the server stops is answered, as long as requests may take then.
+    let too_late = async {
+        stopping.cancelled().await;
+        tokio::time::sleep(GRACE).await;
+    };
     let tls = tokio::select! {
         tls = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)) => tls??,
-        () = stopping.cancelled() => return Ok(()),
+        () = too_late => return Ok(()),
     };
     let certificate = tls
         .get_ref()

@@ -58,6 +58,8 @@ pub(super) struct Drift {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Repair {
+    /// The machine's way out of the network: without it, it reaches nothing outside, and is not reached.
+    WayOut,
     /// The labels of the master's machine.
     Machine,
     /// Somebody cordoned the master.
@@ -69,6 +71,10 @@ pub(super) enum Repair {
 impl Repair {
     fn step(self, master: &str) -> PreviewedStep {
         let (text, gate) = match self {
+            Self::WayOut => (
+                format!("give the machine of master {master} an external address again"),
+                "it has none: a move of the API's address was interrupted, or somebody took it",
+            ),
             Self::Machine => (
                 format!("give the machine of master {master} its labels again"),
                 "somebody changed them",

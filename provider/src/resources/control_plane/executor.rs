@@ -3,7 +3,10 @@
 //! Every step is idempotent and is decided from what is observed, so a run that was interrupted anywhere is continued by
 //! the next one.  While it runs it has the cluster's turn ([`super::turn`]).
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use multizone_cloud::CloudError;
 use multizone_kubernetes::{
@@ -82,6 +85,8 @@ pub(super) struct Executor<'a> {
     taken: Vec<Step>,
     texts: Vec<String>,
     turn: &'a mut Turn,
+    /// Masters that were given an external address again.
+    pub(super) reconnected: BTreeSet<String>,
     /// Since when etcd is not seen, once it was not.
     unseen: Option<Instant>,
 }
@@ -128,6 +133,7 @@ impl<'a> Executor<'a> {
             taken: Vec::new(),
             texts: Vec::new(),
             turn,
+            reconnected: BTreeSet::new(),
             unseen: None,
         })
     }
@@ -218,6 +224,9 @@ impl<'a> Executor<'a> {
             let observation = self.observe().await?;
             self.note(&observation.world);
             self.turn.check(&self.situation())?;
+            if self.reconnect(&observation).await? {
+                continue;
+            }
             if let Some(machine) = self.unlabelled(&observation) {
                 let what = drift::unlabelled_text(&machine, &self.wanted.cluster.to_string());
                 return Err(self.situation().error(&what, "Then run Terraform again."));

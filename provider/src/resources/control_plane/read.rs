@@ -109,7 +109,7 @@ fn said(errors: &Diagnostics) -> String {
 /// What the planner's facts have no place for.
 async fn drift(provider: &Configured, state: &ControlPlane, wanted: &Wanted, observation: &Observation) -> Drift {
     let mut drift = Drift {
-        repairs: repairs(observation, wanted, provider.cloud().region()),
+        repairs: repairs(provider, observation, wanted),
         unlabelled: observation.unlabelled().map(str::to_owned),
         ..Drift::default()
     };

@@ -16,12 +16,15 @@ use multizone_sandbox::process::Etcd;
 use serde_json::{Value, json};
 
 use crate::{
-    CLUSTER, CONTROL_PLANE, ZONES, cluster, control_plane, operation,
+    CLUSTER, CONTROL_PLANE, ZONES, cluster, control_plane,
+    faults::Faults,
+    operation, with,
     world::{Operation, Snapshot},
 };
 use change::Change;
 use handover::measured;
 use outage::Meanwhile;
+use prober::Prober;
 use relay::{interrupt_one_after_the_other, kill_one_after_the_other};
 
 const BALANCER: &str = "multizone_api_load_balancer";
@@ -102,6 +105,34 @@ async fn replacing() {
     let before = region(&[A, B, F], true, Etcd::StandIn).await;
     let replace = change("replace one of three masters", &[A, B, C], true);
     assert!(interrupt_one_after_the_other(&before, &replace).await > 40);
+}
+
+#[tokio::test]
+async fn replacing_the_only_master_behind_a_balancer_fails_no_request() {
+    let mut world = region(&[A], true, Etcd::StandIn).await.thaw();
+    world.settled().await;
+    let api = world.api().await;
+    api.accepts_writes("before").await;
+    let bigger = with(masters(&[A], true), "machine_type", json!("n1-standard-4"));
+    let name = "replace the only master behind a balancer";
+    let replace = Change {
+        name,
+        operations: vec![operation(name, CONTROL_PLANE, Some(bigger))],
+    };
+    let prober = Prober::start(&api, "writes");
+    let faults = Faults::at(None);
+    replace.watched(&mut world, &faults).await;
+    let seen = prober.stop();
+    seen.saw_no_failure(name, &faults);
+    seen.are_still_there(&api).await;
+    // The new one gets requests before the old one gets none, and the old one serves until then.
+    let steps = faults.executed();
+    let at = |begins: &str| steps.iter().position(|step| step.starts_with(begins)).unwrap();
+    assert!(at("put master a-2 behind") < at("take master a off"), "{steps:#?}");
+    assert!(
+        at("take master a off") < at("stop the API server of master a"),
+        "{steps:#?}"
+    );
 }
 
 #[tokio::test]

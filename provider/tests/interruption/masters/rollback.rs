@@ -67,6 +67,34 @@ async fn an_address_whose_new_holder_does_not_answer_goes_back() {
     assert_eq!(status["balancers"][0]["active"], true, "{status:#}");
 }
 
+#[tokio::test]
+async fn a_master_that_a_move_has_left_without_an_external_address_gets_one_again() {
+    let before = region(&[A], true, Etcd::StandIn).await;
+    let mut world = before.thaw();
+    world.settled().await;
+    // What a provider leaves that dies between the attaching and the old holder's own address.
+    let machine = "zones/us-central1-a/instances/demo-master-a";
+    let path = format!("{machine}/deleteAccessConfig?accessConfig=External%20NAT&networkInterface=nic0");
+    request(&world, "POST", &path, &Value::Null);
+    let access = |world: &World| {
+        let found = request(world, "GET", machine, &Value::Null);
+        found["networkInterfaces"][0]["accessConfigs"].clone()
+    };
+    let deadline = Instant::now() + PATIENCE;
+    while access(&world).as_array().is_some_and(|all| !all.is_empty()) {
+        assert!(Instant::now() < deadline, "the address is not taken");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let again = of_masters("apply", &[A], true);
+    let steps = world.planned(&again).await;
+    assert_eq!(steps, ["give the machine of master a an external address again"]);
+    let found = world.try_to_converge(&again).await;
+    found.unwrap_or_else(|trouble| panic!("{trouble}"));
+    let given = access(&world);
+    assert_eq!(given.as_array().map(Vec::len), Some(1), "{given}");
+    assert!(given[0]["natIP"].is_string(), "{given}");
+}
+
 /// The balancer's forwarding rule, as the cloud describes it.
 fn rule(world: &World) -> Value {
     let list = request(world, "GET", RULES, &Value::Null);

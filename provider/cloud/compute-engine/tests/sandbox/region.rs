@@ -51,6 +51,18 @@ struct Faults {
     lose_first_replies: AtomicBool,
     lost: AtomicUsize,
     seen: Mutex<BTreeSet<String>>,
+    /// How many changes were asked for since [`Sandbox::hang_at`].
+    changes: AtomicUsize,
+    hang: Mutex<Option<Hang>>,
+}
+
+/// A change that is never answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hang {
+    /// The change of this number, from 1, does not reach the region.
+    Before(usize),
+    /// The change of this number is made.
+    After(usize),
 }
 
 impl Sandbox {
@@ -115,6 +127,17 @@ impl Sandbox {
     /// From now on the first reply to each change is lost after the change was made.
     pub(crate) fn lose_first_replies(&self) {
         self.faults.lose_first_replies.store(true, Ordering::SeqCst);
+    }
+
+    /// From now on one change is never answered.
+    pub(crate) fn hang_at(&self, hang: Hang) {
+        self.faults.changes.store(0, Ordering::SeqCst);
+        *self.faults.hang.lock().unwrap() = Some(hang);
+    }
+
+    /// Whether the change that is never answered was asked for.
+    pub(crate) fn hangs(&self) -> bool {
+        self.faults.hang.lock().unwrap().is_none()
     }
 
     pub(crate) fn lost_replies(&self) -> usize {
@@ -225,7 +248,15 @@ impl Sandbox {
 async fn lose_replies(State(faults): State<Arc<Faults>>, request: Request, next: Next) -> Response {
     let change = request.method() != Method::GET && !request.uri().path().ends_with("/wait");
     let call = format!("{} {}", request.method(), request.uri());
+    let number = faults.changes.fetch_add(usize::from(change), Ordering::SeqCst) + 1;
+    let hangs = |hang: Hang| change && faults.hang.lock().unwrap().take_if(|found| *found == hang).is_some();
+    if hangs(Hang::Before(number)) {
+        std::future::pending::<()>().await;
+    }
     let reply = next.run(request).await;
+    if hangs(Hang::After(number)) {
+        std::future::pending::<()>().await;
+    }
     let first = change && faults.lose_first_replies.load(Ordering::SeqCst) && faults.seen.lock().unwrap().insert(call);
     if !first {
         return reply;
