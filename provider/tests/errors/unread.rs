@@ -90,6 +90,7 @@ pub(crate) const NOT_PROVOKED: &[(&str, &str, &str)] = &[
     ("kubeadm/choice.rs", "Value not known", PLANNED),
     ("kubeadm/choice.rs", "kubeadm has no value", PLANNED),
     ("control_plane/drift.rs", "give the machine of master", STEP),
+    ("control_plane/drift.rs", "it has none: a move of", WAY_OUT),
     ("control_plane/drift.rs", "somebody changed them", STEP),
     ("control_plane/drift.rs", "let master", STEP),
     ("control_plane/drift.rs", "set labels and taints of master", STEP),
@@ -263,6 +264,7 @@ const INTERNAL: &str = "only an error in the provider itself gives it";
 const PLANNED: &str = "Terraform applies nothing of which something is unknown";
 const LOGGED: &str = "the name of a step, for the log";
 const DOCUMENTATION: &str = "documentation";
+const WAY_OUT: &str = "a step of the rollout, read in tests/interruption/masters/rollback.rs";
 const STEP: &str = "a step of the rollout, read in acceptance-tests/tests/drift.rs";
 const TURN: &str = "two processes at once, asserted in src/resources/turn/lock/tests.rs";
 const SEVERAL: &str = "said of several masters, asserted in src/resources/control_plane/tests.rs";
