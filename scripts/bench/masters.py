@@ -13,10 +13,13 @@ import ssl
 import threading
 import time
 
-from walk_through import Walk, constant
+from walk_through import Walk, constant, ready_duration
 from workspace import TERRAFORM, Region, Workspace, fresh
 
 ZONES = ["us-central1-a", "us-central1-b", "us-central1-f"]
+# The aim is about real times.  What no region makes faster, terraform's own start, TLS, etcd's work on its disk, is some
+# seconds at any speed.
+SLOWLY = 3
 # Longer than the pause between two requests of all threads together, shorter than any handover.
 THREADS, TIMEOUT = 4, 1.0
 
@@ -135,9 +138,16 @@ class Masters(Walk):
         # Its member of etcd, then its API server: only then is there a Node that the pod network's pod can be bound to.
         serving = guest("kubeadm/join.rs", "START_KUBELET") + guest("kubelet/etcd.rs", "START")
         serving += guest("kubelet/control_plane.rs", "START")
-        ready = guest("kubelet/pods.rs", "PULL") + guest("kubelet/pods.rs", "START")
-        join = cloud["instances.insert"] + machine + files + serving + ready
+        join = cloud["instances.insert"] + machine + files + serving + ready_duration(self.root)
         return 2 * (join + cloud["instanceGroups.addInstances"]) / self.speed
+
+
+def growth(table, masters, took, aim=False):
+    """How long one to three masters took, against their critical path."""
+    path = masters.path()
+    over = f"{(took / path - 1) * 100:+.0f} %"
+    judged = (f"within 10 %: {over}", took <= 1.1 * path) if aim else (over,)
+    table.add(f"1 to 3 masters, region {masters.speed} times as fast", f"{took:.1f} s; critical path {path:.1f} s", *judged)
 
 
 def rows(table, root, binary, directory, speed):
@@ -181,10 +191,7 @@ def rows(table, root, binary, directory, speed):
                 failed == 0,
             )
             if name == "1 to 3 masters":
-                path = masters.path()
-                table.add(
-                    f"{name}, {fast}",
-                    f"{took:.1f} s; critical path {path:.1f} s",
-                    f"within 10 %: {(took / path - 1) * 100:+.0f} %",
-                    took <= 1.1 * path,
-                )
+                growth(table, masters, took)
+    with Masters(root, binary, os.path.join(directory, "growing"), SLOWLY) as masters:
+        masters.apply(one, True)
+        growth(table, masters, masters.apply(three, True), aim=True)

@@ -113,6 +113,13 @@ def constant(root, file, name):
     return int(found.group(1))
 
 
+def ready_duration(root):
+    """Seconds from a Node to a ready one: once the pod network's pod runs on it.  Images are pulled one after the other."""
+    with open(os.path.join(root, POD_NETWORK)) as manifest:
+        images = set(re.findall(r"^\s*image: (\S+)$", manifest.read(), re.MULTILINE))
+    return len(images) * constant(root, "kubelet/pods.rs", "PULL") + constant(root, "kubelet/pods.rs", "START")
+
+
 def boot_durations(root):
     """Seconds of a real machine from power-on to a ready node, without what the programs themselves compute."""
 
@@ -120,10 +127,7 @@ def boot_durations(root):
         return constant(root, file, name)
 
     machine = of("guests.rs", "KERNEL_BOOT") + of("system/commands.rs", "INSTALL")
-    # A node is ready once the pod network's pod runs on it; its images are pulled one after the other.
-    with open(os.path.join(root, POD_NETWORK)) as manifest:
-        images = set(re.findall(r"^\s*image: (\S+)$", manifest.read(), re.MULTILINE))
-    ready = len(images) * of("kubelet/pods.rs", "PULL") + of("kubelet/pods.rs", "START")
+    ready = ready_duration(root)
     init = of("kubeadm/init.rs", "PULL_IMAGES") + 3 * of("kubeadm/init.rs", "WRITE_FILES")
     serving = of("system/commands.rs", "FETCH") + init + of("kubelet/control_plane.rs", "START")
     join = of("kubeadm/join.rs", "PREPARE") + of("kubeadm/join.rs", "START_KUBELET")
