@@ -210,7 +210,7 @@ pub(crate) const NOT_PROVOKED: &[(&str, &str, &str)] = &[
         MASTERS,
     ),
     ("control_plane/machine.rs", "The user data of machine", BUG),
-    ("control_plane/observe.rs", "A certificate for asking etcd", INTERNAL),
+    ("world/observer.rs", "A certificate for asking etcd", INTERNAL),
     ("control_plane/operations.rs", "the record of its settings", FAILS),
     ("control_plane/plan.rs", "a zone that its balancer misses", OUTAGE),
     ("control_plane/plan.rs", "steps not to stop between", SEVERAL),
@@ -223,6 +223,7 @@ pub(crate) const NOT_PROVOKED: &[(&str, &str, &str)] = &[
     ("world/asks.rs", "it answers by now", FAILS),
     ("world/asks.rs", "its API server says that it is not ready", FAILS),
     ("world/asks.rs", "no answer within", FAILS),
+    ("world/observer.rs", "no answer within", FAILS),
     ("node_group/facts.rs", "no answer within", FAILS),
     ("node_group/facts.rs", "{specification}, now", PART),
     (

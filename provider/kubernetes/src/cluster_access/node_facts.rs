@@ -50,6 +50,11 @@ pub struct NodeAddress {
 }
 
 impl NodeFacts {
+    /// Whether it is a master's: kubeadm says so at the very end of a join.
+    pub fn is_masters(&self) -> bool {
+        self.labels.contains_key(labels::CONTROL_PLANE_ROLE)
+    }
+
     /// Its zone label, or the legacy one.
     pub fn zone(&self) -> Option<&str> {
         self.label(labels::ZONE, labels::LEGACY_ZONE)

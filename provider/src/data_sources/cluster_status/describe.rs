@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use multizone_cloud::{ClusterName, Machine, MachineState, Role, label};
-use multizone_kubernetes::{cluster_access::NodeFacts, labels::CONTROL_PLANE_ROLE};
+use multizone_kubernetes::cluster_access::NodeFacts;
 use multizone_planner::cluster::{ApiServer, Quorum, Target};
 
 use super::{
@@ -94,7 +94,7 @@ impl Sight {
         let machines = self.world.machines.keys().cloned();
         let members = self.world.members.values().filter_map(|member| member.machine.clone());
         let balancer = self.world.balancer.iter().flat_map(|balancer| balancer.targets.keys());
-        let nodes = self.nodes.iter().flatten().filter(|(_, node)| is_masters(node));
+        let nodes = self.nodes.iter().flatten().filter(|(_, node)| node.is_masters());
         let nodes = nodes.map(|(name, _)| name.clone());
         machines.chain(members).chain(balancer.cloned()).chain(nodes).collect()
     }
@@ -126,10 +126,6 @@ impl Sight {
         }
         names
     }
-}
-
-fn is_masters(node: &NodeFacts) -> bool {
-    node.labels.contains_key(CONTROL_PLANE_ROLE)
 }
 
 fn masters(sight: &Sight) -> BTreeMap<String, MasterStatus> {

@@ -1,24 +1,17 @@
 //! What there is: the cloud's inventory, each API server asked directly, etcd's members each by its own status, Nodes and
 //! endpoint records, side by side in the planner's world.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
-use multizone_cloud::{CloudError, ClusterName, Inventory, Labels, Machine as CloudMachine, Role, label};
+use multizone_cloud::{CloudError, Inventory, Labels, Machine as CloudMachine, Role, label};
 use multizone_kubernetes::{
-    cluster_access::{AccessError, Cluster as ClusterConnection, NodeFacts},
-    etcd::{CLIENT_PORT, Credentials, Endpoint, Etcd, PortForward},
-    labels::{CONTROL_PLANE_ROLE, out_of_service},
-    pki::ClusterPki,
+    cluster_access::{Cluster as ClusterConnection, NodeFacts},
+    labels::out_of_service,
 };
 use multizone_planner::{
     Version,
-    cluster::{ApiServer, Holder, Member, Node, World},
+    cluster::{Holder, Member, Node, World},
 };
-use multizone_schema::Diagnostics;
-use tokio::time::timeout;
 use tracing::warn;
 
 use super::{
@@ -30,17 +23,12 @@ use super::{
     settings::{self, Own, Said},
     wanted::{Wanted, pod_network_fingerprint},
 };
+pub(super) use crate::resources::world::{LOOK, Observer};
 use crate::{
     configuration::Configured,
-    resources::{
-        cluster::ClusterFacts,
-        trouble::Situation,
-        world::{self, Seen as CloudSeen},
-    },
+    resources::world::{self, Seen as CloudSeen},
 };
 
-/// How long one question may take.
-pub(super) const LOOK: Duration = Duration::from_secs(5);
 /// The label that says until when, in seconds since 1970, kubeadm may be at work on a machine.
 pub(super) const JOINING_UNTIL: &str = "multizone-joining-until";
 /// The label of a first master that has initialised its cluster.
@@ -149,14 +137,6 @@ impl Remembered {
     }
 }
 
-/// Who looks at one cluster.
-pub(super) struct Observer {
-    pub(super) facts: ClusterFacts,
-    pub(super) pki: ClusterPki,
-    pub(super) asks: world::Api,
-    etcd: Credentials,
-}
-
 /// One look.
 pub(super) struct Observation {
     pub(super) world: World,
@@ -184,43 +164,6 @@ impl Observation {
 }
 
 impl Observer {
-    /// Finds the cluster's keys; nothing is asked yet.
-    pub(super) async fn find(
-        provider: &Configured,
-        cluster: &ClusterName,
-        situation: &Situation<'_>,
-    ) -> Result<Self, Diagnostics> {
-        let facts = ClusterFacts::find(provider, cluster, situation).await?;
-        let pki = facts.pki(provider, situation).await?;
-        let etcd = pki.etcd_credential(provider.now(), world::LIFETIME).map_err(|error| {
-            let what = format!("A certificate for asking etcd cannot be made: {error}.");
-            situation.error(&what, "This is an error in the provider.")
-        })?;
-        Ok(Self {
-            asks: world::Api::with(&facts, &pki, provider, situation)?,
-            etcd: Credentials {
-                ca_pem: pki.etcd_ca.certificate_pem.clone(),
-                certificate_pem: etcd.certificate_pem,
-                key_pem: etcd.key_pem,
-            },
-            pki,
-            facts,
-        })
-    }
-
-    /// etcd's members at these masters, through a connection to an API server.
-    pub(super) fn etcd<'m>(
-        &self,
-        through: &ClusterConnection,
-        masters: impl IntoIterator<Item = &'m CloudMachine>,
-    ) -> Etcd<PortForward> {
-        self.etcd_at(through, masters.into_iter().filter_map(etcd_endpoint).collect())
-    }
-
-    fn etcd_at(&self, through: &ClusterConnection, endpoints: Vec<Endpoint>) -> Etcd<PortForward> {
-        Etcd::new(PortForward::through(through), self.etcd.clone(), endpoints).with_patience(LOOK)
-    }
-
     /// The world as it is now.
     pub(super) async fn look(
         &self,
@@ -232,12 +175,7 @@ impl Observer {
         let spanned = self.asks.spanned.as_ref();
         let mut seen = of_the_cloud(provider, inventory, wanted, remembered, spanned).await?;
         world::ask_patiently(&mut seen.world, &seen.inventory, &self.asks).await;
-        let machine = |name: &str| world::masters(&seen.inventory).find(|machine| machine.name == name);
-        let connection = seen
-            .world
-            .serving()
-            .filter_map(machine)
-            .find_map(|machine| self.asks.connect(machine));
+        let connection = self.connection(&seen.world, &seen.inventory);
         if let Some(connection) = &connection {
             self.look_inside(&mut seen, connection, wanted, remembered).await;
         }
@@ -254,44 +192,21 @@ impl Observer {
         wanted: &Wanted,
         remembered: &Remembered,
     ) {
-        let (listed, recorded, held, said) = futures::join!(
-            within(connection.nodes()),
-            within(connection.api_server_endpoints()),
-            within(connection.held_api_servers()),
+        let (answers, said) = futures::join!(
+            Box::pin(self.ask(&mut seen.world, &seen.inventory, connection)),
             Box::pin(settings::read(connection, wanted, remembered.own.as_ref())),
         );
         seen.said = said;
-        let nodes = listed.map(|listed| masters_nodes(&seen.world, listed));
-        // A Node that is ready has an etcd that can be asked, even if the cloud shows no machine of the cluster's for it.
-        let strays = nodes.iter().flatten().filter_map(|(name, node)| {
-            let stray = node.ready && !seen.world.machines.contains_key(name);
-            let address = node.addresses.first().filter(|_| stray)?;
-            Some(Endpoint {
-                name: name.clone(),
-                host: address.address.clone(),
-                port: CLIENT_PORT,
-            })
-        });
-        let runs = |machine: &&CloudMachine| {
-            let facts = seen.world.machines.get(&machine.name);
-            facts.is_some_and(|facts| seen.world.runs(facts))
-        };
-        let masters = world::masters(&seen.inventory).filter(runs);
-        let endpoints = masters.filter_map(etcd_endpoint).chain(strays).collect();
-        match Box::pin(self.etcd_at(connection, endpoints).view()).await {
-            Ok(view) => world::record_members(&mut seen.world, &seen.inventory, &view),
-            Err(error) => warn!(cluster = %wanted.cluster, %error, "etcd's membership cannot be read"),
+        let nodes = answers.nodes.map(|nodes| masters_nodes(&seen.world, nodes));
+        let problems = [
+            nodes.as_ref().err(),
+            answers.members.as_ref().err(),
+            answers.recorded.as_ref().err(),
+        ];
+        for problem in problems.into_iter().flatten() {
+            warn!(cluster = %wanted.cluster, problem, "an API server that serves does not answer for all");
         }
-        if let Some(nodes) = &nodes {
-            world::record_endpoints(&mut seen.world, &seen.inventory, nodes, &recorded.unwrap_or_default());
-        }
-        for name in held.unwrap_or_default() {
-            if let Some(machine) = seen.world.machines.get_mut(&name)
-                && machine.api != ApiServer::Serving
-            {
-                machine.api = ApiServer::Stopped;
-            }
-        }
+        let nodes = nodes.ok();
         let pod_network = wanted.pod_network.is_some();
         for (name, node) in nodes.iter().flatten() {
             let facts = planner_node(node, pod_network, remembered.drained.contains(name));
@@ -299,14 +214,6 @@ impl Observer {
         }
         seen.nodes = nodes;
     }
-}
-
-fn etcd_endpoint(machine: &CloudMachine) -> Option<Endpoint> {
-    Some(Endpoint {
-        name: machine.name.clone(),
-        host: machine.address?.to_string(),
-        port: CLIENT_PORT,
-    })
 }
 
 /// What the cloud alone says, where nobody can be asked.
@@ -369,7 +276,7 @@ fn remember(seen: &mut Observation, wanted: &Wanted, remembered: &Remembered, no
     // kubeadm marks a Node at the very end: one that is marked has joined, whatever became of its member since.
     let marked = |name: &str| {
         let node = nodes.as_ref().and_then(|nodes| nodes.get(name));
-        node.is_some_and(|node| node.labels.contains_key(CONTROL_PLANE_ROLE))
+        node.is_some_and(NodeFacts::is_masters)
     };
     let mut initialised = remembered.initialised || world.serving().next().is_some();
     for found in world::masters(inventory) {
@@ -409,27 +316,10 @@ fn remember(seen: &mut Observation, wanted: &Wanted, remembered: &Remembered, no
     *read = own.read;
 }
 
-/// What is answered in time.
-async fn within<T>(question: impl Future<Output = Result<T, AccessError>>) -> Option<T> {
-    match timeout(LOOK, question).await {
-        Ok(Ok(answer)) => Some(answer),
-        Ok(Err(error)) => {
-            warn!(%error, "an API server that serves does not answer");
-            None
-        }
-        Err(_) => None,
-    }
-}
-
 /// The Nodes of masters, those that are gone too.
-fn masters_nodes(world: &World, nodes: Vec<NodeFacts>) -> BTreeMap<String, NodeFacts> {
-    let of_a_master =
-        |node: &NodeFacts| world.machines.contains_key(&node.name) || node.labels.contains_key(CONTROL_PLANE_ROLE);
-    nodes
-        .into_iter()
-        .filter(of_a_master)
-        .map(|node| (node.name.clone(), node))
-        .collect()
+fn masters_nodes(world: &World, nodes: BTreeMap<String, NodeFacts>) -> BTreeMap<String, NodeFacts> {
+    let of_a_master = |(name, node): &(String, NodeFacts)| world.machines.contains_key(name) || node.is_masters();
+    nodes.into_iter().filter(of_a_master).collect()
 }
 
 fn planner_node(node: &NodeFacts, pod_network: bool, drained: bool) -> Node {

@@ -10,7 +10,6 @@ use std::{
 use multizone_cloud::{CloudError, ClusterName, Inventory, Machine as CloudMachine, MachineState, Role, label};
 use multizone_kubernetes::{
     cluster_access::{Cluster as ClusterConnection, ClusterAddress, NodeFacts},
-    labels::CONTROL_PLANE_ROLE,
     pki::NodeCredential,
 };
 use multizone_planner::node_group::{Api, Machine, Member, Node, Observed, Power, preview};
@@ -158,9 +157,7 @@ pub(super) async fn look(inventory: &Inventory, connection: &Result<ClusterConne
 /// Whether a pod network is there: the master's Node is Ready.  Without one no Node ever is, and readiness means
 /// registered (domain-rules.md, kubeadm).
 pub(super) fn pod_network(nodes: &[NodeFacts]) -> bool {
-    nodes
-        .iter()
-        .any(|node| node.ready && node.labels.contains_key(CONTROL_PLANE_ROLE))
+    nodes.iter().any(|node| node.ready && node.is_masters())
 }
 
 /// The group's machines that have lost the cluster's label or carry another's: of those that its Nodes are named after, and

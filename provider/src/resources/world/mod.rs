@@ -7,6 +7,7 @@
 mod asks;
 mod cloud;
 mod kubernetes;
+mod observer;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,6 +22,7 @@ pub(crate) use asks::{Api, Asks, LIFETIME};
 use cloud::{balancer, holder, machines, oldest_worker, zones};
 pub(crate) use cloud::{endpoint, masters, power};
 pub(crate) use kubernetes::{record_endpoints, record_members};
+pub(crate) use observer::{LOOK, Observer};
 
 use super::identity::API_ADDRESS;
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use multizone_cloud::{CloudError, Machine as CloudMachine};
-use multizone_kubernetes::{bootstrap_token::BootstrapToken, labels::CONTROL_PLANE_ROLE};
+use multizone_kubernetes::{bootstrap_token::BootstrapToken, cluster_access::NodeFacts};
 use multizone_planner::cluster::{Holder, NewMachine, World};
 use multizone_schema::Diagnostics;
 use tokio::time::timeout;
@@ -128,7 +128,7 @@ impl Executor<'_> {
                 .is_some_and(|(_, member)| !member.learner && member.healthy);
             let nodes = observation.nodes.as_ref();
             let node = nodes.and_then(|nodes| nodes.get(name));
-            let marked = node.is_some_and(|node| node.labels.contains_key(CONTROL_PLANE_ROLE));
+            let marked = node.is_some_and(NodeFacts::is_masters);
             // Where it is to be ready it is waited for here, unless the pod network is still to come.
             let pods = world.pod_network.is_none() || joined(world, name);
             voter && marked && pods && world.serves(name)
