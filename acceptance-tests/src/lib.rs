@@ -6,12 +6,16 @@
 // Everything here panics where the test is to fail.
 #![allow(clippy::missing_panics_doc)]
 
+mod moto;
 mod prober;
+mod python;
 mod region;
 mod run;
 mod workspace;
 
+pub use moto::{Faults, Moto, documented_actions};
 pub use prober::Prober;
+pub use python::python;
 pub use region::Region;
 pub use run::{Run, installed};
 pub use workspace::{PROVIDER, Workspace};

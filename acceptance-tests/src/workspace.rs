@@ -10,7 +10,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Run, run};
+use crate::{Moto, Run, run};
 
 /// How much faster than a real cloud the suite's sandboxes run.
 const SPEED: &str = "600";
@@ -31,6 +31,10 @@ pub struct Workspace {
     directory: TempDir,
     provider: PathBuf,
     terraform: OsString,
+    /// Whether it has a sandbox region, which ends with it.
+    sandbox: bool,
+    /// What its commands find in their environment besides.
+    environment: Vec<(String, String)>,
 }
 
 impl Workspace {
@@ -64,6 +68,34 @@ impl Workspace {
 
     /// No configuration yet; its sandbox started in `us-central1`.
     pub fn empty() -> Self {
+        let mut workspace = Self::without_sandbox();
+        workspace.sandbox = true;
+        let _ = workspace
+            .sandbox(&["start", "--region", "us-central1", "--speed", SPEED])
+            .succeeded();
+        workspace
+    }
+
+    /// Resources in `main.tf`, on AWS as [`Moto`] plays it.
+    pub fn on_aws(moto: &Moto, resources: &str) -> Self {
+        let mut workspace = Self::without_sandbox();
+        let environment = moto.environment().into_iter();
+        workspace.environment = environment
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        workspace.write(
+            "provider.tf",
+            &PROVIDER.replace(
+                "sandbox = { region = \"us-central1\" }",
+                "aws = { region = \"us-west-2\" }",
+            ),
+        );
+        workspace.write("main.tf", resources);
+        workspace
+    }
+
+    /// No configuration yet, and no region.
+    fn without_sandbox() -> Self {
         let provider = provider();
         let directory = tempfile::Builder::new()
             .prefix("mz")
@@ -73,6 +105,8 @@ impl Workspace {
             directory,
             provider,
             terraform: run::terraform(),
+            sandbox: false,
+            environment: Vec::new(),
         };
         let overrides = format!(
             "provider_installation {{\n  dev_overrides {{\n    \"multizone/multizone\" = \"{}\"\n  }}\n  direct {{}}\n}}\n",
@@ -83,9 +117,6 @@ impl Workspace {
                 .display()
         );
         workspace.write("terraform.rc", &overrides);
-        let _ = workspace
-            .sandbox(&["start", "--region", "us-central1", "--speed", SPEED])
-            .succeeded();
         workspace
     }
 
@@ -111,7 +142,8 @@ impl Workspace {
             .env("MULTIZONE_SANDBOX_DIRECTORY", self.path().join("sandbox"))
             .env("KUBECONFIG", self.path().join("kubeconfig"))
             .env("HOME", self.path())
-            .env_remove("TF_LOG");
+            .env_remove("TF_LOG")
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -206,6 +238,9 @@ impl Workspace {
 
 impl Drop for Workspace {
     fn drop(&mut self) {
+        if !self.sandbox {
+            return;
+        }
         let run = self.sandbox(&["stop", "--delete"]);
         assert!(
             run.code == 0 || std::thread::panicking(),
@@ -216,7 +251,7 @@ impl Drop for Workspace {
     }
 }
 
-fn checkout() -> PathBuf {
+pub(crate) fn checkout() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .expect("the crate is in the checkout")

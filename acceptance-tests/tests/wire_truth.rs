@@ -12,7 +12,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use multizone_acceptance_tests::{Run, Workspace, installed};
+use multizone_acceptance_tests::{Run, Workspace, installed, python};
 use serde_json::Value;
 
 fn checkout() -> &'static Path {
@@ -23,19 +23,8 @@ fn wire_truth() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("wire-truth")
 }
 
-/// The Python with the discovery documents; says loudly what is missing.
-fn python() -> Option<PathBuf> {
-    let python = checkout().join(".work/venv/bin/python");
-    let imports = || Run::of(Command::new(&python).args(["-c", "import googleapiclient, jsonschema_rs"])).code == 0;
-    if python.is_file() && imports() {
-        return Some(python);
-    }
-    println!(
-        "SKIPPED: {} is missing or lacks packages: scripts/python-environment.sh makes it",
-        python.display()
-    );
-    None
-}
+/// What reads the discovery documents, and validates by them.
+const DISCOVERY: &str = "googleapiclient, jsonschema_rs";
 
 /// The proxy in front of a workspace's sandbox, and what went through it.  It ends with its standard input.
 struct Recording {
@@ -122,7 +111,7 @@ impl Drop for Recording {
 
 #[test]
 fn the_validator_notices_every_kind_of_mistake() {
-    let Some(python) = python() else { return };
+    let Some(python) = python(DISCOVERY) else { return };
     let run = Run::of(
         Command::new(python)
             .args(["-B", "-m", "unittest", "-v"])
@@ -187,7 +176,7 @@ impl Gcloud<'_> {
 
 #[test]
 fn what_gcloud_and_the_sandbox_say_fits_googles_description() {
-    let Some(python) = python() else { return };
+    let Some(python) = python(DISCOVERY) else { return };
     if !installed("gcloud") {
         return;
     }
@@ -477,7 +466,7 @@ fn meddle(recording: &Recording, workspace: &Workspace) {
 
 #[test]
 fn what_the_provider_and_the_sandbox_say_fits_googles_description() {
-    let Some(python) = python() else { return };
+    let Some(python) = python(DISCOVERY) else { return };
     if !installed("terraform") {
         return;
     }
@@ -539,7 +528,7 @@ fn what_the_provider_and_the_sandbox_say_fits_googles_description() {
 
 #[test]
 fn what_is_said_of_a_balancer_fits_googles_description() {
-    let Some(python) = python() else { return };
+    let Some(python) = python(DISCOVERY) else { return };
     if !installed("terraform") {
         return;
     }

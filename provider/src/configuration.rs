@@ -12,6 +12,7 @@ use std::{
 
 use jiff::Timestamp;
 use multizone_cloud::{Cloud, CloudError, ClusterName, Inventory, MachineType, Zone};
+use multizone_cloud_aws::Aws;
 use multizone_cloud_compute_engine::{ComputeEngine, Credentials, Settings};
 use multizone_sandbox::SandboxSettings;
 use multizone_schema::{Diagnostic, Diagnostics, Model, Nested, Path, PlannedModel, PlannedOf};
@@ -19,12 +20,16 @@ use tokio::sync::Mutex;
 
 use counted::Counted;
 
-use crate::{inventories::Inventories, patience::Patience, resources::timeouts};
+use crate::{
+    inventories::Inventories,
+    patience::Patience,
+    resources::{identity::SecretNames, timeouts},
+};
 
 /// Builds and looks after self-managed (kubeadm) Kubernetes clusters that span the zones of one region, on Compute
-/// Engine or on an embedded sandbox region that needs no cloud account.
+/// Engine, on AWS, or on an embedded sandbox region that needs no cloud account.
 ///
-/// Exactly one of `sandbox` and `compute_engine` says where.
+/// Exactly one of `sandbox`, `compute_engine` and `aws` says where.
 #[derive(Model, Clone, Debug, PartialEq)]
 pub struct ProviderConfiguration {
     /// A simulated region on this machine. It is started when it does not run yet, outlives Terraform, and keeps its
@@ -34,6 +39,9 @@ pub struct ProviderConfiguration {
     /// A region of a Google Cloud project.
     #[attribute(optional, nested)]
     pub compute_engine: Option<ComputeEngineConfiguration>,
+    /// A region of an AWS account.
+    #[attribute(optional, nested)]
+    pub aws: Option<AwsConfiguration>,
     /// How resources are destroyed. A destroy reads a resource's own options from the state of the last apply; these
     /// are current.
     #[attribute(optional, nested)]
@@ -77,6 +85,27 @@ pub struct ComputeEngineConfiguration {
     /// Call without credentials: for endpoints that ask for none.
     #[attribute(optional)]
     pub anonymous: Option<bool>,
+}
+
+/// A region of AWS.
+#[derive(Nested, Clone, Debug, PartialEq)]
+pub struct AwsConfiguration {
+    /// Region, for example `us-west-2`.
+    #[attribute(required, validate = checks::aws_region)]
+    pub region: String,
+    /// Profile of the shared configuration and credentials files. Without it, credentials are found as AWS's own tools
+    /// find them: the environment, the default profile, single sign-on, the role of the container or the machine.
+    #[attribute(optional, validate = checks::given)]
+    pub profile: Option<String>,
+    /// ARN of a role to assume with them.
+    #[attribute(optional, validate = checks::role)]
+    pub assume_role: Option<String>,
+    /// Base URL of all of AWS's APIs, where it is not AWS's own.
+    #[attribute(optional, validate = checks::aws_endpoint)]
+    pub endpoint_url: Option<String>,
+    /// Tags that everything gets beside its own.
+    #[attribute(optional, validate = checks::tags)]
+    pub default_tags: Option<BTreeMap<String, String>>,
 }
 
 /// How resources are destroyed.
@@ -290,6 +319,7 @@ pub fn validate(config: &PlannedOf<ProviderConfiguration>) -> Diagnostics {
     let clouds: Vec<&str> = [
         given(!config.sandbox.is_null(), "sandbox"),
         given(!config.compute_engine.is_null(), "compute_engine"),
+        given(!config.aws.is_null(), "aws"),
     ]
     .into_iter()
     .flatten()
@@ -298,17 +328,20 @@ pub fn validate(config: &PlannedOf<ProviderConfiguration>) -> Diagnostics {
         [_] => config.compute_engine.known().map_or_else(Diagnostics::new, one_caller),
         [] => Diagnostic::error(
             "No cloud configured",
-            "The provider needs exactly one of sandbox and compute_engine. To try it on this machine, write: sandbox = { \
+            "The provider needs exactly one of sandbox, compute_engine and aws. To try it on this machine, write: sandbox = { \
              region = \"us-central1\" }",
         )
         .at("sandbox")
         .into(),
-        _ => Diagnostic::error(
+        [.., last] => Diagnostic::error(
             "Two clouds configured",
-            "The provider block has both sandbox and compute_engine; exactly one says where the clusters are. For a \
-             second cloud, write a second provider block with an alias.",
+            format!(
+                "The provider block has {}; exactly one says where the clusters are. For a second cloud, write a second \
+                 provider block with an alias.",
+                clouds.join(" and ")
+            ),
         )
-        .at("compute_engine")
+        .at(last)
         .into(),
     }
 }
@@ -360,10 +393,11 @@ fn destroy(options: Option<&DestroyOptions>) -> Destroy {
 }
 
 async fn connect(config: &ProviderConfiguration) -> Result<Arc<dyn Cloud>, Diagnostics> {
-    let settings = match (&config.sandbox, &config.compute_engine) {
-        (Some(sandbox), _) => sandbox_settings(sandbox).await?,
-        (None, Some(compute_engine)) => compute_engine_settings(compute_engine),
-        (None, None) => return Err(validate(&config.clone().into())),
+    let settings = match (&config.sandbox, &config.compute_engine, &config.aws) {
+        (Some(sandbox), ..) => sandbox_settings(sandbox).await?,
+        (None, Some(compute_engine), _) => compute_engine_settings(compute_engine),
+        (None, None, Some(aws)) => return Ok(Arc::new(Aws::connect(aws_settings(aws)).await)),
+        (None, None, None) => return Err(validate(&config.clone().into())),
     };
     let path = if config.sandbox.is_some() {
         "sandbox"
@@ -422,6 +456,19 @@ async fn sandbox_settings(sandbox: &SandboxConfiguration) -> Result<Settings, Di
     })
 }
 
+fn aws_settings(config: &AwsConfiguration) -> multizone_cloud_aws::Settings {
+    multizone_cloud_aws::Settings {
+        endpoint: config.endpoint_url.clone(),
+        credentials: multizone_cloud_aws::Credentials::Chain {
+            profile: config.profile.clone(),
+            assume_role: config.assume_role.clone(),
+        },
+        default_tags: config.default_tags.clone().unwrap_or_default(),
+        secret_names: |region, cluster| SecretNames::of(region, cluster).all(),
+        ..multizone_cloud_aws::Settings::new(config.region.clone())
+    }
+}
+
 fn compute_engine_settings(config: &ComputeEngineConfiguration) -> Settings {
     let credentials = match (&config.credentials, config.anonymous) {
         (Some(content), _) => Credentials::Json(content.clone()),
@@ -469,6 +516,7 @@ mod tests {
         let none = ProviderConfiguration {
             sandbox: None,
             compute_engine: None,
+            aws: None,
             destroy: None,
         };
         assert!(said(none.clone()).contains("at sandbox"));
@@ -489,6 +537,7 @@ mod tests {
         let mut config = PlannedOf::<ProviderConfiguration>::from(ProviderConfiguration {
             sandbox: None,
             compute_engine: None,
+            aws: None,
             destroy: None,
         });
         config.compute_engine = Planned::Unknown;

@@ -9,6 +9,10 @@ pub struct Capabilities {
     pub subnets: Subnets,
     /// What the API's endpoint is.
     pub endpoint: EndpointKind,
+    /// Kinds of disk; the first is the one that a configuration means that names none.
+    pub disk_types: &'static [&'static str],
+    /// A machine type that a master can have, for messages.
+    pub machine_type: &'static str,
     /// How long things usually take.
     pub timing: Timing,
 }
@@ -27,7 +31,7 @@ pub enum Subnets {
 pub enum EndpointKind {
     /// A stable address that can move between a machine and a balancer.
     Address,
-    /// A DNS name.
+    /// A DNS name: nothing is ever handed over, and it leads to every machine that was given it.
     DnsName,
 }
 

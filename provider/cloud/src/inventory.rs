@@ -61,8 +61,12 @@ impl Inventory {
 pub struct Network {
     /// Name in the cloud.
     pub name: String,
+    /// Range of the region's subnet, or the one that the zones' subnets are in; `None` while there is none.
+    pub cidr: Option<Ipv4Net>,
     /// Subnets.
     pub subnets: Vec<Subnet>,
+    /// What somebody changed, in words; [`crate::Cloud::ensure_network`] corrects it.
+    pub unexpected: Option<String>,
 }
 
 /// A subnet.
@@ -88,14 +92,44 @@ pub struct FirewallRule {
     pub unexpected: Option<String>,
 }
 
-/// A stable external address.
+/// Where something is reached.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Host {
+    /// At an address.
+    Address(Ipv4Addr),
+    /// By a DNS name.
+    Name(String),
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => write!(f, "{address}"),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
+}
+
+impl From<[u8; 4]> for Host {
+    fn from(address: [u8; 4]) -> Self {
+        Self::Address(address.into())
+    }
+}
+
+impl From<Ipv4Addr> for Host {
+    fn from(address: Ipv4Addr) -> Self {
+        Self::Address(address)
+    }
+}
+
+/// A stable external address, or, where the API's endpoint is a DNS name, a stable name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
     /// Name within the cluster.
     pub name: String,
     /// The address.
-    pub address: Ipv4Addr,
-    /// Who holds it.
+    pub address: Host,
+    /// Who holds it; of several machines to which a DNS name leads, the first.
     pub holder: Option<AddressHolder>,
     /// Labels.
     pub labels: Labels,

@@ -15,8 +15,8 @@ use async_trait::async_trait;
 pub use capabilities::{Capabilities, EndpointKind, Subnets, Timing};
 pub use error::{CloudError, Outage};
 pub use inventory::{
-    Address, AddressHolder, Balancer, BalancerTarget, Disk, FirewallRule, Inventory, Machine, MachineState, Network,
-    Subnet, TargetHealth,
+    Address, AddressHolder, Balancer, BalancerTarget, Disk, FirewallRule, Host, Inventory, Machine, MachineState,
+    Network, Subnet, TargetHealth,
 };
 pub use labels::{ClusterName, Labels, Role, label};
 pub use spec::{
@@ -62,10 +62,16 @@ pub trait Cloud: Send + Sync + std::fmt::Debug {
     /// Everything in the region that carries the cluster's label, read in pages.
     async fn inventory(&self, cluster: &ClusterName) -> Result<Inventory>;
 
-    /// Makes sure that the cluster's network exists, with its subnets.
+    /// Makes sure that the cluster's network exists, with its subnets.  Where subnets are zonal, those of zones that it does
+    /// not span go, unless something is in them.
     async fn ensure_network(&self, spec: &NetworkSpec) -> Result<Network>;
     /// Deletes the cluster's network with its subnets and its own firewall rules; absent is fine, in use is an error.
     async fn delete_network(&self, cluster: &ClusterName) -> Result<()>;
+    /// Deletes the subnet of a zone, where subnets are zonal; absent is fine, in use is an error.  A region's subnet stays:
+    /// it goes with the network.
+    async fn delete_subnet(&self, _cluster: &ClusterName, _zone: &str) -> Result<()> {
+        Ok(())
+    }
     /// Makes sure that a firewall rule exists and says what the specification says; a rule that says something else is
     /// corrected.  The network must exist.
     async fn ensure_firewall_rule(&self, spec: &FirewallSpec) -> Result<FirewallRule>;
@@ -182,14 +188,21 @@ pub trait Cloud: Send + Sync + std::fmt::Debug {
     /// Takes a notice down unless it is another by now; absent is fine.
     async fn remove_notice(&self, cluster: &ClusterName, name: &str, notice: &Notice) -> Result<()>;
 
-    /// The identity that a machine has when the configuration names none (on Compute Engine the project's default
-    /// service account).
-    async fn default_machine_identity(&self) -> Result<String>;
-    /// The Kubernetes provider ID of a machine, for example `gce://PROJECT/ZONE/NAME`.
+    /// The identity that a cluster's masters have when the configuration names none (on Compute Engine the project's
+    /// default service account).
+    async fn default_machine_identity(&self, cluster: &ClusterName) -> Result<String>;
+    /// The Kubernetes provider ID of a machine that is to be made, for its user data, for example
+    /// `gce://PROJECT/ZONE/NAME`.  `@INSTANCE_ID@` in it stands for what only the machine itself will know.
     fn provider_id(&self, zone: &str, machine: &str) -> String;
+    /// The Kubernetes provider ID of a machine that exists.
+    fn provider_id_of(&self, machine: &Machine) -> String {
+        self.provider_id(&machine.zone, &machine.name)
+    }
     /// The CSI driver and volume handle of a disk, for example (`pd.csi.storage.gke.io`, `projects/P/zones/Z/disks/D`).
-    fn volume(&self, zone: &str, disk: &str) -> (String, String);
+    /// `None` where the handle is the cloud's own ID of the disk, and that is not known.
+    fn volume(&self, zone: &str, disk: &str, id: Option<&str>) -> Option<(String, String)>;
     /// Where a machine reads a secret from at boot, for user data: on Compute Engine the URL of the secret,
-    /// `https://secretmanager.googleapis.com/v1/projects/P/secrets/S`.
+    /// `https://secretmanager.googleapis.com/v1/projects/P/secrets/S`, on AWS
+    /// `https://secretsmanager.R.amazonaws.com/?region=R#S`.
     fn secret_source(&self, name: &str) -> String;
 }

@@ -107,7 +107,8 @@ pub struct MachineSpec {
     pub user_data: String,
     /// Machine identity (service account); `None` gives it none.
     pub identity: Option<String>,
-    /// The stable address to hold, by its name within the cluster; `None` takes an ephemeral one.
+    /// The stable address to hold, by its name within the cluster; `None` takes an ephemeral one.  A DNS name leads to
+    /// the machine too from then on.
     pub address: Option<String>,
     /// Labels, from creation on.
     pub labels: Labels,

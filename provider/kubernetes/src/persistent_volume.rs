@@ -78,9 +78,23 @@ pub fn render(volume: &PersistentVolumeSettings) -> String {
     }))
 }
 
+/// What the driver knows the disk by of a volume that was rendered.
+pub fn handle(rendered: &str) -> Option<String> {
+    let mut lines = rendered.lines();
+    let value = lines.find_map(|line| line.trim_start().strip_prefix("volumeHandle:"))?;
+    Some(value.trim().trim_matches('"').to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_handle_is_read_as_it_was_written() {
+        let volume = volume();
+        assert_eq!(handle(&render(&volume)), Some(volume.source.handle));
+        assert_eq!(handle(""), None);
+    }
 
     fn volume() -> PersistentVolumeSettings {
         PersistentVolumeSettings {

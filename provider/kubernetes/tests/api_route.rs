@@ -45,12 +45,13 @@ fn script() -> String {
         version: "1.34.1".parse().unwrap(),
         start: MasterStart::Join,
         kubeadm_configuration: "kind: Example\n".into(),
-        pki: PkiLocation {
-            secret_manager: SECRET_MANAGER.into(),
+        pki: PkiLocation::SecretManager {
+            url: SECRET_MANAGER.into(),
             project: "project".into(),
             secret: "demo-pki".into(),
         },
         endpoint_address: Some("203.0.113.10".parse().unwrap()),
+        endpoint_name: None,
         patches: std::collections::BTreeMap::new(),
     };
     let parsed: serde_json::Value = serde_saphyr::from_str(&user_data.render().unwrap()).unwrap();

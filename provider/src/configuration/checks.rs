@@ -67,8 +67,94 @@ pub(super) fn region(value: &Value, path: &Path, diagnostics: &mut Diagnostics) 
     );
 }
 
-/// The base of the URLs of an API.
+/// The name of one of AWS's regions; whether the account has it is for AWS to say.
+pub(super) fn aws_region(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
+    let Some(given) = value.as_str() else { return };
+    let (named, zone) = match given.char_indices().next_back() {
+        Some((last, letter)) if letter.is_ascii_lowercase() && is_aws_region(&given[..last]) => (&given[..last], true),
+        _ => (given, false),
+    };
+    let problem = if zone {
+        format!("it is a zone of region {named}; a cluster's zones are given to its resources")
+    } else if is_aws_region(named) {
+        return;
+    } else {
+        "a region is called like us-west-2".to_owned()
+    };
+    diagnostics.error(
+        path.clone(),
+        "Malformed region",
+        format!("{given:?} is no region: {problem}."),
+    );
+}
+
+/// `us-west-2`, `us-gov-east-1`: words, and a number.
+fn is_aws_region(text: &str) -> bool {
+    let word = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase());
+    let parts: Vec<&str> = text.split('-').collect();
+    match &parts[..] {
+        [words @ .., number] if words.len() >= 2 => {
+            words.iter().all(|part| word(part))
+                && !number.is_empty()
+                && number.bytes().all(|byte| byte.is_ascii_digit())
+        }
+        _ => false,
+    }
+}
+
+/// The ARN of a role.
+pub(super) fn role(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
+    let Some(given) = value.as_str() else { return };
+    let parts: Vec<&str> = given.splitn(6, ':').collect();
+    if !matches!(parts[..], ["arn", _, "iam", "", account, role] if !account.is_empty() && role.starts_with("role/")) {
+        diagnostics.error(
+            path.clone(),
+            "Malformed ARN of a role",
+            format!("{given:?} is no role: write its ARN, as in arn:aws:iam::123456789012:role/clusters."),
+        );
+    }
+}
+
+/// Not empty.
+pub(super) fn given(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
+    if value.as_str().is_some_and(str::is_empty) {
+        diagnostics.error(path.clone(), "Nothing given", format!("{path} is empty; leave it out."));
+    }
+}
+
+/// Tags that AWS takes.
+pub(super) fn tags(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
+    for (key, value) in value.as_map().into_iter().flatten() {
+        let problem = if key.is_empty() || key.chars().count() > 128 {
+            "a key has 1 to 128 characters"
+        } else if key.starts_with("aws:") {
+            "keys that begin with aws: are AWS's own"
+        } else if key == "Name" || key.starts_with("multizone-") {
+            "the provider sets that one itself"
+        } else if value.as_str().is_some_and(|value| value.chars().count() > 256) {
+            "a value has at most 256 characters"
+        } else {
+            continue;
+        };
+        diagnostics.error(
+            path.clone().key(key),
+            "Tag that cannot be set",
+            format!("{key:?} cannot be a default tag: {problem}."),
+        );
+    }
+}
+
+/// The base of the URLs of AWS's APIs.
+pub(super) fn aws_endpoint(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
+    base_url(value, path, "AWS's", "https://aws.example.com", diagnostics);
+}
+
+/// The base of the URLs of one of Google's APIs.
 pub(super) fn endpoint(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
+    base_url(value, path, "Google's", "https://compute.example.com", diagnostics);
+}
+
+fn base_url(value: &Value, path: &Path, whose: &str, example: &str, diagnostics: &mut Diagnostics) {
     let Some(given) = value.as_str() else { return };
     let problem = match given.parse::<Uri>() {
         Err(error) => error.to_string(),
@@ -90,10 +176,7 @@ pub(super) fn endpoint(value: &Value, path: &Path, diagnostics: &mut Diagnostics
     diagnostics.error(
         path.clone(),
         "Malformed endpoint",
-        format!(
-            "{given:?} is no base URL of an API: {problem}. For example: https://compute.example.com. Leave it out for \
-             Google's own."
-        ),
+        format!("{given:?} is no base URL of an API: {problem}. For example: {example}. Leave it out for {whose} own."),
     );
 }
 
@@ -161,6 +244,23 @@ mod tests {
         ] {
             assert!(said(region, name).contains("is no region"), "{name}");
         }
+    }
+
+    #[test]
+    fn what_aws_is_told_is_checked() {
+        for name in ["us-west-2", "us-gov-east-1", "ap-southeast-4"] {
+            assert_eq!(said(aws_region, name), "");
+        }
+        assert!(said(aws_region, "us-west-2a").contains("a zone of region us-west-2"));
+        for name in ["", "us", "us-central1", "us-west-2-b", "US-west-2"] {
+            assert!(said(aws_region, name).contains("is no region"), "{name}");
+        }
+        assert_eq!(said(role, "arn:aws:iam::123456789012:role/team/clusters"), "");
+        for arn in ["", "clusters", "arn:aws:iam::123456789012:user/me"] {
+            assert!(said(role, arn).contains("is no role"), "{arn}");
+        }
+        assert!(said(aws_endpoint, "").contains("AWS's own"));
+        assert!(said(given, "").contains("leave it out"));
     }
 
     #[test]

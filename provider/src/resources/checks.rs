@@ -14,8 +14,8 @@ pub const NEWEST_KNOWN: (u16, u16) = (1, 35);
 /// The largest disk, in GiB.
 const LARGEST_DISK: i64 = 65_536;
 
-/// Compute Engine's kinds of zonal disk; the sandbox offers the first three.
-const DISK_TYPES: [&str; 8] = [
+/// Kinds of zonal disk: Compute Engine's, of which the sandbox offers the first three, and AWS's.
+const DISK_TYPES: [&str; 14] = [
     "pd-balanced",
     "pd-ssd",
     "pd-standard",
@@ -24,6 +24,12 @@ const DISK_TYPES: [&str; 8] = [
     "hyperdisk-extreme",
     "hyperdisk-ml",
     "hyperdisk-throughput",
+    "gp3",
+    "gp2",
+    "io2",
+    "io1",
+    "st1",
+    "sc1",
 ];
 
 /// Filesystems that Compute Engine's disk driver makes at the first mount.
@@ -158,26 +164,54 @@ impl Range {
     }
 }
 
+/// Refuses a range that is not in another one, where both are known.
+pub fn within(inner: &Range, outer: &Range) -> Diagnostics {
+    match (inner.addresses, outer.addresses) {
+        (Some(range), Some(around)) if !around.contains(&range) => Diagnostic::error(
+            "Range outside the network",
+            format!(
+                "{} = {range} is not within {} = {around}. Choose a part of that range.",
+                inner.path, outer.path
+            ),
+        )
+        .at(inner.path.clone())
+        .into(),
+        _ => Diagnostics::new(),
+    }
+}
+
 /// Refuses ranges of which one contains another, at an attribute that the configuration has.
 pub fn overlaps(ranges: &[Range]) -> Diagnostics {
+    overlaps_from(ranges, 0)
+}
+
+/// The same where those before the index are known to be apart.
+pub fn overlaps_from(ranges: &[Range], first: usize) -> Diagnostics {
     let mut diagnostics = Diagnostics::new();
-    let known = |range: &Range| range.addresses.map(|known| (range.path.clone(), known, range.written));
-    let known: Vec<(Path, Ipv4Net, bool)> = ranges.iter().filter_map(known).collect();
-    for (index, (path, range, written)) in known.iter().enumerate() {
-        for (other_path, other, other_written) in &known[index + 1..] {
-            if !range.contains(other) && !other.contains(range) {
+    for (index, one) in ranges.iter().enumerate() {
+        for other in ranges.iter().skip((index + 1).max(first)) {
+            let (Some(range), Some(other_range)) = (one.addresses, other.addresses) else {
+                continue;
+            };
+            if !range.contains(&other_range) && !other_range.contains(&range) {
                 continue;
             }
             let default = |written: bool| if written { "" } else { " (its default)" };
-            let at = if *written || !other_written { path } else { other_path };
+            let at = if one.written || !other.written {
+                &one.path
+            } else {
+                &other.path
+            };
             diagnostics.error(
                 at.clone(),
                 "Overlapping ranges",
                 format!(
-                    "{path} = {range}{} and {other_path} = {other}{} overlap: an address must belong to one of them \
-                     only. Choose ranges that are apart, for example 10.244.0.0/16 and 10.96.0.0/12.",
-                    default(*written),
-                    default(*other_written)
+                    "{} = {range}{} and {} = {other_range}{} overlap: an address must belong to one of them only. Choose \
+                     ranges that are apart, for example 10.244.0.0/16 and 10.96.0.0/12.",
+                    one.path,
+                    default(one.written),
+                    other.path,
+                    default(other.written)
                 ),
             );
         }

@@ -176,6 +176,19 @@ impl SecretNames {
             turn: name("turn"),
         }
     }
+
+    /// All of them.
+    pub fn all(self) -> Vec<String> {
+        let Self {
+            keys,
+            node_credential,
+            settings,
+            creating,
+            deleting,
+            turn,
+        } = self;
+        vec![keys, node_credential, settings, creating, deleting, turn]
+    }
 }
 
 /// The name of a master's machine, and of its Node.

@@ -65,7 +65,8 @@ pub async fn check_machine_type(
             "Unknown machine type",
             format!(
                 "{path}: zone {zone} does not offer machines of type {machine_type:?}. Choose one that it offers, for \
-                 example n1-standard-2."
+                 example {}.",
+                provider.cloud().capabilities().machine_type
             ),
         )
         .at(path)
@@ -78,10 +79,11 @@ pub async fn check_machine_type(
         "Machine type too small for a master",
         format!(
             "{path}: {machine_type} has {} CPU{} and {} MiB. kubeadm refuses a master with fewer than 2 CPUs or less \
-             than 2 GiB. Choose a larger type, for example n1-standard-2.",
+             than 2 GiB. Choose a larger type, for example {}.",
             offered.cpus,
             if offered.cpus == 1 { "" } else { "s" },
-            offered.memory_mib
+            offered.memory_mib,
+            provider.cloud().capabilities().machine_type
         ),
     )
     .at(path)

@@ -347,7 +347,7 @@ async fn regions() {
     let error = server.cloud.machine_type(ZONE, "n1-standard-1").await.unwrap_err();
     read!("machine_type_forbidden", told(error));
     let server = answering(&[("GET /projects/p", &json!({ "name": "p" }))]).await;
-    let error = server.cloud.default_machine_identity().await.unwrap_err();
+    let error = server.cloud.default_machine_identity(&demo()).await.unwrap_err();
     read!(
         "no_default_service_account",
         told_of("create control plane demo", ADOPTED, &error)

@@ -61,6 +61,10 @@ fn configurations_that_are_refused() {
 async fn plans_that_are_refused() {
     let mut run = existing().await;
     read!("shrinks", run.plan(DISK, Some(&with("size_gb", 10))).await);
+    read!("kind_of_another_cloud", {
+        let mut new = Run::with(&[(CLUSTER, &spanning())]).await;
+        new.plan(DISK, Some(&with("disk_type", "gp3"))).await
+    });
     read!("another_kind", run.plan(DISK, Some(&with("disk_type", "pd-ssd"))).await);
     read!("zone_of_nowhere", run.plan(DISK, Some(&with("zone", "mars-1"))).await);
     run.cloud.hide(Some(CloudError::Timeout {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::{read, terraform::value};
 
 fn block() -> Value {
-    json!({ "sandbox": null, "compute_engine": null, "destroy": null })
+    json!({ "sandbox": null, "compute_engine": null, "aws": null, "destroy": null })
 }
 
 fn with(name: &str, argument: Value) -> Value {
@@ -28,6 +28,19 @@ fn compute_engine(name: &str, argument: impl Into<Value>) -> Value {
     });
     arguments[name] = argument.into();
     with("compute_engine", arguments)
+}
+
+/// A region of AWS, with one argument of it changed.
+fn aws(name: &str, argument: impl Into<Value>) -> Value {
+    let mut arguments = json!({
+        "region": "us-west-2",
+        "profile": null,
+        "assume_role": null,
+        "endpoint_url": null,
+        "default_tags": null,
+    });
+    arguments[name] = argument.into();
+    with("aws", arguments)
 }
 
 fn sandbox(name: &str, argument: impl Into<Value>) -> Value {
@@ -79,6 +92,22 @@ fn what_calls_are_made_to() {
         "drain_timeout",
         check(&with("destroy", json!({ "drain_timeout": "soon", "force": null })))
     );
+}
+
+#[test]
+fn what_aws_is_told() {
+    let region = |name: &str| check(&aws("region", name));
+    read!("aws_region_is_a_zone", region("us-west-2a"));
+    read!("aws_region_malformed", region("us-central1"));
+    read!(
+        "aws_endpoint_without_scheme",
+        check(&aws("endpoint_url", "aws.example.com"))
+    );
+    read!("aws_profile_empty", check(&aws("profile", "")));
+    let user = "arn:aws:iam::123456789012:user/me";
+    read!("aws_role_of_a_user", check(&aws("assume_role", user)));
+    let tags = json!({ "": "x", "aws:x": "x", "Name": "x", "long": "x".repeat(257) });
+    read!("aws_default_tags", check(&aws("default_tags", tags)));
 }
 
 #[test]

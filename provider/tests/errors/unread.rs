@@ -22,6 +22,14 @@ pub(crate) const NO_DIAGNOSTICS: &[(&str, &str)] = &[
 
 /// Texts that cannot be provoked, or are none of an error: the file's end, the text's beginning, the reason.
 pub(crate) const NOT_PROVOKED: &[(&str, &str, &str)] = &[
+    ("resources/checks.rs", "Range outside the network", ZONAL),
+    ("resources/checks.rs", "{} = {range} is not within", ZONAL),
+    ("cluster/drift.rs", "the network was changed", ZONAL),
+    ("cluster/subnets.rs", "Zones have subnets of their own here", ZONAL),
+    ("cluster/subnets.rs", "Zone {zone} needs {path}", ZONAL),
+    ("cluster/subnets.rs", "A subnet keeps its range", ZONAL),
+    ("cluster/subnets.rs", "{path} was {was} and cannot become", ZONAL),
+    ("cluster/subnets.rs", "the subnet of zone {zone} is gone", ZONAL),
     (
         "src/patience.rs",
         "nothing came within",
@@ -261,6 +269,7 @@ pub(crate) const NOT_PROVOKED: &[(&str, &str, &str)] = &[
     ),
 ];
 
+const ZONAL: &str = "of clouds whose subnets are zonal, read in acceptance-tests/tests/aws.rs";
 const INTERNAL: &str = "only an error in the provider itself gives it";
 const PLANNED: &str = "Terraform applies nothing of which something is unknown";
 const LOGGED: &str = "the name of a step, for the log";

@@ -246,14 +246,14 @@ impl<C: Cloud> Cloud for Interrupted<C> {
         let call = self.cloud.remove_notice(cluster, name, notice);
         self.pass("remove_notice", name, call).await
     }
-    async fn default_machine_identity(&self) -> Result<String> {
-        self.cloud.default_machine_identity().await
+    async fn default_machine_identity(&self, cluster: &ClusterName) -> Result<String> {
+        self.cloud.default_machine_identity(cluster).await
     }
     fn provider_id(&self, zone: &str, machine: &str) -> String {
         self.cloud.provider_id(zone, machine)
     }
-    fn volume(&self, zone: &str, disk: &str) -> (String, String) {
-        self.cloud.volume(zone, disk)
+    fn volume(&self, zone: &str, disk: &str, id: Option<&str>) -> Option<(String, String)> {
+        self.cloud.volume(zone, disk, id)
     }
     fn secret_source(&self, name: &str) -> String {
         self.cloud.secret_source(name)

@@ -3,6 +3,8 @@
 //! Compute Engine takes labels of an address only after it was made.  So that a crash in between loses nothing, an
 //! address is known by its description, as a network is; the labels are for people.
 
+use std::net::Ipv4Addr;
+
 use google_cloud_compute_v1::model::{self, address::AddressType};
 use multizone_cloud::{Address, AddressHolder, AddressSpec, CloudError, ClusterName, Labels, Result, label};
 
@@ -190,12 +192,12 @@ impl ComputeEngine {
         if text.is_empty() {
             return Ok(None);
         }
-        let value = text
+        let value: Ipv4Addr = text
             .parse()
             .map_err(|_| Failure::unreadable(format!("address {name} is {text:?}")))?;
         Ok(Some(Address {
             name,
-            address: value,
+            address: value.into(),
             holder: address.users.iter().find_map(|user| self.holder(cluster, user)),
             labels: address.labels.clone().into_iter().collect(),
         }))

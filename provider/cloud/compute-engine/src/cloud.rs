@@ -81,10 +81,24 @@ impl ComputeEngine {
     }
 }
 
+/// The default first.
+const DISK_TYPES: &[&str] = &[
+    "pd-balanced",
+    "pd-ssd",
+    "pd-standard",
+    "pd-extreme",
+    "hyperdisk-balanced",
+    "hyperdisk-extreme",
+    "hyperdisk-ml",
+    "hyperdisk-throughput",
+];
+
 fn capabilities() -> Capabilities {
     Capabilities {
         subnets: Subnets::Regional,
         endpoint: EndpointKind::Address,
+        disk_types: DISK_TYPES,
+        machine_type: "n1-standard-2",
         timing: Timing {
             create_machine: Duration::from_secs(30),
             join: Duration::from_mins(2),
@@ -288,7 +302,7 @@ impl Cloud for ComputeEngine {
         self.take_down(name, notice).await
     }
 
-    async fn default_machine_identity(&self) -> Result<String> {
+    async fn default_machine_identity(&self, _: &ClusterName) -> Result<String> {
         self.default_service_account().await
     }
 
@@ -296,9 +310,9 @@ impl Cloud for ComputeEngine {
         format!("gce://{}/{zone}/{machine}", self.settings().project)
     }
 
-    fn volume(&self, zone: &str, disk: &str) -> (String, String) {
+    fn volume(&self, zone: &str, disk: &str, _: Option<&str>) -> Option<(String, String)> {
         let handle = format!("projects/{}/zones/{zone}/disks/{disk}", self.settings().project);
-        ("pd.csi.storage.gke.io".to_owned(), handle)
+        Some(("pd.csi.storage.gke.io".to_owned(), handle))
     }
 
     fn secret_source(&self, name: &str) -> String {

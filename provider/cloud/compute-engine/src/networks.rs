@@ -20,7 +20,9 @@ impl ComputeEngine {
         let subnet = self.ensure_subnet(&spec.cluster, &name, cidr).await?;
         Ok(Network {
             name,
+            cidr: Some(subnet.cidr),
             subnets: vec![subnet],
+            unexpected: None,
         })
     }
 
@@ -131,12 +133,17 @@ impl ComputeEngine {
         if !network.is_some_and(|network| self.owns(network.description.as_deref(), cluster)) {
             return Ok(None);
         }
-        let subnets = subnet
+        let subnets: Vec<Subnet> = subnet
             .iter()
             .filter(|subnet| self.owns(subnet.description.as_deref(), cluster))
             .map(subnet_facts)
             .collect::<std::result::Result<_, _>>()?;
-        Ok(Some(Network { name, subnets }))
+        Ok(Some(Network {
+            name,
+            cidr: subnets.first().map(|subnet| subnet.cidr),
+            subnets,
+            unexpected: None,
+        }))
     }
 
     async fn network(&self, name: &str) -> std::result::Result<Option<model::Network>, Failure> {

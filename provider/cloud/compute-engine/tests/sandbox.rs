@@ -21,7 +21,7 @@ mod specs;
 #[path = "sandbox/storage.rs"]
 mod storage;
 
-use multizone_cloud::Cloud as _;
+use multizone_cloud::{Cloud as _, ClusterName};
 use region::Sandbox;
 use specs::ZONE;
 
@@ -41,10 +41,10 @@ async fn the_region_says_what_it_offers() {
     let offered = cloud.machine_type(ZONE, "n1-standard-2").await.unwrap().unwrap();
     assert_eq!((offered.cpus, offered.memory_mib), (2, 7680));
     assert_eq!(cloud.machine_type(ZONE, "x9-mega").await.unwrap(), None);
-    let identity = cloud.default_machine_identity().await.unwrap();
+    let identity = cloud.default_machine_identity(&ClusterName::new("demo")).await.unwrap();
     assert_eq!(identity, "1234567890-compute@developer.gserviceaccount.com");
     assert_eq!(cloud.provider_id(ZONE, "m"), "gce://sandbox/us-central1-a/m");
-    let (driver, handle) = cloud.volume(ZONE, "data");
+    let (driver, handle) = cloud.volume(ZONE, "data", None).unwrap();
     assert_eq!(
         (driver.as_str(), handle.as_str()),
         (

@@ -28,6 +28,9 @@ pub const API_ROUTE_COMMAND: &str = "/usr/local/sbin/multizone-api-route";
 /// Where that service is described to systemd.
 pub const API_ROUTE_UNIT: &str = "/etc/systemd/system/multizone-api-route.service";
 
+/// Where names are looked up first.
+const HOSTS: &str = "/etc/hosts";
+
 /// The command that fetches the cluster's certificate authorities.
 pub const FETCH_PKI_COMMAND: &str = "/usr/local/sbin/multizone-fetch-pki";
 
@@ -42,15 +45,38 @@ pub struct TooLarge {
     pub size: usize,
 }
 
+/// What stands for the machine's ID in the cloud in a kubeadm configuration: only the machine itself knows it.
+pub const INSTANCE_ID: &str = "@INSTANCE_ID@";
+
 /// Where a master finds the secret with the cluster's certificate authorities.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PkiLocation {
-    /// Base URL of Secret Manager, such as [`SECRET_MANAGER`].
-    pub secret_manager: String,
-    /// The project that holds the secret.
-    pub project: String,
-    /// The secret's name.
-    pub secret: String,
+pub enum PkiLocation {
+    /// Google's Secret Manager.
+    SecretManager {
+        /// Base URL, such as [`SECRET_MANAGER`].
+        url: String,
+        /// The project that holds the secret.
+        project: String,
+        /// The secret's name.
+        secret: String,
+    },
+    /// AWS's Secrets Manager.
+    SecretsManager {
+        /// Base URL.
+        url: String,
+        /// The region that holds the secret.
+        region: String,
+        /// The secret's name.
+        secret: String,
+    },
+}
+
+impl PkiLocation {
+    fn secret(&self) -> &str {
+        match self {
+            Self::SecretManager { secret, .. } | Self::SecretsManager { secret, .. } => secret,
+        }
+    }
 }
 
 /// Google's Secret Manager.
@@ -81,6 +107,9 @@ pub struct MasterUserData {
     /// translates is not seen by its own machine: so the master has the address itself, on its loopback device, from
     /// before `kubeadm init` and then for as long as its own API server serves.
     pub endpoint_address: Option<IpAddr>,
+    /// The endpoint's name, when it is one of a balancer: that leads to a master only once its API server serves, and
+    /// `kubeadm init` asks its own through the endpoint before.  So the first master has the name itself until then.
+    pub endpoint_name: Option<String>,
     /// Patches of what kubeadm writes, by the name of their file.
     pub patches: BTreeMap<String, String>,
 }
@@ -101,11 +130,11 @@ impl MasterUserData {
     pub fn render(&self) -> Result<String, TooLarge> {
         let mut config = CloudConfig::prepared(self.version, self.version);
         config.file(FETCH_PKI_COMMAND, "0755", &self.fetch_script());
-        config.file(KUBEADM_CONFIGURATION, "0600", &self.kubeadm_configuration);
+        config.kubeadm(&self.kubeadm_configuration);
         for (name, content) in &self.patches {
             config.file(&format!("{PATCHES_DIRECTORY}/{name}"), "0600", content);
         }
-        config.run(&[FETCH_PKI_COMMAND, &self.pki.secret]);
+        config.run(&[FETCH_PKI_COMMAND, self.pki.secret()]);
         let endpoint = self
             .endpoint_address
             .map(|address| format!("{address}/{}", if address.is_ipv4() { 32 } else { 128 }));
@@ -116,7 +145,14 @@ impl MasterUserData {
         if let (MasterStart::Init, Some(endpoint)) = (self.start, &endpoint) {
             config.run(&["ip", "address", "add", endpoint, "dev", "lo"]);
         }
+        let named = self.endpoint_name.as_ref().filter(|_| self.start == MasterStart::Init);
+        if let Some(name) = named {
+            config.run(&["sed", "-i", &format!("$ a 127.0.0.1 {name} # kubeadm init"), HOSTS]);
+        }
         config.run(&["kubeadm", verb, "--config", KUBEADM_CONFIGURATION]);
+        if named.is_some() {
+            config.run(&["sed", "-i", "/ # kubeadm init$/ d", HOSTS]);
+        }
         if let Some(endpoint) = &endpoint {
             config.file(API_ROUTE_COMMAND, "0755", include_str!("api-route.sh"));
             config.file(
@@ -130,9 +166,14 @@ impl MasterUserData {
     }
 
     fn fetch_script(&self) -> String {
-        include_str!("fetch-pki.sh")
-            .replace("@PROJECT@", &self.pki.project)
-            .replace("@SECRET_MANAGER@", self.pki.secret_manager.trim_end_matches('/'))
+        match &self.pki {
+            PkiLocation::SecretManager { url, project, .. } => include_str!("fetch-pki.sh")
+                .replace("@PROJECT@", project)
+                .replace("@SECRET_MANAGER@", url.trim_end_matches('/')),
+            PkiLocation::SecretsManager { url, region, .. } => include_str!("fetch-pki-aws.sh")
+                .replace("@REGION@", region)
+                .replace("@SECRETS_MANAGER@", url.trim_end_matches('/')),
+        }
     }
 }
 
@@ -140,7 +181,7 @@ impl WorkerUserData {
     /// The `#cloud-config` text.
     pub fn render(&self) -> Result<String, TooLarge> {
         let mut config = CloudConfig::prepared(self.version, self.kubeadm);
-        config.file(KUBEADM_CONFIGURATION, "0600", &self.kubeadm_configuration);
+        config.kubeadm(&self.kubeadm_configuration);
         config.run(&["kubeadm", "join", "--config", KUBEADM_CONFIGURATION]);
         config.finish()
     }
@@ -181,6 +222,15 @@ impl CloudConfig {
             config.run(&[INSTALL_COMMAND, &minor, &version, &kubeadm_minor, &kubeadm]);
         }
         config
+    }
+
+    /// kubeadm's configuration, with the machine's own ID in it where that is asked for.
+    fn kubeadm(&mut self, configuration: &str) {
+        self.file(KUBEADM_CONFIGURATION, "0600", configuration);
+        if configuration.contains(INSTANCE_ID) {
+            let fill = format!("s/{INSTANCE_ID}/$(cloud-init query instance_id)/g");
+            self.run(&["sh", "-c", &format!("sed -i \"{fill}\" {KUBEADM_CONFIGURATION}")]);
+        }
     }
 
     fn file(&mut self, path: &str, permissions: &str, content: &str) {

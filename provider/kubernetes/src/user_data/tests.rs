@@ -9,13 +9,29 @@ fn master() -> MasterUserData {
         version: "1.34.1".parse().unwrap(),
         start: MasterStart::Init,
         kubeadm_configuration: "apiVersion: v1\nkind: Example\n".into(),
-        pki: PkiLocation {
-            secret_manager: SECRET_MANAGER.into(),
+        pki: PkiLocation::SecretManager {
+            url: SECRET_MANAGER.into(),
             project: "project".into(),
             secret: "demo-pki".into(),
         },
         endpoint_address: Some("203.0.113.10".parse().unwrap()),
+        endpoint_name: None,
         patches: BTreeMap::new(),
+    }
+}
+
+/// A master where the endpoint is a name, and the machine's ID is known to itself only.
+fn named_master() -> MasterUserData {
+    MasterUserData {
+        kubeadm_configuration: format!("providerID: aws:///us-west-2a/{INSTANCE_ID}\n"),
+        pki: PkiLocation::SecretsManager {
+            url: "https://secretsmanager.us-west-2.amazonaws.com".into(),
+            region: "us-west-2".into(),
+            secret: "demo-pki".into(),
+        },
+        endpoint_address: None,
+        endpoint_name: Some("demo.elb.us-west-2.amazonaws.com".into()),
+        ..master()
     }
 }
 
@@ -74,6 +90,28 @@ fn rule_a_joiner_reaches_the_endpoint_elsewhere_until_it_serves() {
         position("kubeadm join") < position("systemctl enable --now multizone-api-route"),
         "{commands:?}"
     );
+}
+
+#[test]
+fn rule_the_first_master_has_the_endpoints_name_itself_while_it_initialises() {
+    let told = commands(&named_master().render().unwrap());
+    let position = |words: &str| told.iter().position(|command| command.join(" ").starts_with(words));
+    let order = [
+        position("sh -c sed -i \"s/@INSTANCE_ID@/$(cloud-init query instance_id)/g\" /etc/kubernetes/kubeadm.yaml"),
+        position("sed -i $ a 127.0.0.1 demo.elb.us-west-2.amazonaws.com"),
+        position("kubeadm init"),
+        position("sed -i / # kubeadm init$/ d /etc/hosts"),
+    ];
+    assert!(
+        order.iter().all(Option::is_some) && order.is_sorted(),
+        "{order:?} {told:?}"
+    );
+    let joining = MasterUserData {
+        start: MasterStart::Join,
+        ..named_master()
+    };
+    let told = commands(&joining.render().unwrap());
+    assert!(!told.concat().contains(&"/etc/hosts".to_owned()), "{told:?}");
 }
 
 #[test]
@@ -173,6 +211,7 @@ fn cloud_init_accepts_the_user_data() {
     let directory = tempfile::tempdir().unwrap();
     for (name, text) in [
         ("master", master().render().unwrap()),
+        ("master with a name", named_master().render().unwrap()),
         ("joining master", joining_master().render().unwrap()),
         ("worker", worker().render().unwrap()),
     ] {
@@ -196,6 +235,7 @@ fn shellcheck_accepts_the_scripts() {
     for (name, text) in [
         ("install", include_str!("install-kubernetes.sh").to_owned()),
         ("fetch", master().fetch_script()),
+        ("fetch on AWS", named_master().fetch_script()),
         ("api-route", include_str!("api-route.sh").to_owned()),
     ] {
         let path = directory.path().join(name);

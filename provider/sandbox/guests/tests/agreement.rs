@@ -49,12 +49,13 @@ async fn boots_and_joins(version: &str) {
         version,
         start: MasterStart::Init,
         kubeadm_configuration: init_configuration(&settings),
-        pki: PkiLocation {
-            secret_manager: SECRET_MANAGER.to_owned(),
+        pki: PkiLocation::SecretManager {
+            url: SECRET_MANAGER.to_owned(),
             project: "sandbox".to_owned(),
             secret: SECRET.to_owned(),
         },
         endpoint_address: Some(region.endpoint().into()),
+        endpoint_name: None,
         patches: BTreeMap::new(),
     };
     region.machine("us-central1-a", "master", 2, master.render().unwrap());

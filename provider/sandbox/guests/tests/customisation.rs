@@ -41,12 +41,13 @@ fn user_data(region: &Region, version: &str, start: MasterStart, configuration: 
         version: version.parse().unwrap(),
         start,
         kubeadm_configuration: configuration,
-        pki: PkiLocation {
-            secret_manager: SECRET_MANAGER.to_owned(),
+        pki: PkiLocation::SecretManager {
+            url: SECRET_MANAGER.to_owned(),
             project: "sandbox".to_owned(),
             secret: SECRET.to_owned(),
         },
         endpoint_address: Some(region.endpoint().into()),
+        endpoint_name: None,
         patches: patches.clone(),
     }
     .render()

@@ -56,6 +56,9 @@ const LONGEST_NAME: usize = 16;
 /// The API keeps its address: the balancer takes it over. Made before the first master, there is never a gap; made later,
 /// the control plane's rollout hands the address over once a master serves behind the balancer, and while the address
 /// moves the API does not answer for a few seconds. Destroying the balancer hands the address back to a master.
+///
+/// On AWS the API is reached by a DNS name that leads to the cluster's load balancer from the beginning: nothing is handed
+/// over, and a cluster that has masters keeps its balancer.
 #[derive(Model, Clone, Debug, PartialEq)]
 pub struct ApiLoadBalancer {
     /// Name of the cluster: `multizone_cluster.NAME.name`.

@@ -88,6 +88,13 @@ pub(super) fn drift(
     {
         drift.push("the network has no subnet".to_owned());
     }
+    if let Some(unexpected) = inventory
+        .network
+        .as_ref()
+        .and_then(|network| network.unexpected.as_ref())
+    {
+        drift.push(format!("the network was changed: {unexpected}"));
+    }
     for wanted in firewall_rules(cluster, pod_cidr) {
         match inventory.firewall_rule(&wanted.name) {
             None => drift.push(format!("the firewall rule {} is gone", wanted.name)),

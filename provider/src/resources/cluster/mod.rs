@@ -13,6 +13,7 @@ mod drift;
 mod objects;
 mod removal;
 mod settings;
+mod subnets;
 #[cfg(test)]
 mod tests;
 mod zones;
@@ -57,7 +58,7 @@ pub struct Cluster {
     /// Addresses of the services, a /12 to a /28.
     #[attribute(optional, default = "10.96.0.0/12", requires_replace, validate = checks::service_cidr)]
     pub service_cidr: String,
-    /// Addresses of the machines. Defaults to a range of the cloud's.
+    /// Addresses of the machines. Defaults to a range of the cloud's; on AWS to 10.0.0.0/16.
     #[attribute(optional, computed, keep_prior, requires_replace, validate = checks::cidr)]
     pub network_cidr: String,
     /// Refuse to destroy the cluster.
@@ -75,7 +76,7 @@ pub struct Cluster {
     /// URL of the Kubernetes API: it never changes while the cluster lives.
     #[attribute(computed, keep_prior)]
     pub endpoint: String,
-    /// The stable address behind the endpoint.
+    /// The stable address behind the endpoint; on AWS the DNS name of the cluster's load balancer.
     #[attribute(computed, keep_prior)]
     pub address: String,
     /// Certificate of the cluster's authority, in PEM: public.
@@ -92,7 +93,8 @@ pub struct Cluster {
 /// A zone that a cluster spans.
 #[derive(Nested, Clone, Debug, PartialEq, Default)]
 pub struct Zone {
-    /// Range of the zone's subnet, on clouds whose subnets are zonal; not on Compute Engine and the sandbox.
+    /// Range of the zone's subnet, within `network_cidr`: required on AWS, whose subnets are zonal; not on Compute Engine and
+    /// the sandbox. It cannot change while the zone is spanned.
     #[attribute(optional, validate = checks::cidr)]
     pub subnet_cidr: Option<String>,
 }
@@ -116,13 +118,24 @@ impl Resource for ClusterResource {
             checks::Range::or_default("service_cidr", &config.service_cidr, "10.96.0.0/12"),
             checks::Range::given("network_cidr", &config.network_cidr),
         ];
+        let mut diagnostics = checks::overlaps(&ranges);
+        // The subnets are in the network's range, and apart from the others.
+        let network = ranges.pop();
         for (name, zone) in config.zones.known().into_iter().flatten() {
             if let Some(zone) = zone.known() {
                 let path = Path::from("zones").key(name).attribute("subnet_cidr");
-                ranges.push(checks::Range::given(path, &zone.subnet_cidr));
+                let subnet = checks::Range::given(path, &zone.subnet_cidr);
+                diagnostics.extend(
+                    network
+                        .as_ref()
+                        .map(|network| checks::within(&subnet, network))
+                        .unwrap_or_default(),
+                );
+                ranges.push(subnet);
             }
         }
-        checks::overlaps(&ranges)
+        diagnostics.extend(checks::overlaps_from(&ranges, 2));
+        diagnostics
     }
 
     async fn plan(&self, provider: &Configured, request: PlanRequest<'_, Cluster>) -> Planning<Cluster> {
@@ -147,21 +160,13 @@ impl Resource for ClusterResource {
                         .diagnostics
                         .extend(offers::check_zone(provider, path, zone).await);
                 }
-                if let Some(Planned::Known(subnet)) =
-                    zones.get(zone).and_then(Planned::known).map(|zone| &zone.subnet_cidr)
-                {
-                    planning.diagnostics.push(
-                        Diagnostic::error(
-                            "Zones have no subnets of their own here",
-                            format!(
-                                "{} gives zone {zone} the range {subnet}, but a subnet spans the region on {}. Leave it \
-                                 out; network_cidr is the range of the region's subnet.",
-                                Path::from("zones").key(zone).attribute("subnet_cidr"),
-                                provider.cloud().name(),
-                            ),
-                        )
-                        .at(Path::from("zones").key(zone).attribute("subnet_cidr")),
-                    );
+                let wanted = zones.get(zone).and_then(Planned::known).map(|zone| &zone.subnet_cidr);
+                let was = prior
+                    .as_ref()
+                    .and_then(|prior| prior.zones.get(zone)?.subnet_cidr.clone());
+                if let Some(wanted) = wanted {
+                    let found = subnets::check(provider, zone, wanted, was.as_deref());
+                    planning.diagnostics.extend(found);
                 }
             }
         }
@@ -236,9 +241,11 @@ impl Resource for ClusterResource {
         let unlabelled = drift::unlabelled_secrets(provider, &cluster, &inventory).await;
         let region = provider.cloud().region();
         state.drift = drift::drift(region, &cluster, &state.pod_cidr, &inventory, &unlabelled);
+        state.drift.extend(subnets::drift(&state, &inventory));
         for zone in occupied(&inventory) {
             state.zones.entry(zone).or_default();
         }
+        subnets::show(&mut state.zones, &inventory);
         // All that planning needs to know beside the state.
         let private = drift::stranger(&inventory).map_or_else(Vec::new, String::into_bytes);
         Ok(Some((state, private)))
@@ -353,21 +360,20 @@ impl Resource for ClusterResource {
             .await
             .map_err(|error| situation.cloud(&error))?;
         let network = inventory.network.as_ref();
+        let spanned = facts.settings.zones.into_iter().flatten();
+        let mut zones = spanned
+            .chain(occupied(&inventory))
+            .map(|zone| (zone, Zone::default()))
+            .collect();
+        subnets::show(&mut zones, &inventory);
         Ok(Cluster {
             name: id.cluster.to_string(),
-            zones: facts
-                .settings
-                .zones
-                .into_iter()
-                .flatten()
-                .chain(occupied(&inventory))
-                .map(|zone| (zone, Zone::default()))
-                .collect(),
+            zones,
             pod_cidr: facts.settings.pod_cidr.clone(),
             service_cidr: facts.settings.service_cidr.clone(),
             network_cidr: network
-                .and_then(|network| network.subnets.first())
-                .map(|subnet| subnet.cidr.to_string())
+                .and_then(|network| network.cidr)
+                .map(|cidr| cidr.to_string())
                 .unwrap_or_default(),
             deletion_protection: facts.settings.deletion_protection,
             timeouts: None,

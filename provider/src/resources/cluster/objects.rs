@@ -176,11 +176,7 @@ pub(super) async fn ensure(
     provider.forget(cluster).await;
     Ok(Made {
         cluster: cluster.clone(),
-        network_cidr: network
-            .subnets
-            .first()
-            .map(|subnet| subnet.cidr.to_string())
-            .unwrap_or_default(),
+        network_cidr: network.cidr.map(|cidr| cidr.to_string()).unwrap_or_default(),
         network: network.name,
         endpoint: ControlPlaneEndpoint::new(address.address.to_string()),
         ca_certificate,

@@ -1,6 +1,6 @@
 //! A master's machine: what it is made from, and what its first boot does.
 
-use multizone_cloud::{MachineSpec, Role, label};
+use multizone_cloud::{EndpointKind, MachineSpec, Role, label};
 use multizone_kubernetes::{
     bootstrap_token::BootstrapToken,
     kubeadm::{self, ControlPlaneJoin, InitSettings, JoinSettings, NodeRegistration},
@@ -28,10 +28,12 @@ impl Executor<'_> {
         let identity = match &wanted.service_account {
             Some(identity) => identity.clone(),
             None => cloud
-                .default_machine_identity()
+                .default_machine_identity(&wanted.cluster)
                 .await
                 .map_err(|error| self.situation().cloud(&error))?,
         };
+        // Where nothing is ever handed over and no balancer decides, the API's name leads to every master.
+        let named = cloud.capabilities().endpoint == EndpointKind::DnsName && wanted.balancer.is_none();
         let master = wanted.replica(&new.replica, &new.zone);
         let mut labels = master.labels(cloud.region(), &new.specification, new.version);
         labels.insert(JOINING_UNTIL.to_owned(), joining_until.to_string());
@@ -48,7 +50,7 @@ impl Executor<'_> {
             boot_disk_gb: wanted.boot_disk_gb,
             user_data: self.user_data(new, token)?,
             identity: Some(identity),
-            address: holds_the_address.then(|| API_ADDRESS.to_owned()),
+            address: (holds_the_address || named).then(|| API_ADDRESS.to_owned()),
             labels,
         })
     }
@@ -78,6 +80,7 @@ impl Executor<'_> {
             kubeadm_configuration: configuration,
             pki: pki_location(&source, &facts.secrets.keys).ok_or_else(|| unusable(&source))?,
             endpoint_address: facts.endpoint.address(),
+            endpoint_name: facts.endpoint.address().is_none().then(|| facts.endpoint.host.clone()),
             patches: self.wanted.customisation.patches.clone(),
         }
         .render()
@@ -145,15 +148,18 @@ pub(in crate::resources) fn timing(timing: multizone_cloud::Timing) -> Timing {
     }
 }
 
-/// Takes `BASE/v1/projects/PROJECT/secrets/SECRET` apart.
+/// Takes `BASE/v1/projects/PROJECT/secrets/SECRET` apart, or `BASE/?region=REGION#SECRET`.
 fn pki_location(source: &str, secret: &str) -> Option<PkiLocation> {
-    let (base, rest) = source.split_once("/v1/projects/")?;
-    let (project, _) = rest.split_once("/secrets/")?;
-    Some(PkiLocation {
-        secret_manager: base.to_owned(),
-        project: project.to_owned(),
-        secret: secret.to_owned(),
-    })
+    let secret = secret.to_owned();
+    if let Some((url, rest)) = source.split_once("/v1/projects/") {
+        let (project, _) = rest.split_once("/secrets/")?;
+        let (url, project) = (url.to_owned(), project.to_owned());
+        return Some(PkiLocation::SecretManager { url, project, secret });
+    }
+    let (url, rest) = source.split_once("/?region=")?;
+    let (region, _) = rest.split_once('#')?;
+    let (url, region) = (url.to_owned(), region.to_owned());
+    Some(PkiLocation::SecretsManager { url, region, secret })
 }
 
 #[cfg(test)]
@@ -162,11 +168,23 @@ mod tests {
 
     #[test]
     fn a_secrets_url_is_taken_apart() {
-        let found = pki_location("https://secretmanager.googleapis.com/v1/projects/p/secrets/s", "s").unwrap();
-        assert_eq!(
-            (found.secret_manager.as_str(), found.project.as_str()),
-            ("https://secretmanager.googleapis.com", "p")
+        let found = pki_location("https://secretmanager.googleapis.com/v1/projects/p/secrets/s", "s");
+        let expected = PkiLocation::SecretManager {
+            url: "https://secretmanager.googleapis.com".to_owned(),
+            project: "p".to_owned(),
+            secret: "s".to_owned(),
+        };
+        assert_eq!(found, Some(expected));
+        let found = pki_location(
+            "https://secretsmanager.us-west-2.amazonaws.com/?region=us-west-2#s",
+            "s",
         );
+        let expected = PkiLocation::SecretsManager {
+            url: "https://secretsmanager.us-west-2.amazonaws.com".to_owned(),
+            region: "us-west-2".to_owned(),
+            secret: "s".to_owned(),
+        };
+        assert_eq!(found, Some(expected));
         assert!(pki_location("elsewhere", "s").is_none());
     }
 }

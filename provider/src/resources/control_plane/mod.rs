@@ -109,13 +109,15 @@ pub struct ControlPlane {
     /// kubelets and kube-proxy, where images come from, taint and label of the masters.
     #[attribute(optional, nested)]
     pub kubeadm: Option<Kubeadm>,
-    /// Image of the masters, in the cloud's words. Defaults to the cloud's current Ubuntu LTS.
+    /// Image of the masters, in the cloud's words (on AWS its ID, or `OWNER/NAME`, in which `*` stands for anything). Defaults
+    /// to the cloud's current Ubuntu LTS.
     #[attribute(optional)]
     pub image: Option<String>,
     /// Size of the masters' boot disks in GiB; etcd is on it.
     #[attribute(optional, default = 30, validate = checks::boot_disk)]
     pub boot_disk_gb: i64,
-    /// Machine identity of the masters: the one that reads the cluster's keys. Defaults to the cloud's default identity.
+    /// Machine identity of the masters: the one that reads the cluster's keys. Defaults to the cloud's default identity; on
+    /// AWS, where it is an instance profile, to one of the cluster's own that may do nothing else.
     #[attribute(optional)]
     pub service_account: Option<String>,
     /// Also label the masters' nodes with the failure-domain.beta.kubernetes.io pair.

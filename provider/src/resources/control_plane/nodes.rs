@@ -51,7 +51,7 @@ pub(super) fn nodes(
             replica: machine.labels.get(label::REPLICA).cloned().unwrap_or_default(),
             zone: machine.zone.clone(),
             address: machine.address.map(|address| address.to_string()).unwrap_or_default(),
-            provider_id: provider.cloud().provider_id(&machine.zone, &machine.name),
+            provider_id: provider.cloud().provider_id_of(machine),
             state: state(machine, node, pod_network, repairs.get(&machine.name)).to_owned(),
             certificate_expires_at: certificates.get(&machine.name).cloned(),
         };

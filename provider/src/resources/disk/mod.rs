@@ -50,8 +50,9 @@ pub struct Disk {
     /// Size in GiB. A disk grows in place; it never shrinks.
     #[attribute(required, validate = checks::disk_size)]
     pub size_gb: i64,
-    /// Kind of disk, for example `pd-balanced` or `pd-ssd`.
-    #[attribute(optional, default = "pd-balanced", validate = checks::disk_type)]
+    /// Kind of disk, for example `pd-balanced` or `pd-ssd`; on AWS `gp3` or `io2`. Defaults to `pd-balanced`, on AWS to
+    /// `gp3`.
+    #[attribute(optional, computed, keep_prior, validate = checks::disk_type)]
     pub disk_type: String,
     /// Further labels in the cloud.
     #[attribute(optional, validate = checks::cloud_labels)]
@@ -120,6 +121,7 @@ impl Resource for DiskResource {
 
     async fn plan(&self, provider: &Configured, request: PlanRequest<'_, Disk>) -> Planning<Disk> {
         let prior = request.prior.cloned();
+        let unset = request.config.disk_type.is_null();
         let mut planning = Planning::of(request);
         let planned = &mut planning.planned;
         let region = provider.cloud().region();
@@ -134,7 +136,12 @@ impl Resource for DiskResource {
                 .collect::<BTreeMap<_, _>>()
                 .into()
         });
-        planned.persistent_volume = volume(provider, planned).map_or(Planned::Unknown, Planned::Known);
+        if prior.is_none() && unset {
+            planned.disk_type = default_type(provider).into();
+        }
+        let same = prior.as_ref().filter(|prior| planned.zone.known() == Some(&prior.zone));
+        let id = same.and_then(|prior| persistent_volume::handle(&prior.persistent_volume));
+        planned.persistent_volume = volume(provider, planned, id.as_deref()).map_or(Planned::Unknown, Planned::Known);
         if let Some(zone) = planned.zone.known()
             && prior.as_ref().is_none_or(|prior| prior.zone != *zone)
         {
@@ -144,6 +151,7 @@ impl Resource for DiskResource {
             }
             planning.diagnostics.extend(found);
         }
+        planning.diagnostics.extend(check_type(provider, &planning.planned));
         if let Some(prior) = prior {
             planning.diagnostics.extend(refusals(&prior, &planning.planned));
             planning
@@ -199,7 +207,8 @@ impl Resource for DiskResource {
             if found.zone != state.zone || found.size_gb != state.size_gb {
                 state.zone.clone_from(&found.zone);
                 state.size_gb = found.size_gb;
-                state.persistent_volume = volume(provider, &state.clone().into()).unwrap_or_default();
+                let shown = volume(provider, &state.clone().into(), Some(&found.id));
+                state.persistent_volume = shown.unwrap_or_default();
             }
             state.disk_type.clone_from(&found.disk_type);
         }
@@ -231,8 +240,8 @@ impl Resource for DiskResource {
             doing: &doing,
             left: ADOPTED,
         };
-        within(deadline, &situation, objects::create(provider, &disk, &situation)).await?;
-        Ok(Created::new(disk))
+        let id = within(deadline, &situation, objects::create(provider, &disk, &situation)).await?;
+        Ok(Created::new(with_volume(provider, disk, &id)))
     }
 
     async fn update(
@@ -262,8 +271,8 @@ impl Resource for DiskResource {
             objects::update(provider, &prior, &disk, stop, &situation),
         )
         .await
-        .map_err(failed)?;
-        Ok(Updated::new(disk, private))
+        .map_err(failed)
+        .map(|id| Updated::new(with_volume(provider, disk, &id), private))
     }
 
     async fn delete(
@@ -341,7 +350,7 @@ impl Resource for DiskResource {
             labels_all: Planned::Unknown,
             persistent_volume: Planned::Unknown,
         };
-        complete(provider, planned)
+        complete(provider, planned).map(|disk| with_volume(provider, disk, &found.id))
     }
 }
 
@@ -408,10 +417,44 @@ fn wanted_labels(provider: &Configured, disk: &DiskPlanned) -> Option<Labels> {
     Some(labels)
 }
 
-fn volume(provider: &Configured, disk: &DiskPlanned) -> Option<String> {
+/// The kind of a disk of which the configuration names none.
+fn default_type(provider: &Configured) -> &'static str {
+    let kinds = provider.cloud().capabilities().disk_types;
+    kinds.first().copied().unwrap_or_default()
+}
+
+/// Refuses a kind that another cloud has.
+fn check_type(provider: &Configured, planned: &DiskPlanned) -> Diagnostics {
+    let cloud = provider.cloud();
+    let kinds = cloud.capabilities().disk_types;
+    match planned.disk_type.known().filter(|kind| !kinds.contains(&kind.as_str())) {
+        Some(kind) => Diagnostic::error(
+            "Not on offer",
+            format!(
+                "disk_type: {} has no disks of kind {kind:?}. Choose one of {}.",
+                cloud.name(),
+                kinds.join(", ")
+            ),
+        )
+        .at("disk_type")
+        .into(),
+        None => Diagnostics::new(),
+    }
+}
+
+/// The disk with the `PersistentVolume` of what was made.
+fn with_volume(provider: &Configured, mut disk: Disk, id: &str) -> Disk {
+    if let Some(volume) = volume(provider, &disk.clone().into(), Some(id)) {
+        disk.persistent_volume = volume;
+    }
+    disk
+}
+
+/// The disk as a `PersistentVolume`, as far as it is known; `id` is the cloud's own ID of it.
+fn volume(provider: &Configured, disk: &DiskPlanned, id: Option<&str>) -> Option<String> {
     let (cluster, name, zone) = (disk.cluster.known()?, disk.name.known()?, disk.zone.known()?);
     let name = disk_name(&ClusterName::new(cluster), name);
-    let (driver, handle) = provider.cloud().volume(zone, &name);
+    let (driver, handle) = provider.cloud().volume(zone, &name, id)?;
     Some(persistent_volume::render(&PersistentVolumeSettings {
         name,
         size_gb: *disk.size_gb.known()?,
@@ -438,8 +481,12 @@ fn complete(provider: &Configured, mut planned: DiskPlanned) -> Result<Disk, Dia
             .collect::<BTreeMap<_, _>>()
             .into();
     }
-    if let Some(volume) = volume(provider, &planned) {
-        planned.persistent_volume = volume.into();
+    if planned.disk_type.is_unknown() {
+        planned.disk_type = default_type(provider).into();
+    }
+    if planned.persistent_volume.is_unknown() {
+        // Where only the cloud can tell it, what was made does.
+        planned.persistent_volume = volume(provider, &planned, None).unwrap_or_default().into();
     }
     planned.into_known()
 }

@@ -84,7 +84,12 @@ async fn inventory(
         .map_err(|error| situation.cloud(&error))
 }
 
-pub(super) async fn create(provider: &Configured, disk: &Disk, situation: &Situation<'_>) -> Result<(), Diagnostics> {
+/// Makes the disk; gives the cloud's own ID of it.
+pub(super) async fn create(
+    provider: &Configured,
+    disk: &Disk,
+    situation: &Situation<'_>,
+) -> Result<String, Diagnostics> {
     let cluster = ClusterName::new(&disk.cluster);
     let failed = |error: CloudError| situation.cloud(&error);
     let mark = fingerprint(disk);
@@ -117,16 +122,17 @@ pub(super) async fn create(provider: &Configured, disk: &Disk, situation: &Situa
             .map_err(failed)?;
     }
     provider.forget(&cluster).await;
-    Ok(())
+    Ok(made.id)
 }
 
+/// Makes the disk what it is to be; gives the cloud's own ID of it.
 pub(super) async fn update(
     provider: &Configured,
     prior: &Disk,
     disk: &Disk,
     stop: &Stop,
     situation: &Situation<'_>,
-) -> Result<(), Diagnostics> {
+) -> Result<String, Diagnostics> {
     let cluster = ClusterName::new(&disk.cluster);
     let failed = |error: CloudError| situation.cloud(&error);
     let name = disk_name(&cluster, &disk.name);
@@ -167,7 +173,7 @@ pub(super) async fn update(
             .map_err(failed)?;
     }
     provider.forget(&cluster).await;
-    Ok(())
+    Ok(found.id.clone())
 }
 
 /// Makes a disk the cluster's again that somebody has taken the cluster's label from.

@@ -4,7 +4,7 @@
 use std::net::Ipv4Addr;
 
 use multizone_cloud::{
-    AddressHolder, Balancer, BalancerSpec, BalancerTarget, CloudError, MachineState, Result, TargetHealth,
+    AddressHolder, Balancer, BalancerSpec, BalancerTarget, CloudError, Host, MachineState, Result, TargetHealth,
 };
 
 use super::{State, in_use, missing};
@@ -98,7 +98,9 @@ impl State {
             Some(holder) => return Err(in_use(&format!("address {address}"), format!("{holder} holds it"))),
             None => {}
         }
-        let value = known.address;
+        let Host::Address(value) = known.address else {
+            return Err(missing("address", address));
+        };
         match to {
             AddressHolder::Machine { zone, name } => {
                 let machines = &mut self.inventory.machines;

@@ -92,6 +92,8 @@ impl MemoryCloud {
             capabilities: Capabilities {
                 subnets: Subnets::Regional,
                 endpoint: EndpointKind::Address,
+                disk_types: &["pd-balanced", "pd-ssd", "pd-standard"],
+                machine_type: "n1-standard-2",
                 timing: Timing {
                     create_machine: second,
                     join: second,
@@ -328,7 +330,13 @@ impl Cloud for MemoryCloud {
             zone: None,
             cidr,
         }];
-        self.change(|state| Ok(state.inventory.network.get_or_insert(Network { name, subnets }).clone()))
+        let made = Network {
+            name,
+            cidr: Some(cidr),
+            subnets,
+            unexpected: None,
+        };
+        self.change(|state| Ok(state.inventory.network.get_or_insert(made).clone()))
     }
     async fn delete_network(&self, _cluster: &ClusterName) -> Result<()> {
         self.change(|state| {
@@ -624,14 +632,14 @@ impl Cloud for MemoryCloud {
             Ok(())
         })
     }
-    async fn default_machine_identity(&self) -> Result<String> {
+    async fn default_machine_identity(&self, _: &ClusterName) -> Result<String> {
         Ok("default@example".to_owned())
     }
     fn provider_id(&self, zone: &str, machine: &str) -> String {
         format!("memory://{zone}/{machine}")
     }
-    fn volume(&self, zone: &str, disk: &str) -> (String, String) {
-        ("memory.example".to_owned(), format!("{zone}/{disk}"))
+    fn volume(&self, zone: &str, disk: &str, _: Option<&str>) -> Option<(String, String)> {
+        Some(("memory.example".to_owned(), format!("{zone}/{disk}")))
     }
     fn secret_source(&self, name: &str) -> String {
         format!("https://secrets.example/v1/projects/p/secrets/{name}")

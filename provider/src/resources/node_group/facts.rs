@@ -348,7 +348,7 @@ pub(super) fn describe(
                 .map(|address| address.to_string())
                 .unwrap_or_default(),
             provider_id: machine
-                .map(|machine| provider.cloud().provider_id(&machine.zone, &machine.name))
+                .map(|machine| provider.cloud().provider_id_of(machine))
                 .unwrap_or_default(),
             machine_type: machine.map(|machine| machine.machine_type.clone()).unwrap_or_default(),
             state: other.map_or_else(|| state.to_owned(), taken),

@@ -88,7 +88,8 @@ pub struct NodeGroup {
     /// controller would recreate are never evicted.
     #[attribute(optional, default = "15m", validate = timeouts::duration)]
     pub drain_timeout: String,
-    /// Image of the machines, in the cloud's words. Defaults to the cloud's current Ubuntu LTS.
+    /// Image of the machines, in the cloud's words (on AWS its ID, or `OWNER/NAME`, in which `*` stands for anything).
+    /// Defaults to the cloud's current Ubuntu LTS.
     #[attribute(optional)]
     pub image: Option<String>,
     /// Size of the boot disks in GiB.

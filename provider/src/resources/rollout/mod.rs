@@ -1,4 +1,4 @@
-//! Carrying out the planner's steps that concern the API's address, its balancer and the targets: for the balancer's own
+//! Carrying out the planner's steps that concern the API's address, its balancer, the targets, and a zone's end: for the balancer's own
 //! operations and for the control plane's, which share them.
 //!
 //! # A handover
@@ -85,6 +85,10 @@ impl Traffic<'_> {
             }
             Step::AwaitAnswer(holder) => self.await_answer(holder).await,
             Step::Release(_) => self.release().await,
+            Step::RemoveZone(zone) => {
+                self.cloud(self.provider.cloud().delete_subnet(self.cluster, zone))
+                    .await
+            }
             _ => return Ok(Outcome::NotMine),
         };
         done.map(|()| Outcome::Done)

@@ -117,14 +117,11 @@ pub(crate) fn zones(seen: &Seen<'_>) -> BTreeMap<String, Zone> {
         let here = |machine: &&CloudMachine| machine.zone == zone && machine.role() == Some(Role::Worker);
         inventory.machines.iter().filter(here).count()
     };
+    let subnets = || inventory.network.iter().flat_map(|network| &network.subnets);
     let zone = |name: &str, up: bool| Zone {
         up,
         leaving: spanned.is_some_and(|spanned| !spanned.contains(name)),
-        subnet: inventory
-            .network
-            .iter()
-            .flat_map(|network| &network.subnets)
-            .any(|subnet| subnet.zone.as_deref() == Some(name)),
+        subnet: subnets().any(|subnet| subnet.zone.as_deref() == Some(name)),
         workers: workers(name),
         disks: inventory.disks.iter().filter(|disk| disk.zone == name).count(),
     };
@@ -132,6 +129,7 @@ pub(crate) fn zones(seen: &Seen<'_>) -> BTreeMap<String, Zone> {
         inventory.machines.iter().any(|machine| machine.zone == name)
             || inventory.disks.iter().any(|disk| disk.zone == name)
             || inventory.balancers.iter().any(|balancer| balancer.zones.contains(name))
+            || subnets().any(|subnet| subnet.zone.as_deref() == Some(name))
     };
     region
         .iter()

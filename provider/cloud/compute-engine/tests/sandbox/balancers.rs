@@ -1,7 +1,7 @@
 //! Balancers, their targets, and an address on its way between a machine and a balancer.
 
 use axum::http::Method;
-use multizone_cloud::{AddressHolder, Balancer, Cloud as _, CloudError, MachineSpec, TargetHealth};
+use multizone_cloud::{AddressHolder, Balancer, Cloud as _, CloudError, Host, MachineSpec, TargetHealth};
 use serde_json::json;
 
 use crate::{
@@ -115,7 +115,9 @@ async fn the_address_moves_to_the_balancer_and_back() {
     let sandbox = start().await;
     let cloud = &sandbox.cloud;
     let cluster = cluster();
-    let address = inventory(&sandbox).await.address("api").unwrap().address;
+    let Host::Address(address) = inventory(&sandbox).await.address("api").unwrap().address else {
+        panic!("it is an address here");
+    };
     let held = cloud.attach_address(&cluster, "api", &balancer()).await.unwrap_err();
     assert!(
         matches!(held, CloudError::InUse { ref reason, .. } if reason.contains("demo-master-a")),

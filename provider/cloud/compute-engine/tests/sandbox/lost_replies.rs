@@ -25,7 +25,7 @@ async fn round_trip(sandbox: &Sandbox) -> BTreeSet<String> {
     cloud.ensure_address(&address_spec()).await.unwrap();
     cloud.ensure_secret(&secret_spec("first")).await.unwrap();
     cloud
-        .grant_secret("demo-keys", &cloud.default_machine_identity().await.unwrap())
+        .grant_secret("demo-keys", &cloud.default_machine_identity(&cluster()).await.unwrap())
         .await
         .unwrap();
     let spec = MachineSpec {

@@ -2,7 +2,7 @@
 
 use axum::http::Method;
 use multizone_cloud::{
-    AddressHolder, Cloud as _, CloudError, ClusterName, Labels, MachineSpec, MachineState, Role, label,
+    AddressHolder, Cloud as _, CloudError, ClusterName, Host, Labels, MachineSpec, MachineState, Role, label,
 };
 use serde_json::json;
 
@@ -37,14 +37,14 @@ async fn machines() {
     let before = sandbox.everything();
 
     let spec = MachineSpec {
-        identity: Some(cloud.default_machine_identity().await.unwrap()),
+        identity: Some(cloud.default_machine_identity(&cluster()).await.unwrap()),
         address: Some("api".into()),
         ..machine_spec("demo-master-a")
     };
     let made = cloud.ensure_machine(&spec).await.unwrap();
     assert_eq!(made.state, MachineState::Running);
     assert_eq!(
-        made.external_address,
+        made.external_address.map(Host::from),
         Some(address.address),
         "it holds the cluster's address"
     );

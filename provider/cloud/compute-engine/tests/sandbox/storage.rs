@@ -122,7 +122,7 @@ async fn secrets() {
     let error = cloud.ensure_secret(&stranger).await.unwrap_err();
     assert!(matches!(error, CloudError::NotOurs { .. }), "{error}");
 
-    let reader = cloud.default_machine_identity().await.unwrap();
+    let reader = cloud.default_machine_identity(&cluster()).await.unwrap();
     for _ in 0..2 {
         cloud.grant_secret("demo-keys", &reader).await.unwrap();
     }

@@ -257,12 +257,13 @@ fn largest(version: KubernetesVersion, customisation: &Customisation) -> MasterU
         version,
         start: MasterStart::Init,
         kubeadm_configuration: init_configuration(&settings),
-        pki: PkiLocation {
-            secret_manager: SECRET_MANAGER.to_owned(),
+        pki: PkiLocation::SecretManager {
+            url: SECRET_MANAGER.to_owned(),
             project: name.clone(),
             secret: format!("{name}{name}"),
         },
         endpoint_address: endpoint.parse().ok(),
+        endpoint_name: None,
         patches: customisation.patches.clone(),
     }
 }

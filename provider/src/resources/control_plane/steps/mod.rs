@@ -168,8 +168,7 @@ impl Executor<'_> {
                 self.until(name, &what, next, |world, _| !world.endpoints.contains(name))
                     .await
             }
-            // The balancer's own are above; zones and zonal disks are the cluster's and the cloud's: a master's only disk is
-            // deleted with its machine, and subnets are regional where this is reached.
+            // The balancer's own are above, as is a zone's end; a master's only disk is deleted with its machine.
             other => Err(self.situation.error(
                 &format!("A step of this change is none of a control plane's on this cloud: {other:?}."),
                 "This is an error in the provider; please report it with the log (TF_LOG=debug).",

@@ -1,0 +1,245 @@
+//! The resources on AWS's code, by real `terraform` against moto: created, read, changed behind Terraform's back and healed,
+//! updated, imported, destroyed, and nothing left.  What is there is looked at with boto3, an independent client.
+//!
+//! moto runs no machines, so there are no masters here that come up.
+#![allow(clippy::unwrap_used)]
+
+use multizone_acceptance_tests::{Moto, Workspace, documented_actions, installed};
+use serde_json::{Value, json};
+
+const CONFIGURATION: &str = r#"
+variable "zones" {
+  type    = list(string)
+  default = ["us-west-2a"]
+}
+variable "size_gb" {
+  type    = number
+  default = 10
+}
+variable "disk_zone" {
+  type    = string
+  default = "us-west-2a"
+}
+resource "multizone_cluster" "demo" {
+  name  = "demo"
+  zones = { for zone in var.zones : zone => { subnet_cidr = cidrsubnet("10.0.0.0/16", 8, index(["us-west-2a", "us-west-2b", "us-west-2c"], zone)) } }
+}
+resource "multizone_api_load_balancer" "api" {
+  cluster = multizone_cluster.demo.name
+  zones   = keys(multizone_cluster.demo.zones)
+}
+resource "multizone_disk" "data" {
+  cluster = multizone_cluster.demo.name
+  name    = "data"
+  zone    = var.disk_zone
+  size_gb = var.size_gb
+}
+"#;
+
+const THREE: &str = "zones=[\"us-west-2a\",\"us-west-2b\",\"us-west-2c\"]";
+const TWO: &str = "zones=[\"us-west-2a\",\"us-west-2b\"]";
+
+/// Everything that an empty account does not have.
+const LEFT: &str = r#"
+found = {
+    "instances": [i["InstanceId"] for r in ec2.describe_instances()["Reservations"] for i in r["Instances"]
+                  if i["State"]["Name"] != "terminated"],
+    "volumes": [v["VolumeId"] for v in ec2.describe_volumes()["Volumes"]],
+    "snapshots": [s["SnapshotId"] for s in ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"] if s.get("Tags")],
+    "vpcs": [v["VpcId"] for v in ec2.describe_vpcs()["Vpcs"] if not v["IsDefault"]],
+    "subnets": [s["SubnetId"] for s in ec2.describe_subnets()["Subnets"] if s.get("Tags")],
+    "gateways": [g["InternetGatewayId"] for g in ec2.describe_internet_gateways()["InternetGateways"] if g["Tags"]],
+    "groups": [g["GroupId"] for g in ec2.describe_security_groups()["SecurityGroups"] if g.get("Tags")],
+    "load balancers": [b["LoadBalancerName"] for b in elbv2.describe_load_balancers()["LoadBalancers"]],
+    "target groups": [g["TargetGroupName"] for g in elbv2.describe_target_groups()["TargetGroups"]],
+    "secrets": [s["Name"] for s in secretsmanager.list_secrets()["SecretList"]],
+    "roles": [r["RoleName"] for r in iam.list_roles()["Roles"]],
+    "profiles": [p["InstanceProfileName"] for p in iam.list_instance_profiles()["InstanceProfiles"]],
+}
+answer = {kind: things for kind, things in found.items() if things}
+"#;
+
+fn zones_of(moto: &Moto) -> Value {
+    moto.boto3(
+        "answer = [sorted(s['AvailabilityZone'] for s in ec2.describe_subnets()['Subnets'] if s.get('Tags')),\n\
+         sorted(z['ZoneName'] for z in elbv2.describe_load_balancers()['LoadBalancers'][0]['AvailabilityZones'])]",
+    )
+}
+
+fn attribute(workspace: &Workspace, address: &str, name: &str) -> Value {
+    let state = workspace.json(&["show", "-json"]);
+    let resources = state["values"]["root_module"]["resources"].as_array().unwrap().clone();
+    let found = resources
+        .iter()
+        .find(|resource| resource["address"] == address)
+        .unwrap();
+    found["values"][name].clone()
+}
+
+#[test]
+fn a_cluster_grows_over_zones_shrinks_and_goes() {
+    if !installed("terraform") {
+        return;
+    }
+    let Some(moto) = Moto::start() else { return };
+    let workspace = Workspace::on_aws(&moto, CONFIGURATION);
+    let first = workspace.apply(&[]).text();
+    for spoken in ["hand over", "handover", "attach"] {
+        assert!(!first.contains(spoken), "nothing is handed over on AWS: {first}");
+    }
+    workspace.assert_empty_plan(&[]);
+    let endpoint = attribute(&workspace, "multizone_cluster.demo", "endpoint");
+    let name = attribute(&workspace, "multizone_api_load_balancer.api", "address");
+    let name = name.as_str().unwrap();
+    assert!(name.ends_with(".amazonaws.com"), "{name}");
+    assert_eq!(endpoint, format!("https://{name}:6443"));
+    assert_eq!(attribute(&workspace, "multizone_disk.data", "disk_type"), "gp3");
+    let volume = attribute(&workspace, "multizone_disk.data", "persistent_volume");
+    let id = moto.boto3("answer = ec2.describe_volumes()['Volumes'][0]['VolumeId']");
+    assert!(volume.as_str().unwrap().contains(id.as_str().unwrap()), "{volume}");
+
+    let _ = workspace.apply(&["-var", THREE, "-var", "size_gb=20"]);
+    workspace.assert_empty_plan(&["-var", THREE, "-var", "size_gb=20"]);
+    let all = json!(["us-west-2a", "us-west-2b", "us-west-2c"]);
+    assert_eq!(zones_of(&moto), json!([all, all]));
+    assert_eq!(attribute(&workspace, "multizone_cluster.demo", "endpoint"), endpoint);
+
+    // The disk's data move with it; then a zone is left by all.
+    let moved = ["-var", THREE, "-var", "size_gb=20", "-var", "disk_zone=us-west-2b"];
+    let _ = workspace.apply(&moved);
+    workspace.assert_empty_plan(&moved);
+    let smaller = ["-var", TWO, "-var", "size_gb=20", "-var", "disk_zone=us-west-2b"];
+    let _ = workspace.apply(&smaller);
+    workspace.assert_empty_plan(&smaller);
+    let two = json!(["us-west-2a", "us-west-2b"]);
+    assert_eq!(zones_of(&moto), json!([two, two]));
+
+    // Forgotten and imported, nothing is to be done.
+    for (address, id) in [
+        ("multizone_cluster.demo", "us-west-2/demo"),
+        ("multizone_api_load_balancer.api", "us-west-2/demo/api"),
+        ("multizone_disk.data", "us-west-2/demo/data"),
+    ] {
+        let _ = workspace.terraform(&["state", "rm", address]).succeeded();
+        let _ = workspace
+            .terraform(&[&["import"], &smaller[..], &[address, id]].concat())
+            .succeeded();
+    }
+    workspace.assert_empty_plan(&smaller);
+
+    let _ = workspace
+        .terraform(&[&["destroy", "-auto-approve"], &smaller[..]].concat())
+        .succeeded();
+    assert_eq!(moto.boto3(LEFT), json!({}));
+    let unpermitted: Vec<_> = moto.actions().difference(&documented_actions()).cloned().collect();
+    assert!(unpermitted.is_empty(), "the guide's policy lacks {unpermitted:?}");
+}
+
+/// One account for both: a server takes longer to start than most of what is asked of it.
+#[test]
+fn what_is_not_as_it_should_be_is_shown() {
+    if !installed("terraform") {
+        return;
+    }
+    let Some(moto) = Moto::start() else { return };
+    what_aws_has_otherwise_is_told_by_the_plan(&moto);
+    what_is_changed_behind_its_back_is_shown_and_healed(&moto);
+}
+
+fn what_is_changed_behind_its_back_is_shown_and_healed(moto: &Moto) {
+    let workspace = Workspace::on_aws(moto, CONFIGURATION);
+    let arguments = ["-var", TWO];
+    let _ = workspace.apply(&arguments);
+    moto.boto3(
+        "for t in ec2.describe_route_tables()['RouteTables']:\n\
+         \x20 for r in t['Routes']:\n\
+         \x20   if r.get('GatewayId', '').startswith('igw-'):\n\
+         \x20     ec2.delete_route(RouteTableId=t['RouteTableId'], DestinationCidrBlock='0.0.0.0/0')\n\
+         s = [s for s in ec2.describe_subnets()['Subnets'] if s.get('Tags') and s['AvailabilityZone'] == 'us-west-2b'][0]\n\
+         b = elbv2.describe_load_balancers()['LoadBalancers'][0]\n\
+         elbv2.modify_load_balancer_attributes(LoadBalancerArn=b['LoadBalancerArn'],\n\
+         Attributes=[{'Key': 'load_balancing.cross_zone.enabled', 'Value': 'false'}])\n\
+         v = ec2.describe_volumes()['Volumes'][0]['VolumeId']\n\
+         ec2.create_tags(Resources=[v], Tags=[{'Key': 'topology-zone', 'Value': 'elsewhere'}, {'Key': 'theirs', 'Value': 'x'}])",
+    );
+    let _ = workspace
+        .terraform(&[&["plan"], &arguments[..]].concat())
+        .succeeded()
+        .saying(&[
+            "its route to the internet is gone",
+            "its load_balancing.cross_zone.enabled is false, not true",
+            "elsewhere",
+        ]);
+    let _ = workspace.apply(&arguments);
+    workspace.assert_empty_plan(&arguments);
+    let healed = moto.boto3(
+        "b = elbv2.describe_load_balancers()['LoadBalancers'][0]\n\
+         a = elbv2.describe_load_balancer_attributes(LoadBalancerArn=b['LoadBalancerArn'])['Attributes']\n\
+         t = {t['Key']: t['Value'] for t in ec2.describe_volumes()['Volumes'][0]['Tags']}\n\
+         answer = [[x['Value'] for x in a if x['Key'] == 'load_balancing.cross_zone.enabled'],\n\
+         any(r.get('GatewayId', '').startswith('igw-') for t in ec2.describe_route_tables()['RouteTables'] for r in t['Routes']),\n\
+         t['topology-zone'], t['theirs']]",
+    );
+    assert_eq!(
+        healed,
+        json!([["true"], true, "us-west-2a", "x"]),
+        "what others have added stays theirs"
+    );
+
+    let other = CONFIGURATION.replace("\"10.0.0.0/16\", 8,", "\"10.0.0.0/16\", 7,");
+    workspace.write("main.tf", &other);
+    let refused = workspace
+        .terraform(&[&["plan"], &arguments[..]].concat())
+        .exited(1)
+        .text();
+    assert!(refused.contains("A subnet keeps its range"), "{refused}");
+    workspace.write("main.tf", CONFIGURATION);
+
+    // A disk that is gone is made again.
+    moto.boto3("ec2.delete_volume(VolumeId=ec2.describe_volumes()['Volumes'][0]['VolumeId'])");
+    let changes = workspace.planned_changes(&arguments);
+    assert_eq!(changes, [("multizone_disk.data".to_owned(), "create".to_owned())]);
+    let _ = workspace.apply(&arguments);
+    workspace.assert_empty_plan(&arguments);
+    let _ = workspace.terraform(&["destroy", "-auto-approve"]).succeeded();
+    assert_eq!(moto.boto3(LEFT), json!({}));
+}
+
+fn what_aws_has_otherwise_is_told_by_the_plan(moto: &Moto) {
+    let cluster =
+        |zones: &str| format!("resource \"multizone_cluster\" \"demo\" {{\n  name = \"demo\"\n  zones = {zones}\n}}\n");
+    let workspace = Workspace::on_aws(moto, &cluster("{ \"us-west-2a\" = {} }"));
+    let plan = || workspace.terraform(&["plan"]).exited(1).text();
+    let said = plan();
+    assert!(
+        said.contains("Zone us-west-2a needs zones[\"us-west-2a\"].subnet_cidr"),
+        "{said}"
+    );
+    workspace.write(
+        "main.tf",
+        &cluster("{ \"us-west-2z\" = { subnet_cidr = \"10.0.0.0/24\" } }"),
+    );
+    let said = plan();
+    assert!(
+        said.contains("\"us-west-2z\" is not a zone of region us-west-2"),
+        "{said}"
+    );
+    let pool = "{ \"us-west-2a\" = { subnet_cidr = \"10.244.0.0/24\" } }";
+    workspace.write("main.tf", &cluster(pool));
+    let said = plan();
+    assert!(said.contains("Overlapping ranges"), "{said}");
+    let outside = "{ \"us-west-2a\" = { subnet_cidr = \"10.9.0.0/24\" } }\n  network_cidr = \"10.0.0.0/16\"";
+    workspace.write("main.tf", &cluster(outside));
+    let said = plan();
+    assert!(said.contains("is not within network_cidr = 10.0.0.0/16"), "{said}");
+    workspace.write(
+        "main.tf",
+        &format!(
+            "{}resource \"multizone_disk\" \"data\" {{\n  cluster = multizone_cluster.demo.name\n  name = \"data\"\n  zone = \
+             \"us-west-2a\"\n  size_gb = 5\n  disk_type = \"pd-ssd\"\n}}\n",
+            cluster("{ \"us-west-2a\" = { subnet_cidr = \"10.0.0.0/24\" } }")
+        ),
+    );
+    let said = plan();
+    assert!(said.contains("AWS has no disks of kind \"pd-ssd\""), "{said}");
+}

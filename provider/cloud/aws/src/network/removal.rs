@@ -1,0 +1,139 @@
+//! The end of a network, and of a zone's part of it.
+
+use aws_sdk_ec2::types::Instance;
+use multizone_cloud::{CloudError, ClusterName, Result};
+
+use crate::{
+    Aws,
+    failure::{About as _, unless_absent},
+    instances::{ALIVE, alive},
+    making::Called,
+    tags::filter,
+};
+
+impl Aws {
+    /// Deletes what hangs on the network first.
+    pub(crate) async fn delete_network_of(&self, cluster: &ClusterName) -> Result<()> {
+        for vpc in self
+            .vpcs_of(cluster)
+            .await
+            .about(&format!("network of cluster {cluster}"))?
+        {
+            let id = vpc.vpc_id.unwrap_or_default();
+            let object = format!("network {id}");
+            let users = self.instances_in(&id).await.about(&object)?;
+            if let Some(user) = users.first() {
+                let reason = format!("instance {} is in it", user.instance_id().unwrap_or_default());
+                return Err(CloudError::InUse { object, reason });
+            }
+        }
+        self.delete_role_groups(cluster).await?;
+        for subnet in self
+            .subnets_of(cluster)
+            .await
+            .about(&format!("subnets of cluster {cluster}"))?
+        {
+            let id = subnet.subnet_id.unwrap_or_default();
+            self.delete_subnet(&id).await?;
+        }
+        self.delete_gateways(cluster).await?;
+        let client = &self.clients().ec2;
+        for vpc in self
+            .vpcs_of(cluster)
+            .await
+            .about(&format!("network of cluster {cluster}"))?
+        {
+            let id = vpc.vpc_id.unwrap_or_default();
+            self.once_free(|| async {
+                self.call("ec2:DeleteVpc", || client.delete_vpc().vpc_id(&id).send())
+                    .await
+                    .map(drop)
+                    .or_else(unless_absent)
+            })
+            .await
+            .about(&format!("network {id}"))?;
+        }
+        self.delete_identity(cluster).await
+    }
+
+    async fn delete_gateways(&self, cluster: &ClusterName) -> Result<()> {
+        let client = &self.clients().ec2;
+        let found = self.gateways_of(cluster).await;
+        for gateway in found.about(&format!("internet gateway of cluster {cluster}"))? {
+            let id = gateway.internet_gateway_id.clone().unwrap_or_default();
+            let object = format!("internet gateway {id}");
+            for attachment in gateway.attachments() {
+                let vpc = attachment.vpc_id.as_deref().unwrap_or_default();
+                self.once_free(|| async {
+                    let detached = self.call("ec2:DetachInternetGateway", || {
+                        client
+                            .detach_internet_gateway()
+                            .internet_gateway_id(&id)
+                            .vpc_id(vpc)
+                            .send()
+                    });
+                    match detached.await {
+                        Err(failure) if failure.is(&["Gateway.NotAttached"]) => Ok(()),
+                        detached => detached.map(drop).or_else(unless_absent),
+                    }
+                })
+                .await
+                .about(&object)?;
+            }
+            self.call("ec2:DeleteInternetGateway", || {
+                client.delete_internet_gateway().internet_gateway_id(&id).send()
+            })
+            .await
+            .map(drop)
+            .or_else(unless_absent)
+            .about(&object)?;
+        }
+        Ok(())
+    }
+
+    /// Deletes the subnet of a zone; the load balancer leaves it first where nobody else decides on its zones.
+    pub(crate) async fn delete_subnet_of(&self, cluster: &ClusterName, zone: &str) -> Result<()> {
+        let object = format!("subnet of cluster {cluster} in {zone}");
+        let Some(subnet) = self.subnet_in(cluster, zone).await.about(&object)? else {
+            return Ok(());
+        };
+        if !self.is_unused(cluster, zone).await? {
+            let reason = "a machine or the API's load balancer is in it".to_owned();
+            return Err(CloudError::InUse { object, reason });
+        }
+        self.leave_subnet(cluster, zone).await?;
+        self.delete_subnet(subnet.subnet_id().unwrap_or_default()).await
+    }
+
+    async fn delete_subnet(&self, id: &str) -> Result<()> {
+        let client = &self.clients().ec2;
+        self.once_free(|| async {
+            self.call("ec2:DeleteSubnet", || client.delete_subnet().subnet_id(id).send())
+                .await
+                .map(drop)
+                .or_else(unless_absent)
+        })
+        .await
+        .about(&format!("subnet {id}"))
+    }
+
+    /// Whether a zone's subnet can go: no machine is in it, and no balancer of the user's spans it.
+    pub(super) async fn is_unused(&self, cluster: &ClusterName, zone: &str) -> Result<bool> {
+        let object = format!("subnet of cluster {cluster} in {zone}");
+        let Some(subnet) = self.subnet_in(cluster, zone).await.about(&object)? else {
+            return Ok(true);
+        };
+        let id = subnet.subnet_id.unwrap_or_default();
+        let users = self.instances_where("subnet-id", &id).await.about(&object)?;
+        Ok(users.is_empty() && !self.balancer_decides_on(cluster, zone).await?)
+    }
+
+    async fn instances_in(&self, vpc: &str) -> Called<Vec<Instance>> {
+        self.instances_where("vpc-id", vpc).await
+    }
+
+    async fn instances_where(&self, what: &str, value: &str) -> Called<Vec<Instance>> {
+        let filters = vec![filter(what, value), alive(ALIVE)];
+        self.instances(&filters).await
+    }
+}
