@@ -343,6 +343,11 @@ impl World {
 }
 
 impl World {
+    /// Where the region keeps what is on its machines.
+    pub(crate) fn place(&self) -> PathBuf {
+        self.directory.path().join("region")
+    }
+
     /// Terraform's state.
     pub(crate) fn state(&mut self) -> &mut State {
         &mut self.state

@@ -55,6 +55,9 @@ pub struct MemberConfig {
     pub initial_cluster: String,
     /// Whether it begins a cluster or joins one.
     pub initial_cluster_state: ClusterState,
+    /// Whether it starts as the only member of its cluster, with the data that it has (`--force-new-cluster`): what is left
+    /// to do when the others are lost.
+    pub force_new_cluster: bool,
     /// Its certificates.
     pub tls: Tls,
     /// Where its log goes, after what is there already.
@@ -80,6 +83,7 @@ impl MemberConfig {
             initial_cluster: format!("{name}={advertise_peer}"),
             advertise_peer,
             initial_cluster_state: ClusterState::New,
+            force_new_cluster: false,
             tls,
             log: directory.join("etcd.log"),
             version: None,

@@ -1,6 +1,9 @@
 //! A change of a control plane: what Terraform does, object by object, and what comes of it when nothing goes wrong.
 
 use std::{
+    fs,
+    net::IpAddr,
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -8,6 +11,7 @@ use std::{
 use multizone_provider::configuration::{Configured, Destroy};
 use multizone_schema::Diagnostics;
 use serde_json::Value;
+use tokio::net::TcpStream;
 
 use super::api::Api;
 use crate::{
@@ -18,6 +22,9 @@ use crate::{
 
 /// How long a region may take to be what it was before it was stopped.
 const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Where etcd's clients connect.
+const ETCD: u16 = 2379;
 
 /// A change, in the order of Terraform's graph.
 pub(crate) struct Change {
@@ -72,6 +79,35 @@ impl World {
                 Instant::now() < deadline,
                 "the region does not come to rest: {status:#}"
             );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Where the computer keeps this file of the only machine that has it.
+    pub(crate) fn file_of_a_machine(&self, path: &str) -> PathBuf {
+        let mut found = Vec::new();
+        let mut directories = vec![self.place()];
+        while let Some(directory) = directories.pop() {
+            for entry in fs::read_dir(directory).unwrap() {
+                let entry = entry.unwrap();
+                if entry.file_type().unwrap().is_dir() {
+                    directories.push(entry.path());
+                } else if entry.path().ends_with(path) {
+                    found.push(entry.path());
+                }
+            }
+        }
+        assert_eq!(found.len(), 1, "{found:?}");
+        found.remove(0)
+    }
+
+    /// Waits until the only machine's etcd has ended.
+    pub(crate) async fn until_etcd_has_ended(&self) {
+        let status = self.region.lock().unwrap().status();
+        let address: IpAddr = status["machines"][0]["address"].as_str().unwrap().parse().unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while TcpStream::connect((address, ETCD)).await.is_ok() {
+            assert!(Instant::now() < deadline, "etcd goes on");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

@@ -29,19 +29,31 @@ pub(crate) enum Meanwhile {
     ApplyAgain,
 }
 
-/// Lets a zone go dark at every step and call of a change that changes something, one apply after the other; returns how
-/// many outages that were.
+/// Lets each of these zones go dark at every step of a change and at every call in it that changes something, one apply
+/// after the other; returns how many outages of each that were.
 pub(crate) async fn at_every_step(
     before: &Snapshot,
     change: &Change,
+    zones: &[(&'static str, Meanwhile)],
+) -> Vec<usize> {
+    let mut world = before.thaw();
+    let expected = change.undisturbed(&mut world).await;
+    drop(world);
+    let mut outages = Vec::new();
+    for (zone, meanwhile) in zones {
+        outages.push(of_a_zone(before, change, &expected, zone, *meanwhile).await);
+    }
+    outages
+}
+
+async fn of_a_zone(
+    before: &Snapshot,
+    change: &Change,
+    expected: &str,
     zone: &'static str,
     meanwhile: Meanwhile,
 ) -> usize {
     let (name, began) = (change.name, Instant::now());
-    let mut world = before.thaw();
-    let expected = change.undisturbed(&mut world).await;
-    drop(world);
-
     let mut world = before.thaw();
     world.settled().await;
     let api = world.api().await;

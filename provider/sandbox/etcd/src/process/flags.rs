@@ -90,6 +90,9 @@ pub(super) fn of(config: &MemberConfig, version: Version) -> Vec<OsString> {
     if config.initial_cluster_state == ClusterState::Existing {
         flags.push("--initial-cluster-state=existing".into());
     }
+    if config.force_new_cluster {
+        flags.push("--force-new-cluster=true".into());
+    }
     for (flag, path) in [
         ("--data-dir=", &config.data_directory),
         ("--cert-file=", &tls.server_certificate),
@@ -121,6 +124,7 @@ mod tests {
             advertise_peer: "https://127.8.0.2:2380".to_owned(),
             initial_cluster: "master-a=https://127.8.0.2:2380".to_owned(),
             initial_cluster_state: ClusterState::New,
+            force_new_cluster: false,
             tls: Tls {
                 server_certificate: pki("server.crt"),
                 server_key: pki("server.key"),
@@ -173,5 +177,11 @@ mod tests {
             ..config()
         };
         assert!(of(&joining, Version { major: 3, minor: 4 }).contains(&"--initial-cluster-state=existing".into()));
+        let alone = MemberConfig {
+            force_new_cluster: true,
+            ..config()
+        };
+        assert!(of(&alone, Version { major: 3, minor: 6 }).contains(&"--force-new-cluster=true".into()));
+        assert!(!new.contains("force"), "{new}");
     }
 }

@@ -64,7 +64,23 @@ pub(super) struct Known {
 pub(super) fn find_out(config: &MemberConfig) -> Result<Known, String> {
     let disk = |error: rusqlite::Error| format!("cannot use the data in {}: {error}", config.data_directory.display());
     let mut files = Files::open(&config.data_directory).map_err(disk)?;
-    if let Some((identity, state)) = files.load().map_err(disk)? {
+    if let Some((identity, mut state)) = files.load().map_err(disk)? {
+        if config.force_new_cluster {
+            let others: Vec<u64> = state
+                .members
+                .keys()
+                .copied()
+                .filter(|id| *id != identity.member)
+                .collect();
+            for id in others {
+                state.members.remove(&id);
+                state.removed.insert(id);
+            }
+            if let Some(own) = state.members.get_mut(&identity.member) {
+                own.is_learner = false;
+            }
+            files.replace(identity, &state).map_err(disk)?;
+        }
         // As etcd, it does not look at the initial cluster any more.
         let cluster = cluster_of(identity.cluster, config.speed);
         return Ok(Known {

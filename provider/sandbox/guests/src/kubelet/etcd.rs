@@ -100,6 +100,7 @@ fn configuration(machine: &Machine) -> Result<MemberConfig, String> {
             "existing" => ClusterState::Existing,
             _ => ClusterState::New,
         },
+        force_new_cluster: flags.get("force-new-cluster").is_some_and(|value| value == "true"),
         tls: Tls {
             server_certificate: file("cert-file")?,
             server_key: file("key-file")?,

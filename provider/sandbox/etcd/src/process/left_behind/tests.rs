@@ -15,6 +15,7 @@ fn config(data_directory: &Path) -> MemberConfig {
         advertise_peer: String::new(),
         initial_cluster: String::new(),
         initial_cluster_state: ClusterState::New,
+        force_new_cluster: false,
         tls: Tls {
             server_certificate: "".into(),
             server_key: "".into(),
