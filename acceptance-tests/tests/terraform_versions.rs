@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use multizone_acceptance_tests::{Run, Workspace, installed};
+use multizone_acceptance_tests::{PROVIDER, Run, Workspace, installed};
 use serde_json::{Value, json};
 
 const ONE_ZONE: &[&str] = &[r#"-var=zones=["us-central1-a"]"#, "-var=nodes_per_zone=1"];
@@ -151,10 +151,9 @@ fn the_configuration_of_what_is_imported_can_be_generated() {
             fs::remove_file(path).unwrap();
         }
     }
-    let provider = DISK.split("resource").next().unwrap();
     // Terraform generates nothing for an address with a key.
     let blocks = blocks.replace(r#"pool["us-central1-a"]"#, "pool");
-    workspace.write("main.tf", &format!("{provider}{blocks}"));
+    workspace.write("main.tf", &format!("{PROVIDER}{blocks}"));
     let text = workspace
         .terraform(&["plan", "-generate-config-out=generated.tf"])
         .succeeded()
