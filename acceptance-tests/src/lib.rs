@@ -6,6 +6,7 @@
 // Everything here panics where the test is to fail.
 #![allow(clippy::missing_panics_doc)]
 
+mod machines;
 mod moto;
 mod prober;
 mod python;

@@ -4,25 +4,53 @@ use std::{
     collections::BTreeSet,
     fs,
     io::{BufRead as _, BufReader},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::Arc,
 };
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Run, python, workspace::checkout};
+use crate::{
+    Run,
+    machines::{Machines, Range, SPEED},
+    python,
+    workspace::checkout,
+};
 
 /// The region of everything in it.
-const REGION: &str = "us-west-2";
+pub(crate) const REGION: &str = "us-west-2";
 /// What was asked of it, in its directory.
 const RECORDING: &str = "requests.jsonl";
+
+/// Everything that an empty account does not have.
+const LEFT: &str = r#"
+found = {
+    "instances": [i["InstanceId"] for r in ec2.describe_instances()["Reservations"] for i in r["Instances"]
+                  if i["State"]["Name"] != "terminated"],
+    "volumes": [v["VolumeId"] for v in ec2.describe_volumes()["Volumes"]],
+    "snapshots": [s["SnapshotId"] for s in ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"] if s.get("Tags")],
+    "vpcs": [v["VpcId"] for v in ec2.describe_vpcs()["Vpcs"] if not v["IsDefault"]],
+    "subnets": [s["SubnetId"] for s in ec2.describe_subnets()["Subnets"] if s.get("Tags")],
+    "gateways": [g["InternetGatewayId"] for g in ec2.describe_internet_gateways()["InternetGateways"] if g["Tags"]],
+    "groups": [g["GroupId"] for g in ec2.describe_security_groups()["SecurityGroups"] if g.get("Tags")],
+    "load balancers": [b["LoadBalancerName"] for b in elbv2.describe_load_balancers()["LoadBalancers"]],
+    "target groups": [g["TargetGroupName"] for g in elbv2.describe_target_groups()["TargetGroups"]],
+    "secrets": [s["Name"] for s in secretsmanager.list_secrets()["SecretList"]],
+    "roles": [r["RoleName"] for r in iam.list_roles()["Roles"]],
+    "profiles": [p["InstanceProfileName"] for p in iam.list_instance_profiles()["InstanceProfiles"]],
+}
+answer = {kind: things for kind, things in found.items() if things}
+"#;
 
 /// moto's server on a port of loopback; it ends with the test at the latest.
 #[derive(Debug)]
 pub struct Moto {
     python: PathBuf,
     directory: TempDir,
+    machines: Option<Arc<Machines>>,
     server: Server,
 }
 
@@ -45,6 +73,18 @@ impl Moto {
     /// # Panics
     /// When the server does not say where it listens.
     pub fn start() -> Option<Self> {
+        Self::start_in(None)
+    }
+
+    /// The same, whose instances are machines that do what their user data says.
+    ///
+    /// # Panics
+    /// As [`Moto::start`].
+    pub fn start_with_machines() -> Option<Self> {
+        Self::start_in(Some(Range::claim()))
+    }
+
+    fn start_in(range: Option<Range>) -> Option<Self> {
         let python = python("moto, boto3")?;
         let directory = tempfile::tempdir().expect("a temporary directory");
         let mut command = program(&python, "server.py");
@@ -52,11 +92,30 @@ impl Moto {
             .env("MOTO_EC2_ENABLE_INSTANCE_TYPE_VALIDATION", "true")
             .env("MOTO_ENABLE_RECORDING", "true")
             .env("MOTO_RECORDER_FILEPATH", directory.path().join(RECORDING));
+        if let Some(range) = &range {
+            command.env("MOTO_AMIS_PATH", checkout().join("acceptance-tests/moto/images.json"));
+            command.args([range.block.number().to_string(), SPEED.to_string()]);
+        }
+        let server = Server::start(&mut command);
+        let machines = range.map(|range| Arc::new(Machines::run(server.address(), range)));
         Some(Self {
-            server: Server::start(&mut command),
             python,
             directory,
+            machines,
+            server,
         })
+    }
+
+    /// The range that is free for networks of machines.
+    ///
+    /// # Panics
+    /// When there are no machines here.
+    pub fn networks(&self) -> String {
+        self.machines.as_ref().expect("it runs machines").networks()
+    }
+
+    pub(crate) fn machines(&self) -> Option<Arc<Machines>> {
+        self.machines.clone()
     }
 
     /// Where it answers.
@@ -95,6 +154,15 @@ impl Moto {
         let mut command = self::program(&self.python, "look.py");
         let run = Run::of(command.arg(program).envs(self.environment())).succeeded();
         serde_json::from_str(&run.stdout).expect("the program's answer is JSON")
+    }
+
+    /// What is in it that an empty account does not have, by its kind.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    #[track_caller]
+    pub fn left(&self) -> Value {
+        self.boto3(LEFT)
     }
 
     /// The actions that others than [`Moto::boto3`] have called so far, as IAM names them.
@@ -142,6 +210,13 @@ impl Server {
             endpoint: format!("http://127.0.0.1:{port}"),
             process,
         }
+    }
+
+    fn address(&self) -> SocketAddr {
+        let address = self.endpoint.strip_prefix("http://");
+        address
+            .and_then(|address| address.parse().ok())
+            .expect("it is on loopback")
     }
 }
 

@@ -5,12 +5,13 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    sync::Arc,
 };
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Moto, Run, run};
+use crate::{Moto, Run, machines::Machines, run};
 
 /// How much faster than a real cloud the suite's sandboxes run.
 const SPEED: &str = "600";
@@ -33,6 +34,8 @@ pub struct Workspace {
     terraform: OsString,
     /// Whether it has a sandbox region, which ends with it.
     sandbox: bool,
+    /// The machines of its account, if it is on AWS.
+    machines: Option<Arc<Machines>>,
     /// What its commands find in their environment besides.
     environment: Vec<(String, String)>,
 }
@@ -59,8 +62,7 @@ impl Workspace {
     /// sandbox started in `us-central1`.
     pub fn of(resources: &str) -> Self {
         let workspace = Self::empty();
-        let pod_network = checkout().join("examples/multi-zone/pod-network.yaml");
-        fs::copy(pod_network, workspace.path().join("pod-network.yaml")).expect("a file that can be copied");
+        workspace.write_pod_network();
         workspace.write("provider.tf", PROVIDER);
         workspace.write("main.tf", resources);
         workspace
@@ -79,6 +81,7 @@ impl Workspace {
     /// Resources in `main.tf`, on AWS as [`Moto`] plays it.
     pub fn on_aws(moto: &Moto, resources: &str) -> Self {
         let mut workspace = Self::without_sandbox();
+        workspace.machines = moto.machines();
         let environment = moto.environment().into_iter();
         workspace.environment = environment
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -91,6 +94,7 @@ impl Workspace {
             ),
         );
         workspace.write("main.tf", resources);
+        workspace.write_pod_network();
         workspace
     }
 
@@ -106,6 +110,7 @@ impl Workspace {
             provider,
             terraform: run::terraform(),
             sandbox: false,
+            machines: None,
             environment: Vec::new(),
         };
         let overrides = format!(
@@ -118,6 +123,11 @@ impl Workspace {
         );
         workspace.write("terraform.rc", &overrides);
         workspace
+    }
+
+    fn write_pod_network(&self) {
+        let pod_network = checkout().join("examples/multi-zone/pod-network.yaml");
+        fs::copy(pod_network, self.path().join("pod-network.yaml")).expect("a file that can be copied");
     }
 
     /// The directory that holds the configuration and its state.
@@ -224,9 +234,13 @@ impl Workspace {
 
     /// `kubectl ARGUMENTS` as the administrator of a cluster of this workspace.
     pub fn kubectl(&self, cluster: &str, arguments: &[&str]) -> Run {
-        let _ = self
-            .sandbox(&["kubeconfig", cluster, "--output", "kubeconfig"])
-            .succeeded();
+        match &self.machines {
+            Some(machines) => self.write("kubeconfig", &machines.kubeconfig(cluster)),
+            None => drop(
+                self.sandbox(&["kubeconfig", cluster, "--output", "kubeconfig"])
+                    .succeeded(),
+            ),
+        }
         Run::of(self.command("kubectl").args(arguments))
     }
 

@@ -79,15 +79,14 @@ impl Machines {
     fn spec(&self, core: &Core, key: &str, instance: &Instance) -> Option<MachineSpec> {
         let machine_type = catalogue::machine_type(&instance.machine_type)?;
         let disk = core.state().disks().get(&instance.boot_disk()?.disk)?;
+        let hostname = instance.hostname.as_ref().unwrap_or(&instance.identity.name);
         Some(MachineSpec {
             name: key.to_owned(),
-            hostname: instance
-                .hostname
-                .clone()
-                .unwrap_or_else(|| instance.identity.name.clone()),
+            hostname: hostname.clone(),
             zone: instance.zone.clone(),
             region: core.settings().region.name.to_owned(),
-            project: core.settings().project.clone(),
+            instance_id: instance.identity.id.to_string(),
+            provider_id: format!("gce://{}/{}/{hostname}", core.settings().project, instance.zone),
             address: instance.interface.address,
             external_address: instance.interface.access.as_ref().and_then(|access| access.address),
             cpus: machine_type.cpus,

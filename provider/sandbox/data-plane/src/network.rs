@@ -206,11 +206,16 @@ impl Network {
     /// `TimedOut` when nothing answers for `patience` (a stopped machine, an outage, a firewall),
     /// `ConnectionRefused` when the machine does not listen on the port.
     pub async fn probe(&self, machine: &str, port: u16, patience: Duration) -> io::Result<Stream> {
+        self.probe_from(HEALTH_CHECK_SOURCE, machine, port, patience).await
+    }
+
+    /// The same as [`Self::probe`], from another address that no machine has.
+    pub async fn probe_from(&self, from: Ipv4Addr, machine: &str, port: u16, patience: Duration) -> io::Result<Stream> {
         let attempt = async {
             let socket = opening(Ipv4Addr::LOCALHOST)?;
-            let shown = (HEALTH_CHECK_SOURCE, socket.local_addr()?.port()).into();
-            self.open(socket, port, Source::Host(HEALTH_CHECK_SOURCE), shown, |state| {
-                Ok(state.route_to(machine, HEALTH_CHECK_SOURCE, port))
+            let shown = (from, socket.local_addr()?.port()).into();
+            self.open(socket, port, Source::Host(from), shown, |state| {
+                Ok(state.route_to(machine, from, port))
             })
             .await
         };

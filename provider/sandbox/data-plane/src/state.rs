@@ -172,6 +172,7 @@ impl State {
             ));
         };
         if address == own
+            || address == Ipv4Addr::LOCALHOST
             || self
                 .local_addresses
                 .get(from_machine)

@@ -16,8 +16,10 @@ pub struct MachineSpec {
     pub zone: String,
     /// The region of that zone.
     pub region: String,
-    /// The project it belongs to.
-    pub project: String,
+    /// What the cloud calls it, as its own programs hear from cloud-init.
+    pub instance_id: String,
+    /// What a node of Kubernetes calls it: `gce://PROJECT/ZONE/NAME`, `aws:///ZONE/INSTANCE`.
+    pub provider_id: String,
     /// Its address inside its network.
     pub address: Ipv4Addr,
     /// The external address it holds, if any.

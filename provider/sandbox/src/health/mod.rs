@@ -7,20 +7,23 @@
 //! [`SHORTEST_INTERVAL`]: probes cost the host real work. Targets that drain are not asked.
 
 mod probe;
+mod streak;
 
 use crate::core::Refusal;
 use crate::core::balancers::targets::Probed;
 use crate::region::Region;
 use multizone_sandbox_data_plane::Pace;
-use probe::Prober;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::AbortHandle;
 use tokio::time::MissedTickBehavior;
 
+pub use probe::Prober;
+pub use streak::Streak;
+
 /// Targets are not asked more often than this, however fast the region is.
-const SHORTEST_INTERVAL: Duration = Duration::from_millis(200);
+pub const SHORTEST_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Asks targets as long as they are such. Endless.
 pub async fn run(region: Arc<Region>, pace: Pace) {
@@ -62,7 +65,7 @@ async fn ask(region: Arc<Region>, prober: Arc<Prober>, target: Probed, pace: Pac
     let interval = Duration::from_secs(u64::from(check.check_interval_sec));
     let mut ticks = tokio::time::interval(pace.scaled(interval).max(SHORTEST_INTERVAL));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut found, mut in_a_row) = (false, 0_u32);
+    let mut streak = Streak::new(check.healthy_threshold, check.unhealthy_threshold);
     loop {
         ticks.tick().await;
         let success = match prober.probe(&target).await {
@@ -72,18 +75,7 @@ async fn ask(region: Arc<Region>, prober: Arc<Prober>, target: Probed, pace: Pac
                 false
             }
         };
-        in_a_row = if success == found {
-            in_a_row.saturating_add(1)
-        } else {
-            1
-        };
-        found = success;
-        let enough = if found {
-            check.healthy_threshold
-        } else {
-            check.unhealthy_threshold
-        };
-        if in_a_row >= enough {
+        if let Some(found) = streak.saw(success) {
             let known = region.read(|core| {
                 core.state()
                     .target(&target.service, &target.instance)

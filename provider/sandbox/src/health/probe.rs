@@ -2,7 +2,7 @@
 
 use crate::core::balancers::records::{Probe, Protocol};
 use crate::core::balancers::targets::Probed;
-use multizone_sandbox_data_plane::{Network, Pace};
+use multizone_sandbox_data_plane::{HEALTH_CHECK_SOURCE, Network, Pace};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -20,14 +20,18 @@ const SHORTEST_PATIENCE: Duration = Duration::from_secs(2);
 const STATUS_LINE: usize = 256;
 
 /// Makes probes.
-pub(super) struct Prober {
+pub struct Prober {
     network: Network,
     pace: Pace,
     tls: TlsConnector,
 }
 
 impl Prober {
-    pub(super) fn new(network: Network, pace: Pace) -> Self {
+    /// Probes go through this network; how long they wait follows `pace`.
+    ///
+    /// # Panics
+    /// Never: what is asked of TLS here is always there.
+    pub fn new(network: Network, pace: Pace) -> Self {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let trusting = Trusting(Arc::clone(&provider));
         let config = ClientConfig::builder_with_provider(provider)
@@ -45,10 +49,15 @@ impl Prober {
 
     /// Asks a target once.
     pub(super) async fn probe(&self, target: &Probed) -> io::Result<()> {
-        let probe = &target.check.probe;
         let patience = Duration::from_secs(u64::from(target.check.timeout_sec));
+        self.ask(HEALTH_CHECK_SOURCE, &target.instance, &target.check.probe, patience)
+            .await
+    }
+
+    /// Asks a machine once, from this address; `patience` is in the region's time.
+    pub async fn ask(&self, from: Ipv4Addr, machine: &str, probe: &Probe, patience: Duration) -> io::Result<()> {
         let patience = self.pace.scaled(patience);
-        let stream = self.network.probe(&target.instance, probe.port, patience).await?;
+        let stream = self.network.probe_from(from, machine, probe.port, patience).await?;
         let host = if probe.host.is_empty() {
             stream.peer_addr()?.to_string()
         } else {

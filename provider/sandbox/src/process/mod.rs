@@ -6,7 +6,7 @@ mod place;
 mod run;
 mod start;
 
-pub use claim::ClaimError;
+pub use claim::{ClaimError, claim_any};
 pub use description::Description;
 pub use multizone_sandbox_etcd::Kind as Etcd;
 pub use place::{DEFAULT_REGION, Place, PlaceError};

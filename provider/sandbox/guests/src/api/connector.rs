@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -21,6 +21,8 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tower::Service;
 
+use super::names;
+use crate::disk::Disk;
 use crate::kubeconfig::Credentials;
 use crate::machine::Machine;
 
@@ -29,6 +31,7 @@ use crate::machine::Machine;
 pub(super) struct Connector {
     network: Network,
     machine: String,
+    disk: Disk,
     tls: Arc<ClientConfig>,
 }
 
@@ -38,6 +41,7 @@ impl Connector {
         Ok(Self {
             network: machine.network.clone(),
             machine: machine.spec.name.clone(),
+            disk: machine.disk.clone(),
             tls,
         })
     }
@@ -87,21 +91,20 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let Self { network, machine, tls } = self.clone();
+        let Self {
+            network,
+            machine,
+            disk,
+            tls,
+        } = self.clone();
         Box::pin(async move {
-            let host = uri.host().unwrap_or_default();
-            // The region has no DNS: an endpoint is an address.
-            let address: IpAddr = host.parse().map_err(|_| {
-                io::Error::new(
-                    io::ErrorKind::NotFound,
-                    format!("dial tcp: lookup {host}: no such host"),
-                )
-            })?;
+            let host = uri.host().unwrap_or_default().to_owned();
+            let address = names::look_up(&disk, &host).await?;
             let target = SocketAddr::new(address, uri.port_u16().unwrap_or(443));
             let stream = network.connect(&machine, target).await?;
-            let stream = TlsConnector::from(tls)
-                .connect(ServerName::IpAddress(address.into()), stream)
-                .await?;
+            // An address, or a name that the certificate has to have.
+            let server = ServerName::try_from(host).map_err(io::Error::other)?;
+            let stream = TlsConnector::from(tls).connect(server, stream).await?;
             Ok(Transport(TokioIo::new(stream)))
         })
     }

@@ -4,6 +4,7 @@
 //! they do not know.
 
 mod connector;
+mod names;
 
 use std::time::Duration;
 

@@ -293,10 +293,8 @@ impl<'a> Node<'a> {
 
     /// A stable UUID of the machine for one purpose.
     fn identity(&self, purpose: &str) -> String {
-        let digest = Sha256::digest(format!(
-            "{purpose} {}/{}",
-            self.machine.spec.project, self.machine.spec.name
-        ));
+        let spec = &self.machine.spec;
+        let digest = Sha256::digest(format!("{purpose} {}/{}", spec.instance_id, spec.name));
         let hex = hex(&digest[..16]);
         format!(
             "{}-{}-{}-{}-{}",

@@ -164,9 +164,9 @@ impl Settings {
             }
         }
         if let Some(id) = &self.provider_id {
-            let hostname = &spec.hostname;
-            let right = format!("gce://{}/{}/{hostname}", spec.project, spec.zone);
-            if id.starts_with("gce://") && *id != right {
+            let right = &spec.provider_id;
+            let cloud = |id: &str| id.split("://").next().map(str::to_owned);
+            if cloud(id) == cloud(right) && id != right {
                 found.push(format!("provider ID {id}, but the machine is {right}"));
             }
         }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{API_ROUTE_ENABLED, CONTAINERD_ENABLED, KUBELET_ENABLED};
+use super::{API_ROUTE_ENABLED, CONTAINERD_ENABLED, HOSTS, KUBELET_ENABLED};
 use crate::machine::Machine;
 
 const FSTAB: &str = "/etc/fstab";
@@ -53,6 +53,7 @@ fn bring_up(machine: &Machine) -> io::Result<()> {
     if !disk.exists(FSTAB) {
         disk.write(FSTAB, IMAGE_FSTAB, 0o644)?;
         disk.write("/etc/hostname", format!("{}\n", machine.spec.hostname), 0o644)?;
+        disk.write(HOSTS, "127.0.0.1 localhost\n", 0o644)?;
     }
     let fstab = disk.text(FSTAB)?.unwrap_or_default();
     machine.kernel().swap = fstab.lines().any(is_swap_entry);

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::boot::{is_swap_entry, load_sysctls};
-use super::{API_ROUTE_ENABLED, CONTAINERD_ENABLED, KUBELET_ENABLED, api_route};
+use super::boot::load_sysctls;
+use super::{API_ROUTE_ENABLED, CONTAINERD_ENABLED, KUBELET_ENABLED, api_route, edits};
 use crate::kubeadm;
 use crate::machine::Machine;
 
@@ -59,7 +59,8 @@ pub(crate) async fn execute(machine: &Machine, argv: &[String]) -> Result<(), Fa
             machine.kernel().swap = false;
             Ok(())
         }
-        ("sed", arguments) => edit_fstab(machine, arguments),
+        ("sed", arguments) => edits::sed(machine, arguments),
+        ("sh", ["-c", script]) => edits::fill_in_instance_id(machine, script),
         ("mkdir", ["-p", directories @ ..]) => directories
             .iter()
             .try_for_each(|directory| Ok(machine.disk.make_directory(directory)?)),
@@ -108,37 +109,6 @@ fn find(machine: &Machine, program: &str) -> Result<(), Failure> {
         return Ok(());
     }
     Err(failure(format!("{program}: command not found")))
-}
-
-/// `sed -i ... /etc/fstab`, for the one edit that matters here: swap entries commented out or deleted.
-fn edit_fstab(machine: &Machine, arguments: &[&str]) -> Result<(), Failure> {
-    let [options @ .., expression, "/etc/fstab"] = arguments else {
-        return Err(failure(format!(
-            "sed: this machine only edits /etc/fstab, not {}",
-            arguments.join(" ")
-        )));
-    };
-    let in_place = options
-        .iter()
-        .any(|option| option.starts_with('-') && option.contains('i'));
-    if !in_place || !expression.contains("swap") || !(expression.contains('#') || expression.ends_with('d')) {
-        return Err(failure(format!(
-            "sed: this machine does not understand {}",
-            arguments.join(" ")
-        )));
-    }
-    let fstab = machine.disk.required_text("/etc/fstab")?;
-    let edited: String = fstab
-        .lines()
-        .map(|line| {
-            if is_swap_entry(line) {
-                format!("#{line}\n")
-            } else {
-                format!("{line}\n")
-            }
-        })
-        .collect();
-    Ok(machine.disk.write("/etc/fstab", edited, 0o644)?)
 }
 
 fn modprobe(machine: &Machine, arguments: &[&str]) -> Result<(), Failure> {

@@ -3,6 +3,7 @@
 pub(crate) mod api_route;
 mod boot;
 mod commands;
+mod edits;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -19,6 +20,9 @@ pub(crate) const CONTAINERD_ENABLED: &str = "/etc/systemd/system/multi-user.targ
 
 /// Likewise for the service that leads a master to itself; see [`api_route`].
 pub(crate) const API_ROUTE_ENABLED: &str = "/etc/systemd/system/multi-user.target.wants/multizone-api-route.service";
+
+/// Names of hosts, before any name server is asked.
+pub(crate) const HOSTS: &str = "/etc/hosts";
 
 /// What the running kernel holds and a halt forgets.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
