@@ -13,9 +13,11 @@ if ! scripts/python-environment.sh terraform-versions; then
 fi
 version() { TF_CLI_CONFIG_FILE=/dev/null "$1" version | head -n 1; }
 echo "The acceptance suite's core on $(version "$MULTIZONE_TERRAFORM"), beside $(version terraform):"
-core=(--locked -p multizone-acceptance-tests --test multi_zone --test bad_input --test interruption --test terraform_versions)
+core=(multi_zone bad_input interruption terraform_versions)
 if command -v cargo-nextest >/dev/null 2>&1; then
-  cargo nextest run "${core[@]}" --no-fail-fast
+  # The whole workspace's build, which make test has: the package alone would be built anew with features of its own.
+  binaries=$(printf ' | binary(=%s)' "${core[@]}")
+  cargo nextest run --locked --workspace --no-fail-fast -E "package(multizone-acceptance-tests) & (${binaries# | })"
 else
-  cargo test "${core[@]}" --no-fail-fast
+  cargo test --locked -p multizone-acceptance-tests --no-fail-fast "${core[@]/#/--test=}"
 fi

@@ -26,15 +26,22 @@ for counterpart in kubectl gcloud cloud-init "${MULTIZONE_ETCD:-etcd}"; do
   has "$counterpart" || echo "SKIPPED: the tests against $counterpart: it is not installed" >&2
 done
 
-scripts/lint.sh
+scripts/lint.sh --except-clippy
 export RUST_BACKTRACE=1 CARGO_TERM_COLOR=never
 export MULTIZONE_PROVIDER=$binary
-cargo build --locked --workspace
+# One build for all that follows, which lints as it compiles: every other selection of packages and targets, and a check of
+# its own, would compile the third-party crates once more.
+need clippy-driver "lints what is built: rustup component add clippy"
+export RUSTC_WORKSPACE_WRAPPER=$root/scripts/linting-rustc.sh
+cargo build --locked --workspace --all-targets
 TF_CLI_CONFIG_FILE=/dev/null terraform fmt -check -recursive examples modules
 "$binary" docs --directory docs --check
 cargo test --locked --workspace --doc
 rm -rf .work/interruption .work/prober
 status=0
+# Half of their time tests wait: for processes to start, for the region's clocks, for a poll.
+cores=$(getconf _NPROCESSORS_ONLN)
+export NEXTEST_TEST_THREADS=${NEXTEST_TEST_THREADS:-$((2 * cores))} RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * cores))}
 if has cargo-nextest; then
   cargo nextest run --locked --workspace --no-fail-fast || status=$?
 else
