@@ -2,7 +2,8 @@
 //!
 //! A cloud knows nothing of Terraform and nothing of Kubernetes.  Every mutation is idempotent ("ensure"): calling it
 //! again with the same specification finds the object it made and returns it, so that a crash between any two calls is
-//! healed by calling them again.
+//! healed by calling them again.  Every change is made for one cluster: an object of another, or of none, is
+//! [`CloudError::NotOurs`] and is left as it is.
 
 mod capabilities;
 mod error;
@@ -123,43 +124,45 @@ pub trait Cloud: Send + Sync + std::fmt::Debug {
     /// is started.  An existing machine of that name that does not carry the cluster's label is an error, never adopted;
     /// one of another machine type is [`CloudError::Differs`].  Labels and user data of an existing machine stay.
     async fn ensure_machine(&self, spec: &MachineSpec) -> Result<Machine>;
-    /// Starts a machine that was halted and waits until it runs.
-    async fn start_machine(&self, zone: &str, name: &str) -> Result<()>;
-    /// Stops a machine, its operating system first, and waits until it is halted; one that is halted, or absent, is fine.
-    async fn stop_machine(&self, zone: &str, name: &str) -> Result<()>;
-    /// Deletes a machine with its boot disk and waits until it is gone; absent is fine.
-    async fn delete_machine(&self, zone: &str, name: &str) -> Result<()>;
+    /// Starts a machine of the cluster that was halted, and waits until it runs.
+    async fn start_machine(&self, cluster: &ClusterName, zone: &str, name: &str) -> Result<()>;
+    /// Stops a machine of the cluster, its operating system first, and waits until it is halted; one that is halted, or
+    /// absent, is fine.
+    async fn stop_machine(&self, cluster: &ClusterName, zone: &str, name: &str) -> Result<()>;
+    /// Deletes a machine of the cluster with its boot disk and waits until it is gone; absent is fine.
+    async fn delete_machine(&self, cluster: &ClusterName, zone: &str, name: &str) -> Result<()>;
     /// The machine of that zone and name, whoever's it is: for one that has lost the label by which
     /// [`Cloud::inventory`] knows it.
     async fn machine(&self, zone: &str, name: &str) -> Result<Option<Machine>>;
-    /// Replaces a machine's labels.  The cluster that it belongs to stays; one that belongs to none becomes that of the
-    /// given labels.
-    async fn set_machine_labels(&self, zone: &str, name: &str, labels: &Labels) -> Result<()>;
+    /// Replaces the labels of a machine of the cluster, which it stays of.  One that belongs to none becomes the cluster's
+    /// when the given labels say so.
+    async fn set_machine_labels(&self, cluster: &ClusterName, zone: &str, name: &str, labels: &Labels) -> Result<()>;
     /// The same for labels that nobody waits for: the cloud has accepted them, and shows them when it is done.
-    async fn note_machine_labels(&self, zone: &str, name: &str, labels: &Labels) -> Result<()> {
-        self.set_machine_labels(zone, name, labels).await
+    async fn note_machine_labels(&self, cluster: &ClusterName, zone: &str, name: &str, labels: &Labels) -> Result<()> {
+        self.set_machine_labels(cluster, zone, name, labels).await
     }
 
     /// Makes sure that a disk exists, filled from a snapshot when one is given.  An existing disk of the cluster is
     /// returned as it is: compare its size; another kind is [`CloudError::Differs`].
     async fn ensure_disk(&self, spec: &DiskSpec) -> Result<Disk>;
-    /// Grows a disk to a size; a disk of that size already is fine, a larger one is [`CloudError::Differs`].
-    async fn resize_disk(&self, zone: &str, name: &str, size_gb: i64) -> Result<()>;
+    /// Grows a disk of the cluster to a size; a disk of that size already is fine, a larger one is
+    /// [`CloudError::Differs`].
+    async fn resize_disk(&self, cluster: &ClusterName, zone: &str, name: &str, size_gb: i64) -> Result<()>;
     /// The disk of that zone and name, whoever's it is; see [`Cloud::machine`].
     async fn disk(&self, zone: &str, name: &str) -> Result<Option<Disk>>;
     /// Replaces a disk's labels, as [`Cloud::set_machine_labels`] does a machine's.
-    async fn set_disk_labels(&self, zone: &str, name: &str, labels: &Labels) -> Result<()>;
+    async fn set_disk_labels(&self, cluster: &ClusterName, zone: &str, name: &str, labels: &Labels) -> Result<()>;
     /// The same for labels that nobody waits for, as [`Cloud::note_machine_labels`] does a machine's.
-    async fn note_disk_labels(&self, zone: &str, name: &str, labels: &Labels) -> Result<()> {
-        self.set_disk_labels(zone, name, labels).await
+    async fn note_disk_labels(&self, cluster: &ClusterName, zone: &str, name: &str, labels: &Labels) -> Result<()> {
+        self.set_disk_labels(cluster, zone, name, labels).await
     }
-    /// Deletes a disk; absent is fine, in use is an error.
-    async fn delete_disk(&self, zone: &str, name: &str) -> Result<()>;
+    /// Deletes a disk of the cluster; absent is fine, in use is an error.
+    async fn delete_disk(&self, cluster: &ClusterName, zone: &str, name: &str) -> Result<()>;
     /// Takes a snapshot of a disk under the given name, or finds the one taken before, and waits until it is ready.
-    /// `labels` must hold [`label::CLUSTER`].
+    /// `labels` must hold [`label::CLUSTER`], and the disk be that cluster's.
     async fn ensure_snapshot(&self, zone: &str, disk: &str, snapshot: &str, labels: &Labels) -> Result<()>;
-    /// Deletes a snapshot; absent is fine.
-    async fn delete_snapshot(&self, snapshot: &str) -> Result<()>;
+    /// Deletes a snapshot of the cluster; absent is fine.
+    async fn delete_snapshot(&self, cluster: &ClusterName, snapshot: &str) -> Result<()>;
 
     /// The latest version of a secret; `None` when the secret or every version of it is absent.
     async fn secret(&self, name: &str) -> Result<Option<Vec<u8>>>;
@@ -171,8 +174,8 @@ pub trait Cloud: Send + Sync + std::fmt::Debug {
     async fn replace_secret(&self, spec: &SecretSpec) -> Result<()>;
     /// Lets the machine identity `reader` read the secret.
     async fn grant_secret(&self, name: &str, reader: &str) -> Result<()>;
-    /// Deletes a secret; absent is fine.
-    async fn delete_secret(&self, name: &str) -> Result<()>;
+    /// Deletes a secret of the cluster; absent is fine.
+    async fn delete_secret(&self, cluster: &ClusterName, name: &str) -> Result<()>;
 
     /// The notice of that name of a cluster, in the secret store; `None` when there is none.
     async fn notice(&self, cluster: &ClusterName, name: &str) -> Result<Option<Notice>>;

@@ -68,7 +68,10 @@ async fn relabel<'m>(
             labels.remove(label::CREATING);
             labels.extend(mark.map(|mark| (label::CREATING.to_owned(), mark.to_owned())));
             let cloud = provider.cloud();
-            if let Err(error) = cloud.note_machine_labels(&machine.zone, &machine.name, &labels).await {
+            if let Err(error) = cloud
+                .note_machine_labels(cluster, &machine.zone, &machine.name, &labels)
+                .await
+            {
                 warn!(machine = %machine.name, %error, "the mark of the machine's create stays as it is for now");
             }
         })

@@ -144,7 +144,11 @@ async fn operations() {
     let not_ready = || refusal(400, "resourceNotReady", "The resource 'data' is not ready");
     steps.extend((0..200).map(|_| (resize, not_ready())));
     let server = Server::start(steps).await;
-    let error = server.cloud.resize_disk("us-central1-a", "data", 9).await.unwrap_err();
+    let error = server
+        .cloud
+        .resize_disk(&ClusterName::new("demo"), "us-central1-a", "data", 9)
+        .await
+        .unwrap_err();
     let error = in_whole_seconds(error);
     read!(
         "operation_before_does_not_end",
@@ -227,14 +231,26 @@ async fn disks() {
         (DELETE, refusal(400, "resourceInUseByAnotherResource", message)),
     ])
     .await;
-    let error = server.cloud.delete_disk("us-central1-a", "data").await.unwrap_err();
+    let error = server
+        .cloud
+        .delete_disk(&ClusterName::new("demo"), "us-central1-a", "data")
+        .await
+        .unwrap_err();
     read!("disk_in_use", told_of("delete disk data", STILL_THERE, &error));
     let server = Server::start(vec![(DISK, absent())]).await;
-    let error = server.cloud.resize_disk("us-central1-a", "data", 9).await.unwrap_err();
+    let error = server
+        .cloud
+        .resize_disk(&ClusterName::new("demo"), "us-central1-a", "data", 9)
+        .await
+        .unwrap_err();
     read!("disk_gone", told_of("update disk data", CONTINUED, &error));
     let found = Reply::Json(200, disk("READY", "demo"));
     let server = Server::start(vec![(DISK, found)]).await;
-    let error = server.cloud.resize_disk("us-central1-a", "data", 3).await.unwrap_err();
+    let error = server
+        .cloud
+        .resize_disk(&ClusterName::new("demo"), "us-central1-a", "data", 3)
+        .await
+        .unwrap_err();
     read!("disk_shrinks", told_of("update disk data", CONTINUED, &error));
 }
 

@@ -262,14 +262,22 @@ async fn machines() {
         told_of("create control plane demo", ADOPTED, &error)
     );
     let server = answering(&[(GET_MACHINE, &json!({ "name": "demo-master-a", "status": "RUNNING" }))]).await;
-    let error = server.cloud.delete_machine(ZONE, "demo-master-a").await.unwrap_err();
+    let error = server
+        .cloud
+        .delete_machine(&demo(), ZONE, "demo-master-a")
+        .await
+        .unwrap_err();
     read!(
         "machine_without_its_label",
         told_of("delete control plane demo", CONTINUED, &error)
     );
     let starting = machine("demo-master-a", "STAGING", &json!([]));
     let server = Server::start((0..200).map(|_| (GET_MACHINE, ok(&starting))).collect()).await;
-    let error = server.cloud.start_machine(ZONE, "demo-master-a").await.unwrap_err();
+    let error = server
+        .cloud
+        .start_machine(&demo(), ZONE, "demo-master-a")
+        .await
+        .unwrap_err();
     let error = in_whole_seconds(error);
     read!(
         "machine_never_runs",

@@ -165,50 +165,55 @@ impl<C: Cloud> Cloud for Interrupted<C> {
         self.pass("ensure_machine", &spec.name, self.cloud.ensure_machine(spec))
             .await
     }
-    async fn start_machine(&self, zone: &str, name: &str) -> Result<()> {
-        self.pass("start_machine", name, self.cloud.start_machine(zone, name))
+    async fn start_machine(&self, cluster: &ClusterName, zone: &str, name: &str) -> Result<()> {
+        self.pass("start_machine", name, self.cloud.start_machine(cluster, zone, name))
             .await
     }
-    async fn stop_machine(&self, zone: &str, name: &str) -> Result<()> {
-        self.pass("stop_machine", name, self.cloud.stop_machine(zone, name))
+    async fn stop_machine(&self, cluster: &ClusterName, zone: &str, name: &str) -> Result<()> {
+        self.pass("stop_machine", name, self.cloud.stop_machine(cluster, zone, name))
             .await
     }
-    async fn delete_machine(&self, zone: &str, name: &str) -> Result<()> {
-        self.pass("delete_machine", name, self.cloud.delete_machine(zone, name))
+    async fn delete_machine(&self, cluster: &ClusterName, zone: &str, name: &str) -> Result<()> {
+        self.pass("delete_machine", name, self.cloud.delete_machine(cluster, zone, name))
             .await
     }
-    async fn set_machine_labels(&self, zone: &str, name: &str, labels: &Labels) -> Result<()> {
-        let call = self.cloud.set_machine_labels(zone, name, labels);
+    async fn set_machine_labels(&self, cluster: &ClusterName, zone: &str, name: &str, labels: &Labels) -> Result<()> {
+        let call = self.cloud.set_machine_labels(cluster, zone, name, labels);
         self.pass("set_machine_labels", name, call).await
     }
-    async fn note_machine_labels(&self, zone: &str, name: &str, labels: &Labels) -> Result<()> {
-        let call = self.cloud.note_machine_labels(zone, name, labels);
+    async fn note_machine_labels(&self, cluster: &ClusterName, zone: &str, name: &str, labels: &Labels) -> Result<()> {
+        let call = self.cloud.note_machine_labels(cluster, zone, name, labels);
         self.pass("set_machine_labels", name, call).await
     }
     async fn ensure_disk(&self, spec: &DiskSpec) -> Result<Disk> {
         self.pass("ensure_disk", &spec.zone, self.cloud.ensure_disk(spec)).await
     }
-    async fn resize_disk(&self, zone: &str, name: &str, size_gb: i64) -> Result<()> {
-        self.pass("resize_disk", zone, self.cloud.resize_disk(zone, name, size_gb))
+    async fn resize_disk(&self, cluster: &ClusterName, zone: &str, name: &str, size_gb: i64) -> Result<()> {
+        self.pass(
+            "resize_disk",
+            zone,
+            self.cloud.resize_disk(cluster, zone, name, size_gb),
+        )
+        .await
+    }
+    async fn set_disk_labels(&self, cluster: &ClusterName, zone: &str, name: &str, labels: &Labels) -> Result<()> {
+        let call = self.cloud.set_disk_labels(cluster, zone, name, labels);
+        self.pass("set_disk_labels", zone, call).await
+    }
+    async fn note_disk_labels(&self, cluster: &ClusterName, zone: &str, name: &str, labels: &Labels) -> Result<()> {
+        let call = self.cloud.note_disk_labels(cluster, zone, name, labels);
+        self.pass("set_disk_labels", zone, call).await
+    }
+    async fn delete_disk(&self, cluster: &ClusterName, zone: &str, name: &str) -> Result<()> {
+        self.pass("delete_disk", zone, self.cloud.delete_disk(cluster, zone, name))
             .await
-    }
-    async fn set_disk_labels(&self, zone: &str, name: &str, labels: &Labels) -> Result<()> {
-        let call = self.cloud.set_disk_labels(zone, name, labels);
-        self.pass("set_disk_labels", zone, call).await
-    }
-    async fn note_disk_labels(&self, zone: &str, name: &str, labels: &Labels) -> Result<()> {
-        let call = self.cloud.note_disk_labels(zone, name, labels);
-        self.pass("set_disk_labels", zone, call).await
-    }
-    async fn delete_disk(&self, zone: &str, name: &str) -> Result<()> {
-        self.pass("delete_disk", zone, self.cloud.delete_disk(zone, name)).await
     }
     async fn ensure_snapshot(&self, zone: &str, disk: &str, snapshot: &str, labels: &Labels) -> Result<()> {
         let call = self.cloud.ensure_snapshot(zone, disk, snapshot, labels);
         self.pass("ensure_snapshot", zone, call).await
     }
-    async fn delete_snapshot(&self, snapshot: &str) -> Result<()> {
-        self.pass("delete_snapshot", "", self.cloud.delete_snapshot(snapshot))
+    async fn delete_snapshot(&self, cluster: &ClusterName, snapshot: &str) -> Result<()> {
+        self.pass("delete_snapshot", "", self.cloud.delete_snapshot(cluster, snapshot))
             .await
     }
     async fn secret(&self, name: &str) -> Result<Option<Vec<u8>>> {
@@ -226,8 +231,9 @@ impl<C: Cloud> Cloud for Interrupted<C> {
         self.pass("grant_secret", name, self.cloud.grant_secret(name, reader))
             .await
     }
-    async fn delete_secret(&self, name: &str) -> Result<()> {
-        self.pass("delete_secret", name, self.cloud.delete_secret(name)).await
+    async fn delete_secret(&self, cluster: &ClusterName, name: &str) -> Result<()> {
+        self.pass("delete_secret", name, self.cloud.delete_secret(cluster, name))
+            .await
     }
     async fn notice(&self, cluster: &ClusterName, name: &str) -> Result<Option<Notice>> {
         self.cloud.notice(cluster, name).await

@@ -167,52 +167,52 @@ impl Cloud for Aws {
         Box::pin(self.ensure_machine_runs(spec)).await
     }
 
-    async fn start_machine(&self, zone: &str, name: &str) -> Result<()> {
-        Box::pin(self.run_existing(zone, name)).await.map(drop)
+    async fn start_machine(&self, cluster: &ClusterName, zone: &str, name: &str) -> Result<()> {
+        Box::pin(self.run_existing(cluster, zone, name)).await.map(drop)
     }
 
-    async fn stop_machine(&self, zone: &str, name: &str) -> Result<()> {
-        Box::pin(self.stop_instance(zone, name)).await
+    async fn stop_machine(&self, cluster: &ClusterName, zone: &str, name: &str) -> Result<()> {
+        Box::pin(self.stop_instance(cluster, zone, name)).await
     }
 
-    async fn delete_machine(&self, zone: &str, name: &str) -> Result<()> {
-        Box::pin(self.delete_instance(zone, name)).await
+    async fn delete_machine(&self, cluster: &ClusterName, zone: &str, name: &str) -> Result<()> {
+        Box::pin(self.delete_instance(cluster, zone, name)).await
     }
 
     async fn machine(&self, zone: &str, name: &str) -> Result<Option<Machine>> {
         Box::pin(self.find_machine(zone, name)).await
     }
 
-    async fn set_machine_labels(&self, zone: &str, name: &str, labels: &Labels) -> Result<()> {
-        Box::pin(self.label_instance(zone, name, labels)).await
+    async fn set_machine_labels(&self, cluster: &ClusterName, zone: &str, name: &str, labels: &Labels) -> Result<()> {
+        Box::pin(self.label_instance(cluster, zone, name, labels)).await
     }
 
     async fn ensure_disk(&self, spec: &DiskSpec) -> Result<Disk> {
         Box::pin(self.ensure_zonal_disk(spec)).await
     }
 
-    async fn resize_disk(&self, zone: &str, name: &str, size_gb: i64) -> Result<()> {
-        Box::pin(self.grow_disk(zone, name, size_gb)).await
+    async fn resize_disk(&self, cluster: &ClusterName, zone: &str, name: &str, size_gb: i64) -> Result<()> {
+        Box::pin(self.grow_disk(cluster, zone, name, size_gb)).await
     }
 
     async fn disk(&self, zone: &str, name: &str) -> Result<Option<Disk>> {
         Box::pin(self.find_disk(zone, name)).await
     }
 
-    async fn set_disk_labels(&self, zone: &str, name: &str, labels: &Labels) -> Result<()> {
-        Box::pin(self.label_disk(zone, name, labels)).await
+    async fn set_disk_labels(&self, cluster: &ClusterName, zone: &str, name: &str, labels: &Labels) -> Result<()> {
+        Box::pin(self.label_disk(cluster, zone, name, labels)).await
     }
 
-    async fn delete_disk(&self, zone: &str, name: &str) -> Result<()> {
-        Box::pin(self.delete_zonal_disk(zone, name)).await
+    async fn delete_disk(&self, cluster: &ClusterName, zone: &str, name: &str) -> Result<()> {
+        Box::pin(self.delete_zonal_disk(cluster, zone, name)).await
     }
 
     async fn ensure_snapshot(&self, zone: &str, disk: &str, snapshot: &str, labels: &Labels) -> Result<()> {
         Box::pin(self.ensure_snapshot_of(zone, disk, snapshot, labels)).await
     }
 
-    async fn delete_snapshot(&self, snapshot: &str) -> Result<()> {
-        Box::pin(self.delete_snapshot_named(snapshot)).await
+    async fn delete_snapshot(&self, cluster: &ClusterName, snapshot: &str) -> Result<()> {
+        Box::pin(self.delete_snapshot_named(cluster, snapshot)).await
     }
 
     async fn secret(&self, name: &str) -> Result<Option<Vec<u8>>> {
@@ -231,8 +231,8 @@ impl Cloud for Aws {
         Box::pin(self.grant_reader(name, reader)).await
     }
 
-    async fn delete_secret(&self, name: &str) -> Result<()> {
-        Box::pin(self.delete_stored(name)).await
+    async fn delete_secret(&self, cluster: &ClusterName, name: &str) -> Result<()> {
+        Box::pin(self.delete_stored(cluster, name)).await
     }
 
     async fn notice(&self, cluster: &ClusterName, name: &str) -> Result<Option<Notice>> {

@@ -84,10 +84,13 @@ impl Aws {
         .await
     }
 
-    pub(crate) async fn grow_disk(&self, zone: &str, name: &str, size_gb: i64) -> Result<()> {
+    pub(crate) async fn grow_disk(&self, cluster: &ClusterName, zone: &str, name: &str, size_gb: i64) -> Result<()> {
         let object = disk_object(zone, name);
         let found = self.volume(zone, name).await.about(&object)?;
         let found = found.ok_or_else(|| CloudError::NotFound { object: object.clone() })?;
+        if !is_of(&of_ec2(found.tags()), cluster) {
+            return Err(CloudError::NotOurs { object });
+        }
         let is = i64::from(found.size.unwrap_or_default());
         if is == size_gb {
             return Ok(());
@@ -121,24 +124,30 @@ impl Aws {
         }
     }
 
-    pub(crate) async fn label_disk(&self, zone: &str, name: &str, labels: &Labels) -> Result<()> {
+    pub(crate) async fn label_disk(
+        &self,
+        cluster: &ClusterName,
+        zone: &str,
+        name: &str,
+        labels: &Labels,
+    ) -> Result<()> {
         let object = disk_object(zone, name);
         let found = self.volume(zone, name).await.about(&object)?;
         let volume = found.ok_or_else(|| CloudError::NotFound { object: object.clone() })?;
         let now = of_ec2(volume.tags());
-        let wanted = relabelled(&now, labels).ok_or(CloudError::NotOurs { object: object.clone() })?;
+        let wanted = relabelled(&now, cluster, labels).ok_or(CloudError::NotOurs { object: object.clone() })?;
         let (set, gone) = self.relabel(&now, &wanted);
         self.retag(volume.volume_id().unwrap_or_default(), &set, &gone)
             .await
             .about(&object)
     }
 
-    pub(crate) async fn delete_zonal_disk(&self, zone: &str, name: &str) -> Result<()> {
+    pub(crate) async fn delete_zonal_disk(&self, cluster: &ClusterName, zone: &str, name: &str) -> Result<()> {
         let object = disk_object(zone, name);
         let Some(found) = self.volume(zone, name).await.about(&object)? else {
             return Ok(());
         };
-        if !of_ec2(found.tags()).contains_key(label::CLUSTER) {
+        if !is_of(&of_ec2(found.tags()), cluster) {
             return Err(CloudError::NotOurs { object });
         }
         if let Some(attachment) = found.attachments().first() {
@@ -245,6 +254,6 @@ fn named(volume: &Volume) -> String {
     of_ec2(volume.tags()).remove(NAME).unwrap_or_default()
 }
 
-fn disk_object(zone: &str, name: &str) -> String {
+pub(crate) fn disk_object(zone: &str, name: &str) -> String {
     format!("disk {name} in {zone}")
 }

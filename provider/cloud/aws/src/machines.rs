@@ -45,9 +45,9 @@ impl Aws {
     }
 
     /// Starts a machine if it is halted, and waits until it runs.
-    pub(crate) async fn run_existing(&self, zone: &str, name: &str) -> Result<Machine> {
+    pub(crate) async fn run_existing(&self, cluster: &ClusterName, zone: &str, name: &str) -> Result<Machine> {
         let object = machine_object(zone, name);
-        match self.owned(zone, name).await? {
+        match self.owned(cluster, zone, name).await? {
             Some(instance) => self.run(instance, &object).await,
             None => Err(CloudError::NotFound { object }),
         }
@@ -102,10 +102,10 @@ impl Aws {
         }
     }
 
-    /// Stops a machine that carries some cluster's label.
-    pub(crate) async fn stop_instance(&self, zone: &str, name: &str) -> Result<()> {
+    /// Stops a machine of the cluster.
+    pub(crate) async fn stop_instance(&self, cluster: &ClusterName, zone: &str, name: &str) -> Result<()> {
         let object = machine_object(zone, name);
-        let Some(instance) = self.owned(zone, name).await? else {
+        let Some(instance) = self.owned(cluster, zone, name).await? else {
             return Ok(());
         };
         let client = &self.clients().ec2;
@@ -126,23 +126,19 @@ impl Aws {
         .about(&object)
     }
 
-    /// Deletes a machine that carries some cluster's label, and waits until it is gone.  Its boot volume goes with it and
+    /// Deletes a machine of the cluster, and waits until it is gone.  Its boot volume goes with it and
     /// its other volumes stay.
-    pub(crate) async fn delete_instance(&self, zone: &str, name: &str) -> Result<()> {
+    pub(crate) async fn delete_instance(&self, cluster: &ClusterName, zone: &str, name: &str) -> Result<()> {
         let object = machine_object(zone, name);
         loop {
-            let Some(instance) = self.owned(zone, name).await? else {
+            let Some(instance) = self.owned(cluster, zone, name).await? else {
                 return Ok(());
             };
             let id = instance.instance_id().unwrap_or_default();
             if !is_leaving(&instance) {
                 self.keep_volumes(&instance).await.about(&object)?;
-                let labels = tags(&instance);
-                let cluster = labels.get(label::CLUSTER).map(ClusterName::new);
-                if let Some(cluster) =
-                    cluster.filter(|_| labels.get(label::ROLE).map(String::as_str) == Some(Role::Master.as_str()))
-                {
-                    self.forget_target(&cluster, id).await.about(&object)?;
+                if tags(&instance).get(label::ROLE).map(String::as_str) == Some(Role::Master.as_str()) {
+                    self.forget_target(cluster, id).await.about(&object)?;
                 }
                 let client = &self.clients().ec2;
                 let terminated = self
@@ -218,12 +214,18 @@ impl Aws {
     }
 
     /// Replaces the labels; the label that names the owner stays in any case.
-    pub(crate) async fn label_instance(&self, zone: &str, name: &str, labels: &Labels) -> Result<()> {
+    pub(crate) async fn label_instance(
+        &self,
+        cluster: &ClusterName,
+        zone: &str,
+        name: &str,
+        labels: &Labels,
+    ) -> Result<()> {
         let object = machine_object(zone, name);
         let found = self.instance(zone, name).await.about(&object)?;
         let instance = found.ok_or_else(|| CloudError::NotFound { object: object.clone() })?;
         let now = tags(&instance);
-        let wanted = relabelled(&now, labels).ok_or(CloudError::NotOurs { object: object.clone() })?;
+        let wanted = relabelled(&now, cluster, labels).ok_or(CloudError::NotOurs { object: object.clone() })?;
         let (set, gone) = self.relabel(&now, &wanted);
         self.retag(instance.instance_id().unwrap_or_default(), &set, &gone)
             .await
@@ -252,12 +254,12 @@ impl Aws {
         Ok(())
     }
 
-    /// A machine, if there is one; one that carries no cluster's label is nobody's to touch.
-    async fn owned(&self, zone: &str, name: &str) -> Result<Option<Instance>> {
+    /// The cluster's machine of that zone and name, if there is one; another's is not to be touched.
+    async fn owned(&self, cluster: &ClusterName, zone: &str, name: &str) -> Result<Option<Instance>> {
         let object = machine_object(zone, name);
         let found = self.instance(zone, name).await.about(&object)?;
         match found {
-            Some(instance) if !tags(&instance).contains_key(label::CLUSTER) => Err(CloudError::NotOurs { object }),
+            Some(instance) if !is_of(&tags(&instance), cluster) => Err(CloudError::NotOurs { object }),
             found => Ok(found),
         }
     }

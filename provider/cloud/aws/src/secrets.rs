@@ -156,11 +156,11 @@ impl Aws {
     }
 
     /// Deletes a secret for good: its name can be used again at once.
-    pub(crate) async fn delete_stored(&self, name: &str) -> Result<()> {
+    pub(crate) async fn delete_stored(&self, cluster: &ClusterName, name: &str) -> Result<()> {
         let object = secret_object(name);
         match self.described(name).await.about(&object)? {
             None => return Ok(()),
-            Some(found) if !tags_of(&found).contains_key(label::CLUSTER) => {
+            Some(found) if !is_of(&tags_of(&found), cluster) => {
                 return Err(CloudError::NotOurs { object });
             }
             Some(_) => {}

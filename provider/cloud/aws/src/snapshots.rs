@@ -5,6 +5,7 @@ use multizone_cloud::{CloudError, ClusterName, Labels, Result, label};
 
 use crate::{
     Aws,
+    disks::disk_object,
     failure::{About as _, Failure, unless_absent},
     making::Called,
     tags::{NAME, at_birth, is_of, of_cluster, of_ec2, of_name},
@@ -22,12 +23,14 @@ impl Aws {
     ) -> Result<()> {
         let object = snapshot_object(snapshot);
         let cluster = ClusterName::new(labels.get(label::CLUSTER).map_or("", String::as_str));
-        let volume = self.volume(zone, disk).await.about(&object)?;
-        let volume = volume
-            .and_then(|volume| volume.volume_id)
-            .ok_or_else(|| CloudError::NotFound {
-                object: format!("disk {disk} in {zone}"),
-            })?;
+        let source = disk_object(zone, disk);
+        let volume = match self.volume(zone, disk).await.about(&object)? {
+            Some(volume) if !is_of(&of_ec2(volume.tags()), &cluster) => {
+                return Err(CloudError::NotOurs { object: source });
+            }
+            Some(volume) => volume.volume_id.unwrap_or_default(),
+            None => return Err(CloudError::NotFound { object: source }),
+        };
         let tags = self.tags(&cluster, snapshot, labels);
         let client = &self.clients().ec2;
         let look = || self.snapshot(snapshot);
@@ -64,12 +67,12 @@ impl Aws {
         .about(&object)
     }
 
-    pub(crate) async fn delete_snapshot_named(&self, snapshot: &str) -> Result<()> {
+    pub(crate) async fn delete_snapshot_named(&self, cluster: &ClusterName, snapshot: &str) -> Result<()> {
         let object = snapshot_object(snapshot);
         let Some(found) = self.snapshot(snapshot).await.about(&object)? else {
             return Ok(());
         };
-        if !of_ec2(found.tags()).contains_key(label::CLUSTER) {
+        if !is_of(&of_ec2(found.tags()), cluster) {
             return Err(CloudError::NotOurs { object });
         }
         let client = &self.clients().ec2;

@@ -68,12 +68,12 @@ pub(crate) fn is_of(tags: &Tags, cluster: &ClusterName) -> bool {
     tags.get(label::CLUSTER).is_some_and(|found| found == cluster.as_str())
 }
 
-/// The labels to set, with the owner's kept; `None` when the object neither has an owner nor is given one.
-pub(crate) fn relabelled(now: &Tags, wanted: &Labels) -> Option<Labels> {
+/// The labels to set on one of the cluster's objects, which it stays.  `None` when it is not the cluster's: one that has
+/// lost its tag becomes the cluster's by labels that say so, another's never does.
+pub(crate) fn relabelled(now: &Tags, cluster: &ClusterName, wanted: &Labels) -> Option<Labels> {
     let owner = now.get(label::CLUSTER).or_else(|| wanted.get(label::CLUSTER))?;
-    let mut labels = wanted.clone();
-    labels.insert(label::CLUSTER.to_owned(), owner.clone());
-    Some(labels)
+    let own = [(label::CLUSTER.to_owned(), cluster.as_str().to_owned())];
+    (owner == cluster.as_str()).then(|| wanted.clone().into_iter().chain(own).collect())
 }
 
 /// EC2's tags as a map.
@@ -117,18 +117,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_owner_cannot_be_lost() {
-        let now = Tags::from([(label::CLUSTER.into(), "demo".into())]);
-        let labels = relabelled(&now, &Labels::from([("a".into(), "b".into())])).unwrap();
+    fn the_owner_cannot_be_lost_and_not_be_taken() {
+        let demo = ClusterName::new("demo");
+        let owned = |cluster: &str| Tags::from([(label::CLUSTER.into(), cluster.into())]);
+        let labels = relabelled(&owned("demo"), &demo, &Labels::from([("a".into(), "b".into())])).unwrap();
         assert_eq!(labels[label::CLUSTER], "demo");
         let other = Labels::from([(label::CLUSTER.into(), "other".into())]);
-        assert_eq!(relabelled(&now, &other).unwrap()[label::CLUSTER], "demo");
         assert_eq!(
-            relabelled(&Tags::new(), &labels).unwrap(),
+            relabelled(&owned("demo"), &demo, &other).unwrap()[label::CLUSTER],
+            "demo"
+        );
+        assert_eq!(relabelled(&owned("dem"), &demo, &labels), None, "another cluster's");
+        assert_eq!(
+            relabelled(&Tags::new(), &demo, &labels).unwrap(),
             labels,
             "it had lost the tag"
         );
-        assert_eq!(relabelled(&Tags::new(), &Labels::new()), None);
+        assert_eq!(relabelled(&Tags::new(), &demo, &Labels::new()), None);
+        assert_eq!(relabelled(&Tags::new(), &demo, &other), None);
     }
 
     #[test]

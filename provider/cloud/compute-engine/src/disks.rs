@@ -1,16 +1,16 @@
 //! Zonal disks.
 
 use google_cloud_compute_v1::model::{self, disk::Status};
-use multizone_cloud::{CloudError, Disk, DiskSpec, Labels, Result, label};
+use multizone_cloud::{CloudError, ClusterName, Disk, DiskSpec, Labels, Result, label};
 
 use crate::{
     ComputeEngine,
     failure::{About as _, Failure},
-    machines::{LABEL_ATTEMPTS, relabelled},
+    machines::LABEL_ATTEMPTS,
     names::last_segment,
     networks::{present, unless_absent, unless_exists},
     operations::Until,
-    ownership::{labelled, labels_for},
+    ownership::{labelled, labels_for, relabelled},
 };
 
 impl ComputeEngine {
@@ -60,9 +60,13 @@ impl ComputeEngine {
         Ok(disk)
     }
 
-    pub(crate) async fn grow_disk(&self, zone: &str, name: &str, size_gb: i64) -> Result<()> {
+    pub(crate) async fn grow_disk(&self, cluster: &ClusterName, zone: &str, name: &str, size_gb: i64) -> Result<()> {
         let object = disk_object(zone, name);
-        let now = self.own_disk(zone, name, &object).await?.size_gb.unwrap_or_default();
+        let now = self
+            .own_disk(cluster, zone, name, &object)
+            .await?
+            .size_gb
+            .unwrap_or_default();
         if now == size_gb {
             return Ok(());
         }
@@ -82,7 +86,7 @@ impl ComputeEngine {
         match resized {
             Ok(()) => Ok(()),
             // An earlier call may have finished meanwhile, and Compute Engine refuses to grow a disk to its size.
-            Err(failure) => match self.own_disk(zone, name, &object).await?.size_gb {
+            Err(failure) => match self.own_disk(cluster, zone, name, &object).await?.size_gb {
                 Some(now) if now == size_gb => Ok(()),
                 _ => Err(failure.into_error(&object)),
             },
@@ -98,7 +102,14 @@ impl ComputeEngine {
     }
 
     /// Replaces the labels; the label that names the owner stays in any case.
-    pub(crate) async fn label_disk(&self, zone: &str, name: &str, labels: &Labels, until: Until) -> Result<()> {
+    pub(crate) async fn label_disk(
+        &self,
+        cluster: &ClusterName,
+        zone: &str,
+        name: &str,
+        labels: &Labels,
+        until: Until,
+    ) -> Result<()> {
         let object = disk_object(zone, name);
         let client = self.clients().disks().await.about(&object)?;
         let project = &self.settings().project;
@@ -106,7 +117,7 @@ impl ComputeEngine {
         loop {
             let found = self.disk(zone, name).await.about(&object)?;
             let disk = found.ok_or_else(|| CloudError::NotFound { object: object.clone() })?;
-            let Some(wanted) = relabelled(&disk.labels, labels) else {
+            let Some(wanted) = relabelled(&disk.labels, cluster, labels) else {
                 return Err(CloudError::NotOurs { object });
             };
             if wanted == disk.labels.into_iter().collect::<Labels>() {
@@ -132,9 +143,9 @@ impl ComputeEngine {
         }
     }
 
-    pub(crate) async fn delete_zonal_disk(&self, zone: &str, name: &str) -> Result<()> {
+    pub(crate) async fn delete_zonal_disk(&self, cluster: &ClusterName, zone: &str, name: &str) -> Result<()> {
         let object = disk_object(zone, name);
-        match self.own_disk(zone, name, &object).await {
+        match self.own_disk(cluster, zone, name, &object).await {
             Ok(disk) if disk.users.is_empty() => {}
             Ok(disk) => {
                 let users = disk
@@ -167,13 +178,19 @@ impl ComputeEngine {
         .about(&object)
     }
 
-    /// A disk that exists and carries some cluster's label.
-    pub(crate) async fn own_disk(&self, zone: &str, name: &str, object: &str) -> Result<model::Disk> {
+    /// A disk of the cluster that exists.
+    pub(crate) async fn own_disk(
+        &self,
+        cluster: &ClusterName,
+        zone: &str,
+        name: &str,
+        object: &str,
+    ) -> Result<model::Disk> {
         match self.disk(zone, name).await.about(object)? {
             None => Err(CloudError::NotFound {
                 object: object.to_owned(),
             }),
-            Some(disk) if !disk.labels.contains_key(label::CLUSTER) => Err(CloudError::NotOurs {
+            Some(disk) if !labelled(&disk.labels, cluster) => Err(CloudError::NotOurs {
                 object: object.to_owned(),
             }),
             Some(disk) => Ok(disk),

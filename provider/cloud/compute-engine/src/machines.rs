@@ -1,7 +1,7 @@
 //! Machines.
 
 use google_cloud_compute_v1::model::{self, Instance};
-use multizone_cloud::{CloudError, Labels, Machine, MachineSpec, MachineState, Result, label};
+use multizone_cloud::{CloudError, ClusterName, Labels, Machine, MachineSpec, MachineState, Result};
 
 use crate::{
     ComputeEngine,
@@ -10,7 +10,7 @@ use crate::{
     names::last_segment,
     networks::{present, unless_absent},
     operations::Until,
-    ownership::labelled,
+    ownership::{labelled, relabelled},
 };
 
 /// How often a change of labels is tried when others change the labels at the same time.
@@ -64,9 +64,9 @@ impl ComputeEngine {
     }
 
     /// Starts a machine if it is halted, and waits until it runs.
-    pub(crate) async fn run_existing(&self, zone: &str, name: &str) -> Result<Machine> {
+    pub(crate) async fn run_existing(&self, cluster: &ClusterName, zone: &str, name: &str) -> Result<Machine> {
         let object = machine_object(zone, name);
-        match self.owned(zone, name).await? {
+        match self.owned(cluster, zone, name).await? {
             Some(instance) => self.run(instance, &object).await,
             None => Err(CloudError::NotFound { object }),
         }
@@ -122,10 +122,10 @@ impl ComputeEngine {
         .await
     }
 
-    /// Stops a machine that carries some cluster's label.
-    pub(crate) async fn stop_instance(&self, zone: &str, name: &str) -> Result<()> {
+    /// Stops a machine of the cluster.
+    pub(crate) async fn stop_instance(&self, cluster: &ClusterName, zone: &str, name: &str) -> Result<()> {
         let object = machine_object(zone, name);
-        let Some(instance) = self.owned(zone, name).await? else {
+        let Some(instance) = self.owned(cluster, zone, name).await? else {
             return Ok(());
         };
         if state(&instance) == MachineState::Halted {
@@ -147,11 +147,11 @@ impl ComputeEngine {
         .about(&object)
     }
 
-    /// Deletes a machine that carries some cluster's label.  Its boot disk goes with it and its other disks stay,
+    /// Deletes a machine of the cluster.  Its boot disk goes with it and its other disks stay,
     /// whatever somebody has set meanwhile.
-    pub(crate) async fn delete_instance(&self, zone: &str, name: &str) -> Result<()> {
+    pub(crate) async fn delete_instance(&self, cluster: &ClusterName, zone: &str, name: &str) -> Result<()> {
         let object = machine_object(zone, name);
-        let Some(instance) = self.owned(zone, name).await? else {
+        let Some(instance) = self.owned(cluster, zone, name).await? else {
             return Ok(());
         };
         self.delete_boot_disk_only(zone, name, &instance).await.about(&object)?;
@@ -209,7 +209,14 @@ impl ComputeEngine {
     }
 
     /// Replaces the labels; the label that names the owner stays in any case.
-    pub(crate) async fn label_instance(&self, zone: &str, name: &str, labels: &Labels, until: Until) -> Result<()> {
+    pub(crate) async fn label_instance(
+        &self,
+        cluster: &ClusterName,
+        zone: &str,
+        name: &str,
+        labels: &Labels,
+        until: Until,
+    ) -> Result<()> {
         let object = machine_object(zone, name);
         let client = self.clients().instances().await.about(&object)?;
         let project = &self.settings().project;
@@ -217,7 +224,7 @@ impl ComputeEngine {
         loop {
             let found = self.instance(zone, name).await.about(&object)?;
             let instance = found.ok_or_else(|| CloudError::NotFound { object: object.clone() })?;
-            let Some(wanted) = relabelled(&instance.labels, labels) else {
+            let Some(wanted) = relabelled(&instance.labels, cluster, labels) else {
                 return Err(CloudError::NotOurs { object });
             };
             if wanted
@@ -246,12 +253,12 @@ impl ComputeEngine {
         }
     }
 
-    /// A machine, if there is one; one that carries no cluster's label is nobody's to touch.
-    async fn owned(&self, zone: &str, name: &str) -> Result<Option<Instance>> {
+    /// The cluster's machine of that zone and name, if there is one; another's is not to be touched.
+    async fn owned(&self, cluster: &ClusterName, zone: &str, name: &str) -> Result<Option<Instance>> {
         let object = machine_object(zone, name);
         let found = self.instance(zone, name).await.about(&object)?;
         match found {
-            Some(instance) if !instance.labels.contains_key(label::CLUSTER) => Err(CloudError::NotOurs { object }),
+            Some(instance) if !labelled(&instance.labels, cluster) => Err(CloudError::NotOurs { object }),
             found => Ok(found),
         }
     }
@@ -285,36 +292,6 @@ fn check(instance: &Instance, spec: &MachineSpec, object: &str) -> Result<()> {
     Ok(())
 }
 
-/// The labels to set, with the owner's kept; `None` when the object neither has an owner nor is given one.
-pub(crate) fn relabelled(now: &std::collections::HashMap<String, String>, wanted: &Labels) -> Option<Labels> {
-    let owner = now.get(label::CLUSTER).or_else(|| wanted.get(label::CLUSTER))?;
-    let mut labels = wanted.clone();
-    labels.insert(label::CLUSTER.to_owned(), owner.clone());
-    Some(labels)
-}
-
 pub(crate) fn machine_object(zone: &str, name: &str) -> String {
     format!("machine {name} in {zone}")
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::HashMap;
-
-    use super::*;
-
-    #[test]
-    fn the_owner_label_cannot_be_lost() {
-        let now = HashMap::from([(label::CLUSTER.to_owned(), "demo".to_owned())]);
-        let labels = relabelled(&now, &Labels::from([("a".into(), "b".into())])).unwrap();
-        assert_eq!(labels[label::CLUSTER], "demo");
-        let other = Labels::from([(label::CLUSTER.into(), "other".into())]);
-        assert_eq!(relabelled(&now, &other).unwrap()[label::CLUSTER], "demo");
-        assert_eq!(
-            relabelled(&HashMap::new(), &labels).unwrap(),
-            labels,
-            "it had lost the label"
-        );
-        assert_eq!(relabelled(&HashMap::new(), &Labels::new()), None);
-    }
 }

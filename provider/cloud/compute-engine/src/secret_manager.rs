@@ -165,12 +165,12 @@ impl ComputeEngine {
         }
     }
 
-    pub(crate) async fn delete_stored(&self, name: &str) -> Result<()> {
+    pub(crate) async fn delete_stored(&self, cluster: &ClusterName, name: &str) -> Result<()> {
         let object = secret_object(name);
         let path = self.secret_path(name);
         match self.read_secret(&path).await.about(&object)? {
             None => return Ok(()),
-            Some(found) if string_at(&found, &["labels", label::CLUSTER]).is_none() => {
+            Some(found) if !self.is_secret_of(&found, cluster) => {
                 return Err(CloudError::NotOurs { object });
             }
             Some(_) => {}

@@ -28,7 +28,7 @@ impl ComputeEngine {
         let leaving = |found: &model::Snapshot| found.status == Some(Status::Deleting);
         let found = self.staying(&object, look, leaving).await?;
         if found.is_none() {
-            self.own_disk(zone, disk, &disk_object(zone, disk)).await?;
+            self.own_disk(&cluster, zone, disk, &disk_object(zone, disk)).await?;
             let mut labels = labels.clone();
             labels.insert(label::REGION.to_owned(), region.clone());
             let body = model::Snapshot::new().set_name(name).set_labels(labels);
@@ -66,11 +66,11 @@ impl ComputeEngine {
         Ok(())
     }
 
-    pub(crate) async fn delete_snapshot_named(&self, name: &str) -> Result<()> {
+    pub(crate) async fn delete_snapshot_named(&self, cluster: &ClusterName, name: &str) -> Result<()> {
         let object = format!("snapshot {name}");
         match self.snapshot(name).await.about(&object)? {
             None => return Ok(()),
-            Some(found) if !found.labels.contains_key(label::CLUSTER) => return Err(CloudError::NotOurs { object }),
+            Some(found) if !labelled(&found.labels, cluster) => return Err(CloudError::NotOurs { object }),
             Some(_) => {}
         }
         let client = self.clients().snapshots().await.about(&object)?;

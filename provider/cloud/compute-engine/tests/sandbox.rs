@@ -14,6 +14,8 @@ mod machines;
 mod moves;
 #[path = "sandbox/networks.rs"]
 mod networks;
+#[path = "sandbox/ownership.rs"]
+mod ownership;
 #[path = "sandbox/region.rs"]
 mod region;
 #[path = "sandbox/specs.rs"]

@@ -25,6 +25,10 @@ fn disk_spec() -> DiskSpec {
     }
 }
 
+fn demo() -> ClusterName {
+    ClusterName::new("demo")
+}
+
 fn disk(cluster: &str, kind: &str) -> Reply {
     let zone = "https://www.googleapis.com/compute/v1/projects/p/zones/us-central1-a";
     Reply::Json(
@@ -267,7 +271,7 @@ async fn labels_are_set_again_when_somebody_else_was_quicker() {
     let labels = Labels::from([("team".into(), "data".into())]);
     server
         .cloud
-        .set_disk_labels("us-central1-a", "data", &labels)
+        .set_disk_labels(&demo(), "us-central1-a", "data", &labels)
         .await
         .unwrap();
     let seen = server.finish();
@@ -289,12 +293,27 @@ async fn deleting_twice_is_fine_and_deleting_what_is_not_ours_is_not() {
         (DELETE, absent()),
         (DISK, absent()),
         (DISK, Reply::Json(200, json!({ "name": "data", "status": "READY" }))),
+        (DISK, disk("dem", "pd-balanced")),
     ])
     .await;
-    server.cloud.delete_disk("us-central1-a", "data").await.unwrap();
-    server.cloud.delete_disk("us-central1-a", "data").await.unwrap();
-    let error = server.cloud.delete_disk("us-central1-a", "data").await.unwrap_err();
-    assert!(matches!(error, CloudError::NotOurs { .. }), "{error}");
+    server
+        .cloud
+        .delete_disk(&demo(), "us-central1-a", "data")
+        .await
+        .unwrap();
+    server
+        .cloud
+        .delete_disk(&demo(), "us-central1-a", "data")
+        .await
+        .unwrap();
+    for _ in 0..2 {
+        let error = server
+            .cloud
+            .delete_disk(&demo(), "us-central1-a", "data")
+            .await
+            .unwrap_err();
+        assert!(matches!(error, CloudError::NotOurs { .. }), "{error}");
+    }
     server.finish();
 }
 
@@ -307,7 +326,11 @@ async fn a_change_waits_for_an_earlier_one() {
     steps.extend((0..6).map(|_| (RESIZE, not_ready())));
     steps.push((RESIZE, operation("DONE")));
     let server = Server::start(steps).await;
-    server.cloud.resize_disk("us-central1-a", "data", 20).await.unwrap();
+    server
+        .cloud
+        .resize_disk(&demo(), "us-central1-a", "data", 20)
+        .await
+        .unwrap();
     server.finish();
 }
 
@@ -328,7 +351,11 @@ async fn only_the_boot_disk_goes_with_its_machine() {
         (&format!("DELETE {MACHINE}"), operation("DONE")),
     ])
     .await;
-    server.cloud.delete_machine("us-central1-a", "m").await.unwrap();
+    server
+        .cloud
+        .delete_machine(&demo(), "us-central1-a", "m")
+        .await
+        .unwrap();
     let seen = server.finish();
     let set: Vec<_> = seen
         .iter()

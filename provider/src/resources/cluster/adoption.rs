@@ -72,7 +72,7 @@ async fn finished_differently(
 pub(super) async fn confirm(provider: &Configured, cluster: &ClusterName, inventory: &Inventory) {
     let mark = SecretNames::of(provider.cloud().region(), cluster).creating;
     if inventory.secrets.contains(&mark) {
-        match provider.cloud().delete_secret(&mark).await {
+        match provider.cloud().delete_secret(cluster, &mark).await {
             Ok(()) => provider.forget(cluster).await,
             Err(error) => warn!(cluster = %cluster, %error, "the mark of the cluster's create stays for now"),
         }

@@ -82,7 +82,7 @@ pub(super) async fn delete(
     }
     begin(2, "snapshots")?;
     for snapshot in &inventory.snapshots {
-        cloud.delete_snapshot(snapshot).await.map_err(failed)?;
+        cloud.delete_snapshot(cluster, snapshot).await.map_err(failed)?;
     }
     begin(3, "secrets")?;
     for secret in [
@@ -93,7 +93,7 @@ pub(super) async fn delete(
         secrets.turn,
         secrets.deleting,
     ] {
-        cloud.delete_secret(&secret).await.map_err(failed)?;
+        cloud.delete_secret(cluster, &secret).await.map_err(failed)?;
     }
     provider.forget(cluster).await;
     Ok(())
@@ -121,7 +121,7 @@ async fn clear_unfinished_machines(
         info!(cluster = %cluster, machine = %machine.name, "delete a machine that an unfinished create has left");
         provider
             .cloud()
-            .delete_machine(&machine.zone, &machine.name)
+            .delete_machine(cluster, &machine.zone, &machine.name)
             .await
             .map_err(failed)?;
     }

@@ -20,10 +20,17 @@ const OPERATOR_LIFETIME: Duration = Duration::from_hours(2);
 /// The format of [`ClusterSettings`] that this release writes.
 const FORMAT: u32 = 1;
 
-/// What to do about a secret that stops a destroy because it makes no sense.
-const UNREADABLE: &str = "If a later release of the provider wrote it, destroy with that one. Otherwise restore its \
-                             earlier version in the secret store. If there is none, delete the secret: destroying the \
-                             control plane then deletes its masters without asking anybody.";
+/// What to do about keys that stop a destroy because they make no sense.
+const UNREADABLE_KEYS: &str = "If a later release of the provider wrote it, destroy with that one. Otherwise restore its \
+                               earlier version in the secret store. If there is none, delete the secret: destroying the \
+                               control plane then deletes its masters without asking anybody.";
+
+/// The same of settings.
+const UNREADABLE_SETTINGS: &str = "If a later release of the provider wrote it, destroy with that one. Otherwise delete \
+                                   the secret, apply multizone_cluster, which writes it anew, and destroy again.";
+
+/// What to do about settings that stop a destroy because they are gone.
+const GONE_SETTINGS: &str = "Apply multizone_cluster, which writes it anew, and destroy again.";
 
 /// What a cluster's control plane and node groups have to know; kept beside the keys, and not secret.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -107,11 +114,17 @@ pub(super) async fn settings(
         .secret(&name)
         .await
         .map_err(|error| situation.cloud(&error))?;
-    let none = "settings: it does not exist, or its create has not finished";
-    let stored = stored.ok_or_else(|| missing(provider, cluster, none, situation))?;
+    let stored = stored.ok_or_else(|| {
+        if situation.deletes() {
+            let what = format!("The secret {name} with the settings of cluster {cluster} is gone.");
+            return situation.error(&what, GONE_SETTINGS);
+        }
+        let none = "settings: it does not exist, or its create has not finished";
+        missing(provider, cluster, none, situation)
+    })?;
     ClusterSettings::from_json(&stored).map_err(|error| {
         let next = if situation.deletes() {
-            UNREADABLE
+            UNREADABLE_SETTINGS
         } else {
             "Delete the secret and apply multizone_cluster: it is written anew."
         };
@@ -183,7 +196,7 @@ impl ClusterFacts {
             .await
             .map_err(|error| situation.cloud(&error))?;
         let stored = stored.ok_or_else(|| unusable("is gone", restore))?;
-        let next = if situation.deletes() { UNREADABLE } else { restore };
+        let next = if situation.deletes() { UNREADABLE_KEYS } else { restore };
         ClusterPki::from_secret(&stored).map_err(|error| unusable(&format!("cannot be read: {error}"), next))
     }
 

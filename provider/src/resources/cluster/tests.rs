@@ -144,7 +144,8 @@ async fn lost_keys_are_never_made_anew() {
     let (cloud, provider) = MemoryCloud::region();
     let cluster = create(&provider).await.unwrap();
     let cluster = read(&provider, cluster).await.unwrap();
-    multizone_cloud::Cloud::delete_secret(&*cloud, "multizone-us-central1-demo-keys")
+    let demo = multizone_cloud::ClusterName::new("demo");
+    multizone_cloud::Cloud::delete_secret(&*cloud, &demo, "multizone-us-central1-demo-keys")
         .await
         .unwrap();
     let planned = cluster.clone().into();

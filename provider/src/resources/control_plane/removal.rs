@@ -17,8 +17,9 @@ use crate::{
     },
 };
 
-/// Whether the API's address, the cluster's settings or its keys are provably gone.  That they could not be looked at, or
-/// make no sense (a later release may have written them), proves nothing: then nothing is deleted.
+/// Whether the API's address or the cluster's keys are provably gone.  That they could not be looked at, or make no sense
+/// (a later release may have written them), proves nothing: then nothing is deleted.  Nor does it that the settings are
+/// gone: an apply of the cluster writes them anew, and the masters can be asked.
 pub(super) async fn keys_are_gone(provider: &Configured, cluster: &ClusterName) -> bool {
     let cloud = provider.cloud();
     let names = SecretNames::of(cloud.region(), cluster);
@@ -29,12 +30,7 @@ pub(super) async fn keys_are_gone(provider: &Configured, cluster: &ClusterName) 
             Err(_) => return false,
         }
     }
-    for name in [&names.settings, &names.keys] {
-        if matches!(cloud.secret(name).await, Ok(None)) {
-            return true;
-        }
-    }
-    false
+    matches!(cloud.secret(&names.keys).await, Ok(None))
 }
 
 /// Deletes the masters' machines.  Whatever order Terraform calls operations in, this needs no other one to have run.
@@ -62,7 +58,10 @@ pub(super) async fn as_they_are(
         }
         for machine in masters {
             info!(cluster = %cluster, machine = %machine.name, zone = %machine.zone, "delete the master");
-            let deleted = provider.cloud().delete_machine(&machine.zone, &machine.name).await;
+            let deleted = provider
+                .cloud()
+                .delete_machine(cluster, &machine.zone, &machine.name)
+                .await;
             deleted.map_err(|error| situation.cloud(&error))?;
         }
         provider.forget(cluster).await;

@@ -78,8 +78,9 @@ impl Executor<'_> {
             let master = self.wanted.replica(&facts.replica, &facts.zone);
             let found = observation.labels.get(name);
             if let Some(labels) = found.and_then(|found| drift::restored(found, &master, region, facts)) {
-                let relabelled = self.provider.cloud().set_machine_labels(&facts.zone, name, &labels);
-                self.cloud(relabelled).await?;
+                let (cloud, cluster) = (self.provider.cloud(), &self.wanted.cluster);
+                self.cloud(cloud.set_machine_labels(cluster, &facts.zone, name, &labels))
+                    .await?;
             }
             let node = observation.nodes.as_ref().and_then(|nodes| nodes.get(name));
             let (Some(node), Some(connection)) = (node, &observation.connection) else {

@@ -213,7 +213,7 @@ impl Resource for DiskResource {
             state.disk_type.clone_from(&found.disk_type);
         }
         if objects::marked(found) && stray.is_none() {
-            objects::confirm(provider, found).await;
+            objects::confirm(provider, &cluster, found).await;
         }
         // Labels that somebody else added are theirs.
         let ours = |key: &String| state.labels_all.contains_key(key);

@@ -44,10 +44,11 @@ fn fingerprint(disk: &Disk) -> String {
 ///
 /// What this process knows of the cluster's objects stays as it is: the refresh of a thousand disks does not look again
 /// after each, and nothing but this reads the mark before it looks again.
-pub(super) async fn confirm(provider: &Configured, disk: &CloudDisk) {
+pub(super) async fn confirm(provider: &Configured, cluster: &ClusterName, disk: &CloudDisk) {
     let mut labels = disk.labels.clone();
     labels.remove(label::CREATING);
-    if let Err(error) = provider.cloud().note_disk_labels(&disk.zone, &disk.name, &labels).await {
+    let cloud = provider.cloud();
+    if let Err(error) = cloud.note_disk_labels(cluster, &disk.zone, &disk.name, &labels).await {
         warn!(disk = %disk.name, %error, "the mark of the disk's create stays for now");
     }
 }
@@ -117,7 +118,7 @@ pub(super) async fn create(
     if made.size_gb < disk.size_gb {
         provider
             .cloud()
-            .resize_disk(&disk.zone, &spec.name, disk.size_gb)
+            .resize_disk(&cluster, &disk.zone, &spec.name, disk.size_gb)
             .await
             .map_err(failed)?;
     }
@@ -150,7 +151,7 @@ pub(super) async fn update(
         info!(disk = %name, from = found.size_gb, to = disk.size_gb, "grow the disk");
         provider
             .cloud()
-            .resize_disk(&disk.zone, &name, disk.size_gb)
+            .resize_disk(&cluster, &disk.zone, &name, disk.size_gb)
             .await
             .map_err(failed)?;
     }
@@ -161,14 +162,14 @@ pub(super) async fn update(
     if labels != found.labels {
         provider
             .cloud()
-            .set_disk_labels(&disk.zone, &name, &labels)
+            .set_disk_labels(&cluster, &disk.zone, &name, &labels)
             .await
             .map_err(failed)?;
     }
     if inventory.snapshots.contains(&snapshot_name(disk)) {
         provider
             .cloud()
-            .delete_snapshot(&snapshot_name(disk))
+            .delete_snapshot(&cluster, &snapshot_name(disk))
             .await
             .map_err(failed)?;
     }
@@ -194,7 +195,7 @@ async fn put_label_back(
     let CloudDisk { mut labels, zone, .. } = stray;
     info!(disk = %name, %zone, "put the cluster's label back");
     labels.extend(cluster_labels(&cluster));
-    let labelled = provider.cloud().set_disk_labels(&zone, name, &labels).await;
+    let labelled = provider.cloud().set_disk_labels(&cluster, &zone, name, &labels).await;
     labelled.map_err(failed)?;
     provider.forget(&cluster).await;
     Ok(())
@@ -286,8 +287,8 @@ async fn relocate(
     let snapshot = snapshot_name(disk);
     begin(1, "snapshot")?;
     // What an interrupted move left is older than the disk.
-    cloud.delete_disk(to, &name).await.map_err(failed)?;
-    cloud.delete_snapshot(&snapshot).await.map_err(failed)?;
+    cloud.delete_disk(&cluster, to, &name).await.map_err(failed)?;
+    cloud.delete_snapshot(&cluster, &snapshot).await.map_err(failed)?;
     let labels = cluster_labels(&cluster);
     cloud
         .ensure_snapshot(from, &name, &snapshot, &labels)
@@ -301,9 +302,9 @@ async fn relocate(
     cloud.ensure_disk(&spec).await.map_err(failed)?;
     // Before the old disk: once that is gone, nothing is left to do that a plan would show.
     begin(3, "delete the snapshot")?;
-    cloud.delete_snapshot(&snapshot).await.map_err(failed)?;
+    cloud.delete_snapshot(&cluster, &snapshot).await.map_err(failed)?;
     begin(4, "delete the disk in its old zone")?;
-    cloud.delete_disk(from, &name).await.map_err(failed)
+    cloud.delete_disk(&cluster, from, &name).await.map_err(failed)
 }
 
 pub(super) async fn delete(provider: &Configured, disk: &Disk, situation: &Situation<'_>) -> Result<(), Diagnostics> {
@@ -338,11 +339,19 @@ pub(super) async fn delete(provider: &Configured, disk: &Disk, situation: &Situa
                 "Stop the pods that use it, wait until it is detached, and apply again.",
             ));
         }
-        provider.cloud().delete_disk(&found.zone, &name).await.map_err(failed)?;
+        provider
+            .cloud()
+            .delete_disk(&cluster, &found.zone, &name)
+            .await
+            .map_err(failed)?;
     }
     let snapshot = snapshot_name(disk);
     if inventory.snapshots.contains(&snapshot) {
-        provider.cloud().delete_snapshot(&snapshot).await.map_err(failed)?;
+        provider
+            .cloud()
+            .delete_snapshot(&cluster, &snapshot)
+            .await
+            .map_err(failed)?;
     }
     provider.forget(&cluster).await;
     Ok(())

@@ -62,6 +62,14 @@ impl State {
         Ok(())
     }
 
+    fn check_owner(&self, kind: &str, zone: &str, name: &str) -> Result<()> {
+        if self.stray(zone, name).is_some() {
+            let object = format!("{kind} {name} in {zone}");
+            return Err(CloudError::NotOurs { object });
+        }
+        Ok(())
+    }
+
     /// Whether the cluster's label is missing (`None`) or another cluster's.
     fn stray(&self, zone: &str, name: &str) -> Option<&Option<String>> {
         let here = self.strays.get(&format!("{zone}/{name}"));
@@ -445,14 +453,14 @@ impl Cloud for MemoryCloud {
             Ok(machine)
         })
     }
-    async fn start_machine(&self, _zone: &str, name: &str) -> Result<()> {
+    async fn start_machine(&self, _: &ClusterName, _zone: &str, name: &str) -> Result<()> {
         self.change(|state| {
             let found = state.inventory.machines.iter_mut().find(|machine| machine.name == name);
             found.ok_or_else(|| missing("machine", name))?.state = MachineState::Running;
             Ok(())
         })
     }
-    async fn stop_machine(&self, _zone: &str, name: &str) -> Result<()> {
+    async fn stop_machine(&self, _: &ClusterName, _zone: &str, name: &str) -> Result<()> {
         self.change(|state| {
             let mut found = state
                 .inventory
@@ -465,8 +473,9 @@ impl Cloud for MemoryCloud {
             Ok(())
         })
     }
-    async fn delete_machine(&self, zone: &str, name: &str) -> Result<()> {
+    async fn delete_machine(&self, _: &ClusterName, zone: &str, name: &str) -> Result<()> {
         self.change(|state| {
+            state.check_owner("machine", zone, name)?;
             state.lose_machine(zone, name);
             state
                 .inventory
@@ -482,7 +491,7 @@ impl Cloud for MemoryCloud {
             Some(found)
         })
     }
-    async fn set_machine_labels(&self, _zone: &str, name: &str, labels: &Labels) -> Result<()> {
+    async fn set_machine_labels(&self, _: &ClusterName, _zone: &str, name: &str, labels: &Labels) -> Result<()> {
         self.change(|state| {
             let found = state.inventory.machines.iter_mut().find(|machine| machine.name == name);
             found.ok_or_else(|| missing("machine", name))?.labels = labels.clone();
@@ -515,7 +524,7 @@ impl Cloud for MemoryCloud {
             Ok(disk)
         })
     }
-    async fn resize_disk(&self, zone: &str, name: &str, size_gb: i64) -> Result<()> {
+    async fn resize_disk(&self, _: &ClusterName, zone: &str, name: &str, size_gb: i64) -> Result<()> {
         self.change(|state| {
             let found = state
                 .inventory
@@ -533,7 +542,7 @@ impl Cloud for MemoryCloud {
             Some(found)
         })
     }
-    async fn set_disk_labels(&self, zone: &str, name: &str, labels: &Labels) -> Result<()> {
+    async fn set_disk_labels(&self, _: &ClusterName, zone: &str, name: &str, labels: &Labels) -> Result<()> {
         self.change(|state| {
             let found = state
                 .inventory
@@ -545,8 +554,9 @@ impl Cloud for MemoryCloud {
             Ok(())
         })
     }
-    async fn delete_disk(&self, zone: &str, name: &str) -> Result<()> {
+    async fn delete_disk(&self, _: &ClusterName, zone: &str, name: &str) -> Result<()> {
         self.change(|state| {
+            state.check_owner("disk", zone, name)?;
             state
                 .inventory
                 .disks
@@ -564,7 +574,7 @@ impl Cloud for MemoryCloud {
             Ok(())
         })
     }
-    async fn delete_snapshot(&self, snapshot: &str) -> Result<()> {
+    async fn delete_snapshot(&self, _: &ClusterName, snapshot: &str) -> Result<()> {
         self.change(|state| {
             state.snapshots.remove(snapshot);
             Ok(())
@@ -594,7 +604,7 @@ impl Cloud for MemoryCloud {
     async fn grant_secret(&self, _name: &str, _reader: &str) -> Result<()> {
         self.change(|_| Ok(()))
     }
-    async fn delete_secret(&self, name: &str) -> Result<()> {
+    async fn delete_secret(&self, _: &ClusterName, name: &str) -> Result<()> {
         self.change(|state| {
             state.secrets.remove(name);
             state.notices.remove(name);

@@ -67,7 +67,8 @@ impl Executor<'_> {
                     async move {
                         match relabelled {
                             Some((zone, labels)) => {
-                                self.cloud(self.provider.cloud().set_machine_labels(&zone, &name, &labels))
+                                let (cloud, cluster) = (self.provider.cloud(), &self.wanted.cluster);
+                                self.cloud(cloud.set_machine_labels(cluster, &zone, &name, &labels))
                                     .await?;
                                 self.provider.forget(&self.wanted.cluster).await;
                                 Ok(())
@@ -81,14 +82,16 @@ impl Executor<'_> {
             Step::StartMachines(names) => {
                 self.each(names, |name| {
                     let zone = self.zone_of(inventory, &name);
-                    async move { self.cloud(self.provider.cloud().start_machine(&zone, &name)).await }
+                    let (cloud, cluster) = (self.provider.cloud(), &self.wanted.cluster);
+                    async move { self.cloud(cloud.start_machine(cluster, &zone, &name)).await }
                 })
                 .await
             }
             Step::DeleteMachines(names) => {
                 self.each(names, |name| {
                     let zone = self.zone_of(inventory, &name);
-                    async move { self.cloud(self.provider.cloud().delete_machine(&zone, &name)).await }
+                    let (cloud, cluster) = (self.provider.cloud(), &self.wanted.cluster);
+                    async move { self.cloud(cloud.delete_machine(cluster, &zone, &name)).await }
                 })
                 .await
             }

@@ -175,7 +175,11 @@ async fn two_of_three_are_lost(before: &Snapshot, again: &Change, other: Value) 
     let all = machines(&world);
     for victim in &all[1..] {
         let (zone, name) = victim.split_once('/').unwrap();
-        world.cloud.delete_machine(zone, name).await.unwrap();
+        world
+            .cloud
+            .delete_machine(&multizone_cloud::ClusterName::new("demo"), zone, name)
+            .await
+            .unwrap();
     }
     let refused = refuses_writes(&api).await;
     println!("with two of three masters lost a write is refused: {refused}");

@@ -157,12 +157,12 @@ async fn left(account: &Account, cluster: &ClusterName) {
     let aws = &account.aws;
     let left = aws.ensure_network(&network(cluster, &[A, B])).await.unwrap();
     assert_eq!(left.subnets.len(), 3, "m-c is in it");
-    aws.delete_machine(C, "m-c").await.unwrap();
+    aws.delete_machine(cluster, C, "m-c").await.unwrap();
     aws.delete_subnet(cluster, C).await.unwrap();
     aws.delete_subnet(cluster, C).await.unwrap();
     let used = aws.delete_balancer(cluster, "api").await.unwrap_err();
     assert!(matches!(used, CloudError::InUse { .. }), "{used}");
-    aws.delete_machine(A, "m-a").await.unwrap();
+    aws.delete_machine(cluster, A, "m-a").await.unwrap();
     assert!(aws.inventory(cluster).await.unwrap().balancers[0].targets.is_empty());
     aws.delete_balancer(cluster, "api").await.unwrap();
     aws.delete_balancer(cluster, "api").await.unwrap();

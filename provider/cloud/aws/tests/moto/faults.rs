@@ -109,15 +109,15 @@ impl<'a> Unwell<'a> {
     /// Deletes all of it, through the same faults.
     async fn end(&self, cluster: &ClusterName) {
         let aws = &self.aws;
-        aws.delete_snapshot("move").await.unwrap();
-        aws.delete_disk(A, "demo-data").await.unwrap();
+        aws.delete_snapshot(cluster, "move").await.unwrap();
+        aws.delete_disk(cluster, A, "demo-data").await.unwrap();
         aws.deregister_target(cluster, "api", A, &master(cluster).name)
             .await
             .unwrap();
-        aws.delete_machine(A, &master(cluster).name).await.unwrap();
+        aws.delete_machine(cluster, A, &master(cluster).name).await.unwrap();
         aws.delete_balancer(cluster, "api").await.unwrap();
         aws.delete_address(cluster, "api").await.unwrap();
-        aws.delete_secret("demo-keys").await.unwrap();
+        aws.delete_secret(cluster, "demo-keys").await.unwrap();
         self.account.finish(cluster).await;
     }
 }

@@ -1,6 +1,6 @@
 //! Machines.
 
-use multizone_cloud::{Cloud as _, CloudError, MachineSpec, MachineState, Role, label};
+use multizone_cloud::{Cloud as _, CloudError, ClusterName, MachineSpec, MachineState, Role, label};
 use serde_json::json;
 
 use super::{A, Account, labels};
@@ -72,17 +72,19 @@ pub(super) async fn a_machine_lives_as_it_should_and_once(account: &Account) {
         "its boot volume is no disk"
     );
 
-    aws.stop_machine(A, &spec.name).await.unwrap();
+    aws.stop_machine(&cluster, A, &spec.name).await.unwrap();
     assert_eq!(
         aws.machine(A, &spec.name).await.unwrap().unwrap().state,
         MachineState::Halted
     );
-    aws.start_machine(A, &spec.name).await.unwrap();
+    aws.start_machine(&cluster, A, &spec.name).await.unwrap();
     let mut labels = spec.labels.clone();
     labels.insert("team".into(), "web".into());
-    aws.set_machine_labels(A, &spec.name, &labels).await.unwrap();
+    aws.set_machine_labels(&cluster, A, &spec.name, &labels).await.unwrap();
     assert_eq!(aws.machine(A, &spec.name).await.unwrap().unwrap().labels, labels);
-    aws.set_machine_labels(A, &spec.name, &spec.labels).await.unwrap();
+    aws.set_machine_labels(&cluster, A, &spec.name, &spec.labels)
+        .await
+        .unwrap();
     let now = aws.inventory(&cluster).await.unwrap().machines.remove(0);
     assert_eq!(
         (&now.id, &now.labels, &now.created),
@@ -104,21 +106,37 @@ pub(super) async fn a_machine_lives_as_it_should_and_once(account: &Account) {
         Err(CloudError::NotOurs { .. })
     ));
     assert!(matches!(
-        aws.delete_machine(A, &spec.name).await,
+        aws.delete_machine(&cluster, A, &spec.name).await,
         Err(CloudError::NotOurs { .. })
     ));
-    aws.set_machine_labels(A, &spec.name, &spec.labels).await.unwrap();
+    aws.set_machine_labels(&cluster, A, &spec.name, &spec.labels)
+        .await
+        .unwrap();
     let used = aws.delete_network(&cluster).await.unwrap_err();
     assert!(matches!(used, CloudError::InUse { .. }), "{used}");
 
-    aws.delete_machine(A, &spec.name).await.unwrap();
-    aws.delete_machine(A, &spec.name).await.unwrap();
+    not_a_strangers(account, &spec).await;
+    aws.delete_machine(&cluster, A, &spec.name).await.unwrap();
+    aws.delete_machine(&cluster, A, &spec.name).await.unwrap();
     assert_eq!(aws.machine(A, &spec.name).await.unwrap(), None);
     // One of the same name again: it is another.
     let again = aws.ensure_machine(&spec).await.unwrap();
     assert_ne!(again.id, made.id);
-    aws.delete_machine(A, &spec.name).await.unwrap();
+    aws.delete_machine(&cluster, A, &spec.name).await.unwrap();
     account.finish(&cluster).await;
+}
+
+/// Another cluster, whose name begins like this one's, cannot touch the machine.
+async fn not_a_strangers(account: &Account, spec: &MachineSpec) {
+    let (aws, stranger) = (&account.aws, ClusterName::new("demo-2"));
+    for refused in [
+        aws.stop_machine(&stranger, A, &spec.name).await,
+        aws.start_machine(&stranger, A, &spec.name).await,
+        aws.set_machine_labels(&stranger, A, &spec.name, &spec.labels).await,
+        aws.delete_machine(&stranger, A, &spec.name).await,
+    ] {
+        assert!(matches!(refused, Err(CloudError::NotOurs { .. })), "{refused:?}");
+    }
 }
 
 pub(super) async fn a_machine_that_cannot_be_made_is_told_why(account: &Account) {

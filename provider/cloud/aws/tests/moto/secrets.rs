@@ -46,14 +46,16 @@ pub(super) async fn a_secret_is_stored_once_and_read_by_the_masters_alone(accoun
         "{policy}"
     );
 
-    aws.delete_secret("demo-keys").await.unwrap();
-    aws.delete_secret("demo-keys").await.unwrap();
+    let refused = aws.delete_secret(&ClusterName::new("demo-2"), "demo-keys").await;
+    assert!(matches!(refused, Err(CloudError::NotOurs { .. })), "{refused:?}");
+    aws.delete_secret(&cluster, "demo-keys").await.unwrap();
+    aws.delete_secret(&cluster, "demo-keys").await.unwrap();
     assert_eq!(
         aws.ensure_secret(&spec(&cluster, b"new")).await.unwrap(),
         b"new",
         "its name is free at once"
     );
-    aws.delete_secret("demo-keys").await.unwrap();
+    aws.delete_secret(&cluster, "demo-keys").await.unwrap();
     account.finish(&cluster).await;
 }
 

@@ -1,6 +1,6 @@
 //! Disks and snapshots.
 
-use multizone_cloud::{Cloud as _, CloudError, DiskSpec};
+use multizone_cloud::{Cloud as _, CloudError, ClusterName, DiskSpec};
 use serde_json::json;
 
 use super::{A, Account, B, labels};
@@ -21,9 +21,9 @@ pub(super) async fn a_disk_grows_and_moves_by_a_snapshot(account: &Account) {
     assert_eq!(made.labels, spec.labels);
     let handle = aws.volume(A, &spec.name, Some(&made.id)).unwrap();
     assert_eq!(handle, ("ebs.csi.aws.com".to_owned(), made.id.clone()));
-    aws.resize_disk(A, &spec.name, 20).await.unwrap();
+    aws.resize_disk(&cluster, A, &spec.name, 20).await.unwrap();
     assert!(matches!(
-        aws.resize_disk(A, &spec.name, 5).await,
+        aws.resize_disk(&cluster, A, &spec.name, 5).await,
         Err(CloudError::Differs { .. })
     ));
     let other = DiskSpec {
@@ -47,9 +47,20 @@ pub(super) async fn a_disk_grows_and_moves_by_a_snapshot(account: &Account) {
          for v in ec2.describe_volumes()['Volumes'])",
     );
     assert_eq!(found, json!([[A, 20, true, false], [B, 20, true, true]]));
-    aws.delete_snapshot("move").await.unwrap();
-    aws.delete_disk(A, &spec.name).await.unwrap();
-    aws.delete_disk(A, &spec.name).await.unwrap();
+    // One whose name begins like the cluster's.
+    let (stranger, own) = (ClusterName::new("demo-2"), labels(&ClusterName::new("demo-2")));
+    for refused in [
+        aws.resize_disk(&stranger, A, &spec.name, 40).await,
+        aws.set_disk_labels(&stranger, A, &spec.name, &own).await,
+        aws.delete_disk(&stranger, A, &spec.name).await,
+        aws.ensure_snapshot(A, &spec.name, "theirs", &own).await,
+        aws.delete_snapshot(&stranger, "move").await,
+    ] {
+        assert!(matches!(refused, Err(CloudError::NotOurs { .. })), "{refused:?}");
+    }
+    aws.delete_snapshot(&cluster, "move").await.unwrap();
+    aws.delete_disk(&cluster, A, &spec.name).await.unwrap();
+    aws.delete_disk(&cluster, A, &spec.name).await.unwrap();
     assert_eq!(aws.inventory(&cluster).await.unwrap().disks, [moved]);
     let fast = DiskSpec {
         name: "demo-fast".into(),
@@ -57,7 +68,7 @@ pub(super) async fn a_disk_grows_and_moves_by_a_snapshot(account: &Account) {
         ..spec
     };
     assert_eq!(aws.ensure_disk(&fast).await.unwrap().disk_type, "io2");
-    aws.delete_disk(A, "demo-fast").await.unwrap();
-    aws.delete_disk(B, "demo-data").await.unwrap();
+    aws.delete_disk(&cluster, A, "demo-fast").await.unwrap();
+    aws.delete_disk(&cluster, B, "demo-data").await.unwrap();
     account.finish(&cluster).await;
 }

@@ -60,10 +60,9 @@ async fn the_next_caller_finishes_what_the_last_one_began() {
     interrupted(&sandbox, |cloud| async move { cloud.ensure_disk(&disk_spec()).await })
         .await
         .unwrap();
-    interrupted(
-        &sandbox,
-        |cloud| async move { cloud.resize_disk(ZONE, "data", 20).await },
-    )
+    interrupted(&sandbox, |cloud| async move {
+        cloud.resize_disk(&cluster(), ZONE, "data", 20).await
+    })
     .await
     .unwrap();
     let found = inventory(&sandbox).await;
@@ -73,11 +72,13 @@ async fn the_next_caller_finishes_what_the_last_one_began() {
     );
     assert_eq!(found.disks[0].size_gb, 20);
 
-    interrupted(&sandbox, |cloud| async move { cloud.delete_disk(ZONE, "data").await })
-        .await
-        .unwrap();
     interrupted(&sandbox, |cloud| async move {
-        cloud.delete_machine(ZONE, "demo-pool-1").await
+        cloud.delete_disk(&cluster(), ZONE, "data").await
+    })
+    .await
+    .unwrap();
+    interrupted(&sandbox, |cloud| async move {
+        cloud.delete_machine(&cluster(), ZONE, "demo-pool-1").await
     })
     .await
     .unwrap();
@@ -107,7 +108,7 @@ async fn a_machine_that_is_being_deleted_is_made_anew() {
     sandbox.idle().await;
     sandbox.stop_time();
     let cloud = sandbox.cloud.clone();
-    let deleting = tokio::spawn(async move { cloud.delete_machine(ZONE, "demo-pool-1").await });
+    let deleting = tokio::spawn(async move { cloud.delete_machine(&cluster(), ZONE, "demo-pool-1").await });
     sandbox.busy().await;
     deleting.abort();
     let (cloud, before) = (sandbox.cloud.clone(), sandbox.cloud.requests());

@@ -34,11 +34,11 @@ async fn round_trip(sandbox: &Sandbox) -> BTreeSet<String> {
     };
     cloud.ensure_machine(&spec).await.unwrap();
     cloud
-        .set_machine_labels(ZONE, "demo-master-a", &Labels::new())
+        .set_machine_labels(&cluster(), ZONE, "demo-master-a", &Labels::new())
         .await
         .unwrap();
     sandbox.halt("demo-master-a");
-    cloud.start_machine(ZONE, "demo-master-a").await.unwrap();
+    cloud.start_machine(&cluster(), ZONE, "demo-master-a").await.unwrap();
     cloud.ensure_balancer(&balancer_spec(&[ZONE])).await.unwrap();
     cloud
         .register_target(&cluster(), "api", ZONE, "demo-master-a")
@@ -47,20 +47,23 @@ async fn round_trip(sandbox: &Sandbox) -> BTreeSet<String> {
     cloud.move_address(&cluster(), "api", &balancer()).await.unwrap();
     cloud.move_address(&cluster(), "api", &master()).await.unwrap();
     cloud.ensure_disk(&disk_spec()).await.unwrap();
-    cloud.set_disk_labels(ZONE, "data", &Labels::new()).await.unwrap();
-    cloud.resize_disk(ZONE, "data", 20).await.unwrap();
+    cloud
+        .set_disk_labels(&cluster(), ZONE, "data", &Labels::new())
+        .await
+        .unwrap();
+    cloud.resize_disk(&cluster(), ZONE, "data", 20).await.unwrap();
     let owner = Labels::from([(label::CLUSTER.to_owned(), "demo".to_owned())]);
     cloud.ensure_snapshot(ZONE, "data", "demo-move", &owner).await.unwrap();
     let all = sandbox.everything();
-    cloud.delete_snapshot("demo-move").await.unwrap();
-    cloud.delete_disk(ZONE, "data").await.unwrap();
+    cloud.delete_snapshot(&cluster(), "demo-move").await.unwrap();
+    cloud.delete_disk(&cluster(), ZONE, "data").await.unwrap();
     cloud
         .deregister_target(&cluster(), "api", ZONE, "demo-master-a")
         .await
         .unwrap();
     cloud.delete_balancer(&cluster(), "api").await.unwrap();
-    cloud.delete_machine(ZONE, "demo-master-a").await.unwrap();
-    cloud.delete_secret("demo-keys").await.unwrap();
+    cloud.delete_machine(&cluster(), ZONE, "demo-master-a").await.unwrap();
+    cloud.delete_secret(&cluster(), "demo-keys").await.unwrap();
     cloud.delete_address(&cluster(), "api").await.unwrap();
     cloud.delete_firewall_rule(&cluster(), "api").await.unwrap();
     cloud.delete_network(&cluster()).await.unwrap();

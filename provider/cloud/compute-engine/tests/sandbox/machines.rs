@@ -14,10 +14,10 @@ use crate::{
 /// Stops the machine `spec` makes and starts it again, then lets it be halted by somebody else and ensures it again.
 async fn is_stopped_and_halted(sandbox: &Sandbox, spec: &MachineSpec) {
     let cloud = &sandbox.cloud;
-    cloud.stop_machine(ZONE, "demo-master-a").await.unwrap();
-    cloud.stop_machine(ZONE, "demo-master-a").await.unwrap();
+    cloud.stop_machine(&cluster(), ZONE, "demo-master-a").await.unwrap();
+    cloud.stop_machine(&cluster(), ZONE, "demo-master-a").await.unwrap();
     assert_eq!(inventory(sandbox).await.machines[0].state, MachineState::Halted);
-    cloud.start_machine(ZONE, "demo-master-a").await.unwrap();
+    cloud.start_machine(&cluster(), ZONE, "demo-master-a").await.unwrap();
     assert_eq!(inventory(sandbox).await.machines[0].state, MachineState::Running);
     sandbox.halt("demo-master-a");
     assert_eq!(inventory(sandbox).await.machines[0].state, MachineState::Halted);
@@ -91,8 +91,14 @@ async fn machines() {
     assert!(matches!(in_use, CloudError::InUse { .. }), "{in_use}");
 
     let other = Labels::from([("team".to_owned(), "data".to_owned())]);
-    cloud.set_machine_labels(ZONE, "demo-master-a", &other).await.unwrap();
-    cloud.set_machine_labels(ZONE, "demo-master-a", &other).await.unwrap();
+    cloud
+        .set_machine_labels(&cluster(), ZONE, "demo-master-a", &other)
+        .await
+        .unwrap();
+    cloud
+        .set_machine_labels(&cluster(), ZONE, "demo-master-a", &other)
+        .await
+        .unwrap();
     let relabelled = inventory(&sandbox).await.machines.remove(0).labels;
     assert_eq!(
         (relabelled["team"].as_str(), relabelled[label::CLUSTER].as_str()),
@@ -115,11 +121,14 @@ async fn machines() {
     let error = cloud.ensure_machine(&stranger).await.unwrap_err();
     assert!(matches!(error, CloudError::NotOurs { .. }), "{error}");
 
-    cloud.delete_machine(ZONE, "demo-master-a").await.unwrap();
-    cloud.delete_machine(ZONE, "demo-master-a").await.unwrap();
+    cloud.delete_machine(&cluster(), ZONE, "demo-master-a").await.unwrap();
+    cloud.delete_machine(&cluster(), ZONE, "demo-master-a").await.unwrap();
     assert_eq!(sandbox.everything(), before, "the boot disk went with it");
-    cloud.stop_machine(ZONE, "demo-master-a").await.unwrap();
-    let gone = cloud.start_machine(ZONE, "demo-master-a").await.unwrap_err();
+    cloud.stop_machine(&cluster(), ZONE, "demo-master-a").await.unwrap();
+    let gone = cloud
+        .start_machine(&cluster(), ZONE, "demo-master-a")
+        .await
+        .unwrap_err();
     assert!(gone.is_not_found(), "{gone}");
     cloud.delete_address(&cluster(), "api").await.unwrap();
     cloud.delete_address(&cluster(), "api").await.unwrap();
@@ -170,7 +179,11 @@ async fn a_machine_of_somebody_else_is_not_deleted() {
     sandbox
         .change(Method::POST, &format!("zones/{ZONE}/instances"), Some(body))
         .await;
-    let error = sandbox.cloud.delete_machine(ZONE, "theirs").await.unwrap_err();
+    let error = sandbox
+        .cloud
+        .delete_machine(&cluster(), ZONE, "theirs")
+        .await
+        .unwrap_err();
     assert!(matches!(error, CloudError::NotOurs { .. }), "{error}");
     let error = sandbox.cloud.ensure_machine(&machine_spec("theirs")).await.unwrap_err();
     assert!(matches!(error, CloudError::NotOurs { .. }), "{error}");

@@ -21,16 +21,19 @@ async fn disks_and_snapshots() {
     assert_eq!(cloud.requests() - requests, 1);
     assert_eq!(inventory(&sandbox).await.disks, [made]);
 
-    cloud.resize_disk(ZONE, "data", 20).await.unwrap();
-    cloud.resize_disk(ZONE, "data", 20).await.unwrap();
-    let shrink = cloud.resize_disk(ZONE, "data", 10).await.unwrap_err();
+    cloud.resize_disk(&cluster(), ZONE, "data", 20).await.unwrap();
+    cloud.resize_disk(&cluster(), ZONE, "data", 20).await.unwrap();
+    let shrink = cloud.resize_disk(&cluster(), ZONE, "data", 10).await.unwrap_err();
     assert!(matches!(shrink, CloudError::Differs { .. }), "{shrink}");
     assert_eq!(
         cloud.ensure_disk(&disk_spec()).await.unwrap().size_gb,
         20,
         "the size is for the caller to compare"
     );
-    cloud.set_disk_labels(ZONE, "data", &Labels::new()).await.unwrap();
+    cloud
+        .set_disk_labels(&cluster(), ZONE, "data", &Labels::new())
+        .await
+        .unwrap();
     let disk = inventory(&sandbox).await.disks.remove(0);
     assert_eq!(
         disk.labels,
@@ -67,9 +70,9 @@ async fn disks_and_snapshots() {
     assert!(matches!(nobody, CloudError::Refused { .. }), "{nobody}");
 
     for _ in 0..2 {
-        cloud.delete_snapshot("demo-move").await.unwrap();
-        cloud.delete_disk(ZONE, "data").await.unwrap();
-        cloud.delete_disk("us-central1-b", "data").await.unwrap();
+        cloud.delete_snapshot(&cluster(), "demo-move").await.unwrap();
+        cloud.delete_disk(&cluster(), ZONE, "data").await.unwrap();
+        cloud.delete_disk(&cluster(), "us-central1-b", "data").await.unwrap();
     }
     assert_eq!(sandbox.everything(), before);
 }
@@ -92,12 +95,12 @@ async fn a_disk_in_use_stays_and_outlives_its_machine() {
     let found = inventory(&sandbox).await;
     assert_eq!(found.disks[0].attached_to, ["demo-pool-1"]);
     assert_eq!(found.machines[0].disks, ["data"]);
-    let error = cloud.delete_disk(ZONE, "data").await.unwrap_err();
+    let error = cloud.delete_disk(&cluster(), ZONE, "data").await.unwrap_err();
     assert_eq!(
         error.to_string(),
         "disk data in us-central1-a is in use: attached to demo-pool-1"
     );
-    cloud.delete_machine(ZONE, "demo-pool-1").await.unwrap();
+    cloud.delete_machine(&cluster(), ZONE, "demo-pool-1").await.unwrap();
     assert_eq!(inventory(&sandbox).await.disks[0].attached_to, [""; 0]);
 }
 
@@ -128,7 +131,7 @@ async fn secrets() {
     }
     let missing = cloud.grant_secret("nothing", &reader).await.unwrap_err();
     assert!(missing.is_not_found(), "{missing}");
-    cloud.delete_secret("demo-keys").await.unwrap();
-    cloud.delete_secret("demo-keys").await.unwrap();
+    cloud.delete_secret(&cluster(), "demo-keys").await.unwrap();
+    cloud.delete_secret(&cluster(), "demo-keys").await.unwrap();
     assert_eq!(sandbox.everything(), before);
 }

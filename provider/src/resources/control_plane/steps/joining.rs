@@ -114,7 +114,8 @@ impl Executor<'_> {
         };
         let mut labels = machine.labels.clone();
         labels.insert(INITIALISED.to_owned(), "true".to_owned());
-        self.cloud(self.provider.cloud().set_machine_labels(&machine.zone, name, &labels))
+        let (cloud, cluster) = (self.provider.cloud(), &self.wanted.cluster);
+        self.cloud(cloud.set_machine_labels(cluster, &machine.zone, name, &labels))
             .await
     }
 
@@ -158,8 +159,8 @@ impl Executor<'_> {
             };
             let mut labels = machine.labels.clone();
             labels.insert(JOINING_UNTIL.to_owned(), self.provider.now().as_second().to_string());
-            let cloud = self.provider.cloud();
-            cloud.set_machine_labels(&machine.zone, name, &labels).await
+            let (cloud, cluster) = (self.provider.cloud(), &self.wanted.cluster);
+            cloud.set_machine_labels(cluster, &machine.zone, name, &labels).await
         };
         let noted: Option<Result<(), CloudError>> = timeout(GIVING_UP, give_up).await.ok();
         if !matches!(noted, Some(Ok(()))) {

@@ -56,7 +56,8 @@ impl Executor<'_> {
             Step::AwaitJoin(name) => self.await_init(name).await,
             Step::StartMachine(name) => {
                 let zone = self.zone(observation, name)?;
-                self.cloud(self.provider.cloud().start_machine(&zone, name)).await?;
+                let started = self.provider.cloud().start_machine(&self.wanted.cluster, &zone, name);
+                self.cloud(started).await?;
                 self.await_healthy(name).await
             }
             Step::AwaitHealthy(name) => self.await_healthy(name).await,
@@ -150,11 +151,13 @@ impl Executor<'_> {
             }
             Step::StopMachine(name) => {
                 let zone = self.zone(observation, name)?;
-                self.cloud(self.provider.cloud().stop_machine(&zone, name)).await
+                let stopped = self.provider.cloud().stop_machine(&self.wanted.cluster, &zone, name);
+                self.cloud(stopped).await
             }
             Step::DeleteMachine(name) => {
                 let zone = self.zone(observation, name)?;
-                self.cloud(self.provider.cloud().delete_machine(&zone, name)).await
+                let deleted = self.provider.cloud().delete_machine(&self.wanted.cluster, &zone, name);
+                self.cloud(deleted).await
             }
             Step::DeleteNode(name) => {
                 let connection = self.connection(observation, Some(name))?;
