@@ -7,7 +7,7 @@ an instance may read, and a place for what the health checks of load balancers f
 
 moto's targets are healthy at once, and gone once they are deregistered; here they are what is found, and drain.  Public
 addresses are of loopback.  The name of a load balancer is such an address, too, written in a way in which C's resolvers read
-it and nobody else takes it for an address: 0x7f.0x5.0xff.0x1.
+it and nobody else takes it for an address: 0x7f.0x5.0xff.0x1.  A network load balancer may be in a single zone.
 """
 
 import base64
@@ -20,7 +20,7 @@ from threading import Condition
 from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT
 from moto.ec2.models import ec2_backends, elastic_network_interfaces
 from moto.ec2.models.instance_types import INSTANCE_TYPES
-from moto.elbv2.models import ELBv2Backend, FakeHealthStatus, FakeLoadBalancer, FakeTargetGroup, elbv2_backends
+from moto.elbv2.models import AvailabilityZone, ELBv2Backend, FakeHealthStatus, FakeLoadBalancer, FakeTargetGroup, elbv2_backends
 from moto.secretsmanager import secretsmanager_backends
 
 REGION = "us-west-2"
@@ -181,10 +181,18 @@ def install(block, speed):
     elastic_network_interfaces.random_public_ip = lambda: f"127.{block}.240.{next(public)}"
     init, register, deregister = FakeLoadBalancer.__init__, FakeTargetGroup.register, FakeTargetGroup.deregister
     health_for, describe = FakeTargetGroup.health_for, ELBv2Backend.describe_target_health
+    set_subnets = ELBv2Backend.set_subnets
 
     def named(self, *arguments, **values):
         values["dns_name"] = f"0x7f.{block:#x}.0xff.{next(balanced):#x}"
         init(self, *arguments, **values)
+
+    def spanned(self, arn, subnets, mappings):
+        balancer = self.load_balancers.get(arn)
+        if balancer is None or balancer.type != "network" or len(subnets) != 1:
+            return set_subnets(self, arn, subnets, mappings)
+        balancer.subnets = [self.ec2_backend.get_subnet(subnets[0])]
+        return [AvailabilityZone(balancer.subnets[0])]
 
     def registered(self, targets):
         before = dict(self.targets)
@@ -218,6 +226,6 @@ def install(block, speed):
                 found.append(draining)
         return found
 
-    FakeLoadBalancer.__init__ = named
+    FakeLoadBalancer.__init__, ELBv2Backend.set_subnets = named, spanned
     FakeTargetGroup.register, FakeTargetGroup.deregister = registered, deregistered
     FakeTargetGroup.health_for, ELBv2Backend.describe_target_health = health, described

@@ -11,6 +11,7 @@ mod moto;
 mod prober;
 mod python;
 mod region;
+mod rollouts;
 mod run;
 mod workspace;
 
@@ -18,5 +19,6 @@ pub use moto::{Faults, Moto, documented_actions};
 pub use prober::Prober;
 pub use python::python;
 pub use region::Region;
+pub use rollouts::{applied, masters, planned};
 pub use run::{Run, installed};
 pub use workspace::{PROVIDER, Workspace};

@@ -44,18 +44,28 @@ impl Workspace {
     /// A copy of `examples/<name>`, its sandbox started in `us-central1`.
     pub fn of_example(name: &str) -> Self {
         let workspace = Self::empty();
+        workspace.copy_example(name);
+        workspace
+    }
+
+    /// A copy of `examples/<name>` with another provider block, on AWS as [`Moto`] plays it.
+    pub fn of_example_on_aws(moto: &Moto, name: &str) -> Self {
+        let workspace = Self::of_account(moto);
+        workspace.copy_example(name);
+        let main = fs::read_to_string(workspace.path().join("main.tf")).expect("the example has a main.tf");
+        workspace.write("main.tf", &on_aws(&main));
+        workspace
+    }
+
+    fn copy_example(&self, name: &str) {
         let example = checkout().join("examples").join(name);
         for entry in fs::read_dir(&example).unwrap_or_else(|error| panic!("{}: {error}", example.display())) {
             let path = entry.expect("a readable directory entry").path();
             if path.is_file() {
-                fs::copy(
-                    &path,
-                    workspace.path().join(path.file_name().expect("a file has a name")),
-                )
-                .expect("a file that can be copied");
+                fs::copy(&path, self.path().join(path.file_name().expect("a file has a name")))
+                    .expect("a file that can be copied");
             }
         }
-        workspace
     }
 
     /// Resources of the test's own in `main.tf`, beside the provider's configuration and the examples' pod network; its
@@ -80,21 +90,21 @@ impl Workspace {
 
     /// Resources in `main.tf`, on AWS as [`Moto`] plays it.
     pub fn on_aws(moto: &Moto, resources: &str) -> Self {
+        let workspace = Self::of_account(moto);
+        workspace.write("provider.tf", &on_aws(PROVIDER));
+        workspace.write("main.tf", resources);
+        workspace.write_pod_network();
+        workspace
+    }
+
+    /// No configuration yet, in an account of AWS.
+    fn of_account(moto: &Moto) -> Self {
         let mut workspace = Self::without_sandbox();
         workspace.machines = moto.machines();
         let environment = moto.environment().into_iter();
         workspace.environment = environment
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
-        workspace.write(
-            "provider.tf",
-            &PROVIDER.replace(
-                "sandbox = { region = \"us-central1\" }",
-                "aws = { region = \"us-west-2\" }",
-            ),
-        );
-        workspace.write("main.tf", resources);
-        workspace.write_pod_network();
         workspace
     }
 
@@ -263,6 +273,13 @@ impl Drop for Workspace {
             run.stderr
         );
     }
+}
+
+/// The configuration with AWS in its provider block.
+fn on_aws(configuration: &str) -> String {
+    let sandbox = "sandbox = { region = \"us-central1\" }";
+    assert!(configuration.contains(sandbox), "{configuration}");
+    configuration.replace(sandbox, "aws = { region = \"us-west-2\" }")
 }
 
 pub(crate) fn checkout() -> PathBuf {

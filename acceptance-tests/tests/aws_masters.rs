@@ -1,53 +1,209 @@
-//! Masters on AWS's code, by real `terraform` against moto, whose instances are guests of the sandbox that boot from their
-//! user data: the control plane really comes up, behind the load balancer's name.
+//! The examples on AWS's code, with nothing but another provider block and other variables, by real `terraform` against
+//! moto, whose instances are guests of the sandbox that boot from their user data: control planes really come up, behind
+//! the load balancer's name, and every master runs a member of etcd.
 #![allow(clippy::unwrap_used)]
 
-use multizone_acceptance_tests::{Moto, Workspace, installed};
+use std::collections::BTreeSet;
+
+use multizone_acceptance_tests::{Moto, Prober, Workspace, applied, documented_actions, installed, masters, planned};
 use serde_json::json;
 
-const CONFIGURATION: &str = r#"
-variable "networks" {
-  type = string
+const ZONES: [&str; 3] = ["us-west-2a", "us-west-2b", "us-west-2c"];
+
+/// What a plan says where an address is handed over, which never happens on AWS.
+const HAND_OVER: [&str; 3] = ["hand over", "handover", "attach"];
+
+/// What the policy allows besides what a walk-through without a disk and without damage calls.
+const NOT_CALLED_HERE: [&[&str]; 3] = [
+    // Disks, which tests/aws.rs has.
+    &[
+        "ec2:CreateSnapshot",
+        "ec2:CreateVolume",
+        "ec2:DeleteSnapshot",
+        "ec2:DeleteVolume",
+        "ec2:ModifyVolume",
+    ],
+    // What somebody has changed or stopped is mended with these.
+    &[
+        "ec2:ReplaceRoute",
+        "ec2:StartInstances",
+        "elasticloadbalancing:ModifyListener",
+        "elasticloadbalancing:ModifyTargetGroup",
+        "secretsmanager:UpdateSecret",
+    ],
+    // AWS asks for these when other calls are made.
+    &[
+        "iam:CreateServiceLinkedRole",
+        "iam:PassRole",
+        "iam:TagInstanceProfile",
+        "iam:TagRole",
+        "secretsmanager:TagResource",
+    ],
+];
+
+/// Terminates the instance of this name as somebody else does.
+const TERMINATE: &str = "for r in ec2.describe_instances(Filters=[{'Name': 'tag:multizone-name', 'Values': ['NAME']}])['Reservations']:\n\
+    \x20   ec2.terminate_instances(InstanceIds=[i['InstanceId'] for i in r['Instances']])";
+
+/// An example in an account of its own.
+struct Example {
+    workspace: Workspace,
+    moto: Moto,
+    /// The variables that make it one of AWS.
+    variables: Vec<String>,
 }
-variable "masters" {
-  type    = list(string)
-  default = ["a"]
+
+impl Example {
+    /// Says loudly which test is skipped when something is not installed.
+    fn of(name: &str) -> Option<Self> {
+        if !installed("terraform") || !installed("kubectl") {
+            return None;
+        }
+        let moto = Moto::start_with_machines()?;
+        let networks = moto.networks();
+        // 127.N.64.0/18 has 127.N.64.0/24 and so on.
+        let (network, _) = networks.split_once(".64.0/18").unwrap();
+        let subnets = ZONES.iter().enumerate();
+        let subnets = subnets.map(|(number, zone)| format!("\"{zone}\" = \"{network}.{}.0/24\"", 64 + number));
+        let variables = vec![
+            "-var-file=aws.tfvars".to_owned(),
+            format!("-var=network_cidr={networks}"),
+            format!("-var=subnet_cidrs={{{}}}", subnets.collect::<Vec<_>>().join(", ")),
+        ];
+        Some(Self {
+            workspace: Workspace::of_example_on_aws(&moto, name),
+            moto,
+            variables,
+        })
+    }
+
+    /// Arguments with which it spans as many zones, and these besides.
+    fn arguments<'a>(&'a self, further: &[&'a str]) -> Vec<&'a str> {
+        self.variables
+            .iter()
+            .map(String::as_str)
+            .chain(further.iter().copied())
+            .collect()
+    }
+
+    /// Applies what a plan says, which is nothing about an address, and asserts that the next one is empty.
+    fn roll_out(&self, during: &str, further: &[&str]) -> Vec<String> {
+        let arguments = self.arguments(further);
+        let steps = planned(&self.workspace, &arguments);
+        let text = steps.join("\n");
+        assert!(
+            !HAND_OVER.iter().any(|spoken| text.contains(spoken)),
+            "{during}: {text}"
+        );
+        assert_eq!(applied(&self.workspace), steps, "{during}");
+        self.workspace.assert_empty_plan(&arguments);
+        steps
+    }
+
+    /// The same, while the API is asked all the time and always answers.
+    fn roll_out_unnoticed(&self, during: &str, further: &[&str]) -> Vec<String> {
+        let prober = Prober::start(&self.workspace);
+        let steps = self.roll_out(during, further);
+        prober.saw_no_failure(during);
+        steps
+    }
+
+    /// The zone of every node, by Kubernetes.
+    fn zones(&self) -> Vec<String> {
+        let zone = "jsonpath={range .items[*]}{.metadata.labels.topology\\.kubernetes\\.io/zone}{\"\\n\"}{end}";
+        let nodes = self
+            .workspace
+            .kubectl("demo", &["get", "nodes", "-o", zone])
+            .succeeded();
+        let mut zones: Vec<_> = nodes.stdout.lines().map(str::to_owned).collect();
+        zones.sort();
+        zones
+    }
+
+    fn terminate(&self, name: &str) {
+        self.moto.boto3(&TERMINATE.replace("NAME", name));
+    }
+
+    fn destroy(&self, further: &[&str]) {
+        let arguments = self.arguments(further);
+        let _ = self
+            .workspace
+            .terraform(&[&["destroy", "-auto-approve"], &arguments[..]].concat())
+            .succeeded();
+        assert_eq!(self.moto.left(), json!({}));
+    }
 }
-locals {
-  zones = ["a", "b", "c"]
-}
-resource "multizone_cluster" "demo" {
-  name         = "demo"
-  network_cidr = var.networks
-  zones        = { for zone in var.masters : "us-west-2${zone}" => { subnet_cidr = cidrsubnet(var.networks, 6, index(local.zones, zone)) } }
-}
-resource "multizone_control_plane" "demo" {
-  cluster              = multizone_cluster.demo.name
-  kubernetes_version   = "1.34.1"
-  machine_type         = "t3.medium"
-  pod_network_manifest = file("pod-network.yaml")
-  replicas             = { for zone in var.masters : zone => { zone = "us-west-2${zone}" } }
-}
-"#;
 
 #[test]
-fn a_master_comes_up_behind_the_name_of_its_load_balancer() {
-    if !installed("terraform") || !installed("kubectl") {
-        return;
-    }
-    let Some(moto) = Moto::start_with_machines() else {
+fn masters_grow_from_one_to_three_and_shrink_to_one_behind_the_load_balancer_without_a_failed_request() {
+    let Some(example) = Example::of("highly-available") else {
         return;
     };
-    let workspace = Workspace::on_aws(&moto, CONFIGURATION);
-    let networks = format!("-var=networks={}", moto.networks());
-    let _ = workspace.apply(&[&networks]);
-    workspace.assert_empty_plan(&[&networks]);
-    let nodes = workspace.kubectl("demo", &["get", "nodes", "-L", "topology.kubernetes.io/zone"]);
-    let nodes = nodes.succeeded().text();
-    assert!(nodes.contains("demo-master-a Ready control-plane"), "{nodes}");
-    assert!(nodes.contains("us-west-2a"), "{nodes}");
-    let _ = workspace
-        .terraform(&["destroy", "-auto-approve", &networks])
-        .succeeded();
-    assert_eq!(moto.left(), json!({}));
+    let workspace = &example.workspace;
+    let one_zone = [r#"-var=zones=["us-west-2a"]"#, r#"-var=masters=["us-west-2a"]"#];
+    let one = [one_zone[1]];
+    let _ = workspace.apply(&example.arguments(&one_zone));
+    workspace.assert_empty_plan(&example.arguments(&one_zone));
+    assert_eq!(example.zones(), ["us-west-2a"; 2], "a master and a worker");
+
+    let steps = example.roll_out_unnoticed("from one to three, on AWS", &[]);
+    assert_eq!(steps.len(), 4, "{steps:#?}");
+    assert_eq!(masters(workspace), ["demo-master-a", "demo-master-b", "demo-master-c"]);
+    let mut both: Vec<_> = ZONES.iter().chain(&ZONES).collect();
+    both.sort();
+    assert_eq!(example.zones().iter().collect::<Vec<_>>(), both);
+
+    let prober = Prober::start(workspace);
+    example.terminate("demo-master-b");
+    let steps = planned(workspace, &example.arguments(&[]));
+    assert_eq!(steps[0], "remove master b from etcd", "{steps:#?}");
+    let _ = applied(workspace);
+    prober.saw_no_failure("one of three is terminated, on AWS");
+    workspace.assert_empty_plan(&example.arguments(&[]));
+
+    let _ = example.roll_out_unnoticed("from three to one, on AWS", &one);
+    assert_eq!(masters(workspace), ["demo-master-a"]);
+
+    example.destroy(&one);
+    let (called, documented) = (example.moto.actions(), documented_actions());
+    let unpermitted: BTreeSet<_> = called.difference(&documented).collect();
+    assert!(unpermitted.is_empty(), "the guide's policy lacks {unpermitted:?}");
+    let expected = NOT_CALLED_HERE.concat().into_iter().map(str::to_owned).collect();
+    let superfluous: BTreeSet<_> = &(&documented - &called) - &expected;
+    assert!(superfluous.is_empty(), "nothing needs {superfluous:?}");
+}
+
+#[test]
+fn the_multi_zone_example_runs_on_aws() {
+    let Some(example) = Example::of("multi-zone") else {
+        return;
+    };
+    let workspace = &example.workspace;
+    let small = ["-var=nodes_per_zone=1", r#"-var=zones=["us-west-2a"]"#];
+    let _ = workspace.apply(&example.arguments(&small));
+    workspace.assert_empty_plan(&example.arguments(&small));
+    assert_eq!(example.zones(), ["us-west-2a"; 2], "a master and a worker");
+
+    let _ = workspace.apply(&example.arguments(&small[..1]));
+    workspace.assert_empty_plan(&example.arguments(&small[..1]));
+    assert_eq!(
+        example.zones(),
+        ["us-west-2a", "us-west-2a", "us-west-2b", "us-west-2c"]
+    );
+
+    // Somebody stops a worker: it is started, and has another public address then.
+    example.moto.boto3(
+        "for r in ec2.describe_instances(Filters=[{'Name': 'availability-zone', 'Values': ['us-west-2b']}])['Reservations']:\n\
+         \x20   ec2.stop_instances(InstanceIds=[i['InstanceId'] for i in r['Instances']])",
+    );
+    let changes = workspace.planned_changes(&example.arguments(&small[..1]));
+    let group = r#"multizone_node_group.pool["us-west-2b"]"#;
+    assert_eq!(changes, [(group.to_owned(), "update".to_owned())]);
+    let _ = workspace.apply(&example.arguments(&small[..1]));
+    workspace.assert_empty_plan(&example.arguments(&small[..1]));
+
+    let _ = workspace.apply(&example.arguments(&small));
+    workspace.assert_empty_plan(&example.arguments(&small));
+    assert_eq!(example.zones(), ["us-west-2a"; 2]);
+    example.destroy(&small);
 }

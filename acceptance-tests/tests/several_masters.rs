@@ -11,63 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use multizone_acceptance_tests::{Prober, Region, Run, Workspace, installed};
+use multizone_acceptance_tests::{Prober, Region, Workspace, applied, installed, masters, planned};
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
 
 const ONE: &str = r#"-var=masters=["us-central1-a"]"#;
-
-fn masters(workspace: &Workspace) -> Vec<String> {
-    let role = "node-role.kubernetes.io/control-plane";
-    let run = workspace
-        .kubectl("demo", &["get", "nodes", "-l", role, "-o", "json"])
-        .succeeded();
-    let list: Value = serde_json::from_str(&run.stdout).unwrap();
-    let names = list["items"].as_array().unwrap().iter();
-    names
-        .map(|node| node["metadata"]["name"].as_str().unwrap().to_owned())
-        .collect()
-}
-
-/// The steps that a plan's `rollout` has, without numbers and durations.
-fn planned(workspace: &Workspace, arguments: &[&str]) -> Vec<String> {
-    let _ = workspace
-        .terraform(&[&["plan", "-out=planned"], arguments].concat())
-        .succeeded();
-    let plan = workspace.json(&["show", "-json", "planned"]);
-    let changes = plan["resource_changes"].as_array().unwrap();
-    let of_the_masters = |change: &&Value| change["address"] == "multizone_control_plane.demo";
-    let change = changes.iter().find(of_the_masters).unwrap();
-    let rollout = change["change"]["after"]["rollout"].as_array().unwrap().iter();
-    let text = |line: &str| {
-        let (_, line) = line.split_once(". ").unwrap();
-        line.rsplit_once('~').unwrap().0.trim().to_owned()
-    };
-    rollout.map(|line| text(line.as_str().unwrap())).collect()
-}
-
-/// Applies the plan, and returns the control plane's steps that the log has.
-fn applied(workspace: &Workspace) -> Vec<String> {
-    let log = workspace.path().join("log");
-    let _ = fs::remove_file(&log);
-    let mut apply = workspace.terraform_command(&["apply", "planned"]);
-    apply.env("TF_LOG_PROVIDER", "INFO").env("TF_LOG_PATH", &log);
-    let _ = Run::of(&mut apply).succeeded();
-    let log = fs::read_to_string(log).unwrap();
-    let step = |line: &str| {
-        let line = line.split_once(": step ")?.1;
-        let line = line.split_once(" of ")?.1.split_once(": ")?.1;
-        // Behind it are the fields of the log, in any order.
-        let end = line
-            .match_indices(": ")
-            .find(|(at, _)| line[at + 2..].split(' ').next().is_some_and(|word| word.contains('=')))?;
-        Some(line[..end.0].to_owned())
-    };
-    let mine = |line: &&str| line.contains("control_plane");
-    // An API server that ends takes its record with it, or the record is waited for: that is no change.
-    let changes = |step: &String| !step.starts_with("wait until the API endpoint of");
-    log.lines().filter(mine).filter_map(step).filter(changes).collect()
-}
 
 #[test]
 fn masters_grow_from_one_to_three_survive_a_halt_are_replaced_and_shrink_to_one_without_a_failed_request() {
@@ -100,7 +47,7 @@ fn masters_grow_from_one_to_three_survive_a_halt_are_replaced_and_shrink_to_one_
     workspace.assert_empty_plan(&[]);
 
     let prober = Prober::start(&workspace);
-    let machine_type = r#"machine_type         = "n1-standard-2""#;
+    let machine_type = "machine_type         = var.master_machine_type";
     change(&workspace, machine_type, r#"machine_type = "n1-standard-4""#);
     let steps = planned(&workspace, &[]);
     for replica in ["a", "b", "f"] {
@@ -203,7 +150,7 @@ fn masters_are_replaced_in_order_and_one_that_is_gone_is_made_again() {
     change(&workspace, moved, replicas);
     let _ = workspace.apply(&[ONE]);
     let prober = Prober::start(&workspace);
-    let machine_type = r#"machine_type         = "n1-standard-2""#;
+    let machine_type = "machine_type         = var.master_machine_type";
     change(&workspace, machine_type, r#"machine_type = "n1-standard-4""#);
     let backups = workspace.path().join("backups");
     let backup = format!("-var=etcd_backup={}", backups.display());

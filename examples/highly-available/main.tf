@@ -12,8 +12,9 @@ provider "multizone" {
 }
 
 resource "multizone_cluster" "demo" {
-  name  = var.name
-  zones = { for zone in var.zones : zone => {} }
+  name         = var.name
+  network_cidr = var.network_cidr
+  zones        = { for zone in var.zones : zone => { subnet_cidr = lookup(var.subnet_cidrs, zone, null) } }
 }
 
 resource "multizone_api_load_balancer" "api" {
@@ -26,7 +27,7 @@ resource "multizone_control_plane" "demo" {
   cluster              = multizone_cluster.demo.name
   load_balancer        = one(multizone_api_load_balancer.api[*].name)
   kubernetes_version   = var.kubernetes_version
-  machine_type         = "n1-standard-2"
+  machine_type         = var.master_machine_type
   pod_network_manifest = file("${path.module}/pod-network.yaml")
   etcd_backup          = var.etcd_backup
   # The key is the last letter of the zone's name: a, b and f.
@@ -40,5 +41,5 @@ resource "multizone_node_group" "pool" {
   name               = "pool-${each.key}"
   zone               = each.key
   size               = var.nodes_per_zone
-  machine_type       = "n1-standard-2"
+  machine_type       = var.node_machine_type
 }

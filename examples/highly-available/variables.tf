@@ -39,3 +39,27 @@ variable "etcd_backup" {
   type        = string
   default     = null
 }
+
+variable "master_machine_type" {
+  description = "What masters run on: 2 CPUs and 2 GiB at least."
+  type        = string
+  default     = "n1-standard-2"
+}
+
+variable "node_machine_type" {
+  description = "What worker nodes run on."
+  type        = string
+  default     = "n1-standard-2"
+}
+
+variable "network_cidr" {
+  description = "Range of the cluster's network. Null for the cloud's usual one."
+  type        = string
+  default     = null
+}
+
+variable "subnet_cidrs" {
+  description = "Range of the subnet in each zone, where every zone has one of its own (AWS)."
+  type        = map(string)
+  default     = {}
+}

@@ -16,16 +16,17 @@ provider "multizone" {
 }
 
 resource "multizone_cluster" "demo" {
-  name  = var.name
-  zones = { for zone in var.zones : zone => {} }
+  name         = var.name
+  network_cidr = var.network_cidr
+  zones        = { for zone in var.zones : zone => { subnet_cidr = lookup(var.subnet_cidrs, zone, null) } }
 }
 
 resource "multizone_control_plane" "demo" {
   cluster              = multizone_cluster.demo.name
   kubernetes_version   = var.kubernetes_version
-  machine_type         = "n1-standard-2"
+  machine_type         = var.master_machine_type
   pod_network_manifest = file("${path.module}/pod-network.yaml")
-  replicas             = { a = { zone = "us-central1-a" } }
+  replicas             = { a = { zone = var.master_zone } }
   legacy_zone_labels   = var.legacy_zone_labels
 }
 
@@ -36,7 +37,7 @@ resource "multizone_node_group" "pool" {
   name               = "pool-${each.key}"
   zone               = each.key
   size               = var.nodes_per_zone
-  machine_type       = "n1-standard-2"
+  machine_type       = var.node_machine_type
   labels             = { "team" = "web" }
   taints             = []
   legacy_zone_labels = var.legacy_zone_labels
@@ -45,6 +46,6 @@ resource "multizone_node_group" "pool" {
 resource "multizone_disk" "data" {
   cluster = multizone_cluster.demo.name
   name    = "data"
-  zone    = "us-central1-a"
+  zone    = var.master_zone
   size_gb = 5
 }
