@@ -1,17 +1,30 @@
 //! Requests through a cluster's API while something else happens.
 
 use std::{
-    fs,
-    path::Path,
-    process::Command,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
-use crate::{Run, Workspace};
+use http::{Request, header::CONTENT_TYPE};
+use kube::{
+    Client, Config,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use serde_json::{Value, json};
+use tokio::time::{sleep, timeout};
+
+use crate::Workspace;
+
+/// What is written and read.
+const OBJECT: &str = "/api/v1/namespaces/default/configmaps/prober";
+/// How long a request may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Pause after a write and a read: what they are asked during needs the processor, too.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Writes and reads through the API's endpoint, one after the other, until it is stopped.
 #[derive(Debug)]
@@ -26,12 +39,17 @@ impl Prober {
     pub fn start(workspace: &Workspace) -> Self {
         // The second prober finds the object of the first.
         let _ = workspace.kubectl("demo", &["create", "configmap", "prober"]);
-        let kubeconfig = workspace.path().join("kubeconfig-of-the-prober");
-        fs::copy(workspace.path().join("kubeconfig"), &kubeconfig).expect("kubectl has left its kubeconfig");
+        let kubeconfig = Kubeconfig::read_from(workspace.path().join("kubeconfig")).expect("kubectl has a kubeconfig");
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let running = thread::spawn({
             let (stop, answered) = (stop.clone(), answered.clone());
-            move || probe(&kubeconfig, &stop, &answered)
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            move || {
+                runtime
+                    .expect("a runtime")
+                    .block_on(probe(&kubeconfig, &stop, &answered))
+            }
         });
         Self {
             stop,
@@ -59,34 +77,43 @@ impl Prober {
     }
 }
 
-fn probe(kubeconfig: &Path, stop: &AtomicBool, answered: &AtomicUsize) -> Vec<String> {
-    let kubectl = |arguments: &[&str]| {
-        let mut command = Command::new("kubectl");
-        command
-            .env("KUBECONFIG", kubeconfig)
-            .args(["--request-timeout=10s"])
-            .args(arguments);
-        Run::of(&mut command)
-    };
+async fn probe(kubeconfig: &Kubeconfig, stop: &AtomicBool, answered: &AtomicUsize) -> Vec<String> {
     let mut failed = Vec::new();
     for number in 0.. {
         if stop.load(Ordering::Relaxed) {
             break;
         }
-        let written = number.to_string();
-        let patch = format!(r#"{{"data":{{"number":"{written}"}}}}"#);
-        let write = kubectl(&["patch", "configmap", "prober", "--type=merge", "-p", &patch]);
-        let read = kubectl(&["get", "configmap", "prober", "-o", "jsonpath={.data.number}"]);
-        for run in [&write, &read] {
-            if run.code == 0 {
-                answered.fetch_add(1, Ordering::Relaxed);
-            } else {
-                failed.push(run.stderr.clone());
+        let written = json!({ "number": number.to_string() });
+        let patch = Request::patch(OBJECT).header(CONTENT_TYPE, "application/merge-patch+json");
+        let patch = patch.body(json!({ "data": written }).to_string().into_bytes());
+        let write = ask(kubeconfig, patch).await;
+        let read = ask(kubeconfig, Request::get(OBJECT).body(Vec::new())).await;
+        if let (Ok(_), Ok(read)) = (&write, &read)
+            && read["data"] != written
+        {
+            failed.push(format!("{written} was acknowledged and {read} is there"));
+        }
+        for answer in [write, read] {
+            match answer {
+                Ok(_) => drop(answered.fetch_add(1, Ordering::Relaxed)),
+                Err(error) => failed.push(error),
             }
         }
-        if write.code == 0 && read.code == 0 && read.stdout != written {
-            failed.push(format!("{written} was acknowledged and {} is there", read.stdout));
-        }
+        sleep(PAUSE).await;
     }
     failed
+}
+
+/// One request over a connection of its own, so that wherever the endpoint leads, new clients are led there too.
+async fn ask(kubeconfig: &Kubeconfig, request: http::Result<Request<Vec<u8>>>) -> Result<Value, String> {
+    let options = KubeConfigOptions::default();
+    let config = Config::from_custom_kubeconfig(kubeconfig.clone(), &options).await;
+    let mut config = config.map_err(|error| error.to_string())?;
+    config.default_retry = false;
+    let client = Client::try_from(config).map_err(|error| error.to_string())?;
+    let request = request.map_err(|error| error.to_string())?;
+    match timeout(PATIENCE, client.request(request)).await {
+        Ok(answer) => answer.map_err(|error| format!("{error:?}")),
+        Err(_) => Err(format!("no answer within {PATIENCE:?}")),
+    }
 }

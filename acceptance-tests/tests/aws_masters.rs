@@ -135,13 +135,13 @@ impl Example {
 }
 
 #[test]
-fn masters_grow_from_one_to_three_and_shrink_to_one_behind_the_load_balancer_without_a_failed_request() {
+fn masters_grow_from_one_to_three_are_replaced_and_shrink_to_one_without_a_failed_request() {
     let Some(example) = Example::of("highly-available") else {
         return;
     };
     let workspace = &example.workspace;
-    let one_zone = [r#"-var=zones=["us-west-2a"]"#, r#"-var=masters=["us-west-2a"]"#];
-    let one = [one_zone[1]];
+    let one = r#"-var=masters=["us-west-2a"]"#;
+    let one_zone = [r#"-var=zones=["us-west-2a"]"#, one];
     let _ = workspace.apply(&example.arguments(&one_zone));
     workspace.assert_empty_plan(&example.arguments(&one_zone));
     assert_eq!(example.zones(), ["us-west-2a"; 2], "a master and a worker");
@@ -161,10 +161,17 @@ fn masters_grow_from_one_to_three_and_shrink_to_one_behind_the_load_balancer_wit
     prober.saw_no_failure("one of three is terminated, on AWS");
     workspace.assert_empty_plan(&example.arguments(&[]));
 
-    let _ = example.roll_out_unnoticed("from three to one, on AWS", &one);
-    assert_eq!(masters(workspace), ["demo-master-a"]);
+    let larger = "-var=master_machine_type=t3.large";
+    let steps = example.roll_out_unnoticed("each of three masters is replaced, on AWS", &[larger]);
+    let joins = steps.iter().filter(|step| step.contains(" to replace master "));
+    assert_eq!(joins.count(), 3, "{steps:#?}");
+    let replaced = ["demo-master-a-2", "demo-master-b-2", "demo-master-c-2"];
+    assert_eq!(masters(workspace), replaced);
 
-    example.destroy(&one);
+    let _ = example.roll_out_unnoticed("from three to one, on AWS", &[one, larger]);
+    assert_eq!(masters(workspace), ["demo-master-a-2"]);
+
+    example.destroy(&[one, larger]);
     let (called, documented) = (example.moto.actions(), documented_actions());
     let unpermitted: BTreeSet<_> = called.difference(&documented).collect();
     assert!(unpermitted.is_empty(), "the guide's policy lacks {unpermitted:?}");
