@@ -21,8 +21,15 @@ if [ "$(id -u)" = 0 ] && has apt-get && ! { has cloud-init && { has etcd || has 
   fi
 fi
 if ! has etcd && has "$etcd"; then export MULTIZONE_ETCD=$etcd; fi
+# And etcd's program for snapshots, which the test of restoring one runs.
+etcdctl=${MULTIZONE_ETCDCTL-$work/etcd/usr/bin/etcdctl}
+if [ "$(id -u)" = 0 ] && has apt-get && ! has etcdctl && ! has "$etcdctl"; then
+  mkdir -p "$work/etcd"
+  (cd "$work/etcd" && apt-get download -qq etcd-client && dpkg-deb -x etcd-client_*.deb .) >/dev/null 2>&1 || true
+fi
+if ! has etcdctl && has "$etcdctl"; then export MULTIZONE_ETCDCTL=$etcdctl; fi
 scripts/python-environment.sh || echo "SKIPPED: the tests that need Python packages: .work/venv could not be made" >&2
-for counterpart in kubectl gcloud cloud-init "${MULTIZONE_ETCD:-etcd}"; do
+for counterpart in kubectl gcloud cloud-init "${MULTIZONE_ETCD:-etcd}" "${MULTIZONE_ETCDCTL:-etcdctl}"; do
   has "$counterpart" || echo "SKIPPED: the tests against $counterpart: it is not installed" >&2
 done
 

@@ -47,6 +47,16 @@ impl Host for Services {
                 _ => HostError::Unavailable(refusal.message),
             })
     }
+
+    async fn power_off(&self, machine: &str) -> Result<(), HostError> {
+        let region = self
+            .0
+            .upgrade()
+            .ok_or_else(|| HostError::Unavailable("the region".to_owned()))?;
+        region
+            .change(&format!("machine:{machine}"), |transaction| transaction.halt(machine).map(drop))
+            .map_err(|refusal: Refusal| HostError::Unavailable(refusal.message))
+    }
 }
 
 impl Machines {

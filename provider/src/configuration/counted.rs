@@ -2,7 +2,8 @@
 //!
 //! Masters that refer to the cluster are read and planned after it, in the plan and in the apply, so that both choose from
 //! the zones that it is going to span.  Masters that name it by a literal are read and planned at any time: the two plans
-//! may choose differently, and Terraform would call that a defect of the provider.
+//! may choose differently, and Terraform would call that a defect of the provider.  Where Terraform is told not to read
+//! anything (`-refresh=false`) nobody can see which it is.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,6 +22,8 @@ pub(super) struct Counted(Mutex<BTreeMap<ClusterName, Seen>>);
 struct Seen {
     /// They were read before the cluster was planned.
     read_early: bool,
+    /// They were read after it was planned, or planned after it was applied.
+    wait: bool,
     /// The zones that they were spread over while the cluster was not planned yet.
     chosen_from: Option<BTreeSet<String>>,
 }
@@ -36,7 +39,15 @@ impl Configured {
     /// Notes that masters that are given by their number are read.
     pub fn read_counted(&self, cluster: &ClusterName) {
         let early = self.planned_zones(cluster).is_none();
-        self.inner.counted.with(cluster, |seen| seen.read_early |= early);
+        self.inner.counted.with(cluster, |seen| {
+            seen.read_early |= early;
+            seen.wait |= !early;
+        });
+    }
+
+    /// Notes that a cluster has been applied: what is planned from now on was planned to wait for it.
+    pub fn cluster_is_applied(&self, cluster: &ClusterName) {
+        self.inner.counted.with(cluster, |seen| seen.wait = true);
     }
 
     /// Notes what such masters were spread over where the cluster was not planned (yet).
@@ -49,6 +60,12 @@ impl Configured {
     pub fn counted_do_not_wait(&self, cluster: &ClusterName, zones: &BTreeSet<String>) -> bool {
         let changes = self.planned_zones(cluster).is_some_and(|planned| planned != *zones);
         changes && self.inner.counted.with(cluster, |seen| seen.read_early)
+    }
+
+    /// Whether nobody has seen that such masters wait for their cluster, whose zones change from `zones` on.
+    pub fn nobody_saw_counted_wait(&self, cluster: &ClusterName, zones: &BTreeSet<String>) -> bool {
+        let changes = self.planned_zones(cluster).is_some_and(|planned| planned != *zones);
+        changes && self.inner.counted.with(cluster, |seen| !seen.wait)
     }
 
     /// Whether such masters were spread over others than these zones, which their cluster is planned to span only now.

@@ -91,6 +91,16 @@ pub async fn within<T>(
     ))
 }
 
+/// The planner's words as a sentence.
+pub(crate) fn sentence(words: &impl ToString) -> String {
+    let mut text = words.to_string();
+    if let Some(first) = text.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    text.push('.');
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -248,6 +248,15 @@ async fn replicas_that_cannot_be_spread() {
     run.provider
         .plan_zones(&demo, BTreeSet::from(["us-central1-b".to_owned()]));
     read!("zones_not_waited_for", run.plan(CONTROL_PLANE, Some(&counted(1))).await);
+
+    // Nothing was read: -refresh=false.
+    let mut run = region().await;
+    state(&mut run, &made(), &json!({}));
+    run.amend(CONTROL_PLANE, "replica_count", &json!(1));
+    run.provider = Configured::new(run.cloud.clone(), Destroy::default());
+    run.provider
+        .plan_zones(&demo, BTreeSet::from(["us-central1-b".to_owned()]));
+    read!("zones_without_a_refresh", run.plan(CONTROL_PLANE, Some(&counted(1))).await);
 }
 
 #[tokio::test]

@@ -12,6 +12,10 @@ pub(crate) const NO_DIAGNOSTICS: &[(&str, &str)] = &[
         "src/resources/control_plane/outage.rs",
         "asserted in tests/interruption/masters, at every step",
     ),
+    (
+        "src/resources/rollout/outage.rs",
+        "asserted in tests/interruption/masters, at every step",
+    ),
     ("src/protocol/companions.rs", TRANSPORT),
     ("src/protocol/debug.rs", "for people at a terminal, without Terraform"),
     ("src/protocol/plugin.rs", TRANSPORT),
@@ -238,6 +242,11 @@ pub(crate) const NOT_PROVOKED: &[(&str, &str, &str)] = &[
         "node_group/executor.rs",
         "Machine {} in {} belongs to cluster",
         "read in acceptance-tests/tests/drift.rs, with a node",
+    ),
+    (
+        "node_group/executor.rs",
+        "{zones} {names} {are} out",
+        "with several masters, asserted in tests/interruption/masters/teardown.rs",
     ),
     ("node_group/steps.rs", "The cluster has no stable address", FAILS),
     ("node_group/steps.rs", "Apply the cluster again", FAILS),

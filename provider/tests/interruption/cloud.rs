@@ -61,6 +61,12 @@ impl<C> Interrupted<C> {
                 self.region.lock().unwrap().operate("outage", zone);
                 call.await
             }
+            Some(Moment::KilledInOutage(zone)) => {
+                let _ = call.await;
+                self.region.lock().unwrap().operate("outage", zone);
+                self.faults.kill();
+                pending().await
+            }
             Some(Moment::Meddled(verb, machine)) => {
                 let made = call.await;
                 self.region.lock().unwrap().operate(verb, machine);

@@ -33,6 +33,8 @@ pub(crate) enum Moment {
     SandboxRestarted,
     /// A zone goes dark just before the call, and stays dark.
     Outage(&'static str),
+    /// The call is made, then a zone goes dark, and the provider is killed.
+    KilledInOutage(&'static str),
     /// The call is made, and then somebody does this (`halt`, say) to that machine, `ZONE/NAME`.  For `tests/errors`.
     #[allow(dead_code)]
     Meddled(&'static str, &'static str),
@@ -76,8 +78,8 @@ enum Armed {
     Nowhere,
     /// Here.
     At(Point),
-    /// At the first call that changes something and is at none of these places.
-    AtAnother(Vec<Moment>, BTreeSet<Place>),
+    /// At the first call that changes something and is at none of these places, after so many that are let pass.
+    AtAnother(Vec<Moment>, BTreeSet<Place>, usize),
 }
 
 /// Where a change was interrupted: at which call of which step.
@@ -100,7 +102,7 @@ impl Armed {
         match self {
             Self::Nowhere => None,
             Self::At(point) => (point.call == *call).then_some(point.moment),
-            Self::AtAnother(wanted, but) => {
+            Self::AtAnother(wanted, but, _) => {
                 let is_new = |moment: &&Moment| {
                     !but.iter()
                         .any(|place| place.moment == **moment && place.call == call.0 && place.step == step)
@@ -113,6 +115,18 @@ impl Armed {
                     .find(is_new)
                     .copied()
             }
+        }
+    }
+
+    /// Whether this place is one of those that are let pass; then it is one of those that are known from now on.
+    fn lets_pass(&mut self, place: &Place) -> bool {
+        match self {
+            Self::AtAnother(_, but, passing) if *passing > 0 => {
+                *passing -= 1;
+                but.insert(place.clone());
+                true
+            }
+            _ => false,
         }
     }
 }
@@ -169,7 +183,12 @@ impl Faults {
     /// Interrupts at the first call that changes something and is at none of these places, once: in the first of these
     /// ways that was not tried there.  Where the sandbox is started again the operation goes on, and the next call counts.
     pub(crate) fn at_another(moments: &[Moment], but: &BTreeSet<Place>) -> Arc<Self> {
-        Self::armed(Armed::AtAnother(moments.to_vec(), but.clone()))
+        Self::at_another_after(moments, but, 0)
+    }
+
+    /// The same after so many others, for a sample.  [`Faults::passed`] says which these were.
+    pub(crate) fn at_another_after(moments: &[Moment], but: &BTreeSet<Place>, passing: usize) -> Arc<Self> {
+        Self::armed(Armed::AtAnother(moments.to_vec(), but.clone(), passing))
     }
 
     /// Counts a call that is about to be made; the answer is what is to happen at it.
@@ -185,11 +204,15 @@ impl Faults {
         if !inner.struck.iter().all(goes_on) {
             return None;
         }
-        inner.struck.push(Place {
+        let place = Place {
             moment,
             call: call.0,
             step,
-        });
+        };
+        if inner.armed.lets_pass(&place) {
+            return None;
+        }
+        inner.struck.push(place);
         Some(moment)
     }
 
@@ -210,6 +233,14 @@ impl Faults {
     /// Where it was interrupted.
     pub(crate) fn struck(&self) -> Vec<Place> {
         self.inner.lock().unwrap().struck.clone()
+    }
+
+    /// The places that were known before, and those that were let pass.
+    pub(crate) fn passed(&self) -> BTreeSet<Place> {
+        match &self.inner.lock().unwrap().armed {
+            Armed::AtAnother(_, but, _) => but.clone(),
+            _ => BTreeSet::new(),
+        }
     }
 
     /// Keeps the steps that a plan shows.
@@ -271,6 +302,10 @@ impl KubernetesCalls {
         match moment {
             Some(Moment::KilledBefore) => self.faults.kill(),
             Some(Moment::Outage(zone)) => self.region.lock().unwrap().operate("outage", zone),
+            Some(Moment::KilledInOutage(zone)) => {
+                self.region.lock().unwrap().operate("outage", zone);
+                self.faults.kill();
+            }
             _ => {}
         }
         moment

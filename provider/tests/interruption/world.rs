@@ -166,6 +166,16 @@ impl World {
         self.run_all(std::slice::from_ref(operation), faults).await
     }
 
+    /// A run of Terraform on one object, with these settings for what is destroyed.
+    pub(crate) async fn run_with(&mut self, operation: &Operation, destroy: Destroy) -> Result<(), Diagnostics> {
+        let mut terraform = Terraform {
+            provider: Configured::new(Arc::new(self.cloud.clone()), destroy),
+            state: &mut self.state,
+            faults: Faults::at(None),
+        };
+        terraform.apply(operation.type_name, operation.config.as_ref()).await
+    }
+
     /// A run of Terraform over several objects, in the order of its graph, to the first error.
     pub(crate) async fn run_all(
         &mut self,

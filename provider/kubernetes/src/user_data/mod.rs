@@ -1,7 +1,7 @@
 //! What a machine does at its first boot: cloud-init user data for Ubuntu LTS machines.
 //!
 //! The provider has no shell on machines, so everything that must happen there is in these texts. Commands are lists of
-//! arguments, never shell lines; what needs a shell is one of two scripts that the user data writes first. User data
+//! arguments, never shell lines; what needs a shell is one of the scripts that the user data writes first. User data
 //! holds no secret that outlives the join: a master fetches the authorities by its machine identity, and a worker's
 //! token lives half an hour at most.
 
@@ -27,6 +27,9 @@ pub const API_ROUTE_COMMAND: &str = "/usr/local/sbin/multizone-api-route";
 
 /// Where that service is described to systemd.
 pub const API_ROUTE_UNIT: &str = "/etc/systemd/system/multizone-api-route.service";
+
+/// The command that makes a machine a further master.
+pub const JOIN_COMMAND: &str = "/usr/local/sbin/multizone-join-control-plane";
 
 /// Where names are looked up first.
 const HOSTS: &str = "/etc/hosts";
@@ -138,10 +141,6 @@ impl MasterUserData {
         let endpoint = self
             .endpoint_address
             .map(|address| format!("{address}/{}", if address.is_ipv4() { 32 } else { 128 }));
-        let verb = match self.start {
-            MasterStart::Init => "init",
-            MasterStart::Join => "join",
-        };
         if let (MasterStart::Init, Some(endpoint)) = (self.start, &endpoint) {
             config.run(&["ip", "address", "add", endpoint, "dev", "lo"]);
         }
@@ -149,7 +148,13 @@ impl MasterUserData {
         if let Some(name) = named {
             config.run(&["sed", "-i", &format!("$ a 127.0.0.1 {name} # kubeadm init"), HOSTS]);
         }
-        config.run(&["kubeadm", verb, "--config", KUBEADM_CONFIGURATION]);
+        match self.start {
+            MasterStart::Init => config.run(&["kubeadm", "init", "--config", KUBEADM_CONFIGURATION]),
+            MasterStart::Join => {
+                config.file(JOIN_COMMAND, "0755", include_str!("join-control-plane.sh"));
+                config.run(&[JOIN_COMMAND, KUBEADM_CONFIGURATION]);
+            }
+        }
         if named.is_some() {
             config.run(&["sed", "-i", "/ # kubeadm init$/ d", HOSTS]);
         }

@@ -87,7 +87,7 @@ fn rule_a_joiner_reaches_the_endpoint_elsewhere_until_it_serves() {
         found.unwrap()
     };
     assert!(
-        position("kubeadm join") < position("systemctl enable --now multizone-api-route"),
+        position(JOIN_COMMAND) < position("systemctl enable --now multizone-api-route"),
         "{commands:?}"
     );
 }
@@ -237,6 +237,7 @@ fn shellcheck_accepts_the_scripts() {
         ("fetch", master().fetch_script()),
         ("fetch on AWS", named_master().fetch_script()),
         ("api-route", include_str!("api-route.sh").to_owned()),
+        ("join", include_str!("join-control-plane.sh").to_owned()),
     ] {
         let path = directory.path().join(name);
         std::fs::write(&path, text).unwrap();

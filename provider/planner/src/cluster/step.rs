@@ -201,6 +201,17 @@ pub enum Blocked {
         /// Whether etcd has its quorum all the same.
         writes: bool,
     },
+    /// What is to be deleted is in a zone that is out.
+    #[error(
+        "zone {zone} is out, and with it {what}, which cannot be deleted before the zone is back. It stays in Terraform's \
+         state, so that nothing is left behind. Destroy again when the zone is back"
+    )]
+    OutOfReach {
+        /// The zone.
+        zone: String,
+        /// What is in it.
+        what: String,
+    },
     /// A replica is wanted in a zone that the cluster does not have (any more).
     #[error(
         "replica {replica} is to be in zone {zone}, which {}. Give the replica another zone, or {} the cluster's zones",

@@ -9,7 +9,7 @@ use super::{
     facts::{Holder, Power},
     gates::Gate,
     rollout::{Rollout, step},
-    step::{Next, Step},
+    step::{Blocked, Next, Step},
     zones,
 };
 
@@ -20,9 +20,19 @@ pub(super) fn next(rollout: &Rollout<'_>) -> Next {
         return leftovers(rollout)
             .or_else(|| zones::last_out(world, rollout.gates).map(Next::Step))
             .or_else(|| rollout.disks_out_of_reach())
-            .unwrap_or(Next::Done);
+            .map_or(Next::Done, for_good);
     }
-    in_order(rollout).or_else(|| as_they_are(rollout)).unwrap_or(Next::Done)
+    in_order(rollout)
+        .or_else(|| as_they_are(rollout))
+        .map_or(Next::Done, for_good)
+}
+
+/// What a zone that is out keeps from going is not moved elsewhere: it is deleted when the zone is back.
+fn for_good(next: Next) -> Next {
+    match next {
+        Next::Blocked(Blocked::ZoneOut { zone, what, .. }) => Next::Blocked(Blocked::OutOfReach { zone, what }),
+        next => next,
+    }
 }
 
 /// Extra replicas, while etcd lives.

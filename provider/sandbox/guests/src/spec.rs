@@ -43,6 +43,11 @@ pub struct MachineSpec {
 pub trait Host: Send + Sync {
     /// The latest version of `secret`, if `machine`'s identity may read it.
     async fn access_secret(&self, machine: &str, secret: &str) -> Result<Vec<u8>, HostError>;
+
+    /// Takes the machine's power, as it asks for itself.
+    async fn power_off(&self, machine: &str) -> Result<(), HostError> {
+        Err(HostError::Unavailable(format!("the power switch of {machine}")))
+    }
 }
 
 /// Why the region did not answer a machine.

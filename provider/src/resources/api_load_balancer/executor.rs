@@ -14,8 +14,8 @@ use tracing::info;
 use crate::{
     configuration::Configured,
     resources::{
-        rollout::{self, Outcome, Traffic},
-        trouble::Situation,
+        rollout::{self, Outcome, Traffic, outage::Watch},
+        trouble::{Situation, sentence},
         turn::Turn,
         world::{self, Asks, Seen},
     },
@@ -65,13 +65,24 @@ impl Executor<'_> {
         self.provider.forget(self.cluster).await;
         let (mut taken, mut failed): (Vec<Step>, Option<Holder>) = (Vec::new(), None);
         loop {
+            // A zone may have gone out since it was last asked for.
+            let zones = self.provider.zones_now().await;
+            zones.map_err(|error| self.situation.cloud(&error))?;
             let mut world = self.observe().await?;
             world.address.failed.clone_from(&failed);
             turn.check(&self.situation)?;
+            let watch = Watch {
+                provider: self.provider,
+                situation: self.situation,
+                world: Some(world.clone()),
+                comes: None,
+                teardown: false,
+            };
             if world.address.answers
                 && let Some(through) = self.asks.endpoint()
             {
-                turn.lease(&through, self.deadline, self.stop, &self.situation).await?;
+                let lease = turn.lease(&through, self.deadline, self.stop, &self.situation);
+                watch.over(lease).await?;
             }
             let step = match next(&world, &self.operation) {
                 Next::Done => {
@@ -80,11 +91,11 @@ impl Executor<'_> {
                 }
                 Next::Step(step) => step,
                 Next::Blocked(blocked) => {
-                    return Err(self.situation.error(&format!("{blocked}."), what_to_do(&blocked)));
+                    return Err(self.situation.error(&sentence(&blocked), what_to_do(&blocked)));
                 }
                 Next::Refused(violation) => {
                     let next = "Destroy the control plane first, or keep the balancer.";
-                    return Err(self.situation.error(&format!("{violation}."), next));
+                    return Err(self.situation.error(&sentence(&violation), next));
                 }
             };
             if taken.iter().filter(|done| **done == step).count() == REPEATS {
@@ -98,7 +109,8 @@ impl Executor<'_> {
             if self.stop.requested() {
                 return Err(self.situation.stopped());
             }
-            if let Outcome::Failed(holder) = self.traffic(&self.labels).carry_out(&step, &world).await? {
+            let traffic = self.traffic(&self.labels);
+            if let Outcome::Failed(holder) = watch.over(traffic.carry_out(&step, &world)).await? {
                 failed = Some(holder);
             }
             taken.push(step);

@@ -308,6 +308,7 @@ impl Resource for ClusterResource {
         )
         .await
         .map_err(failed)?;
+        provider.cluster_is_applied(&wanted.cluster);
         let state = complete(provider, planned, made).map_err(failed)?;
         Ok(Updated::new(state, private))
     }

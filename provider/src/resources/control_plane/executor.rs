@@ -27,15 +27,16 @@ use super::{
     drift::{self, Drift},
     nodes::{is_master, nodes},
     observe::{Observation, Observer, Remembered},
-    plan::sentence,
     seen::Seen,
     wanted::Wanted,
 };
 use crate::{
     configuration::Configured,
     resources::{
-        marks, rollout, settled,
-        trouble::{Situation, within},
+        marks,
+        rollout::{self, outage},
+        settled,
+        trouble::{Situation, sentence, within},
         turn::Turn,
         world,
     },
@@ -406,7 +407,7 @@ impl<'a> Executor<'a> {
             Blocked::EverythingLost => {
                 "Run terraform plan: it shows the control plane as deleted and what is made anew."
             }
-            _ => "Then run terraform apply again.",
+            _ => outage::next(&self.situation),
         };
         self.situation().error(&sentence(blocked), next)
     }

@@ -3,45 +3,14 @@
 //! Whatever the step waits for there does not come, so nobody waits for it: the step is left where it is, as a crash would
 //! leave it, and the error says which zone it is.  The next apply looks anew, with the zone or without it.
 
-use std::{collections::BTreeSet, time::Duration};
-
-use multizone_planner::cluster::{Blocked, NewMachine, Step, World};
+use multizone_planner::cluster::{NewMachine, Operation, Step, World};
 use multizone_schema::{Diagnostic, Diagnostics};
-use tracing::debug;
 
-use super::{executor::Executor, observe::Observation, plan::sentence};
-use crate::{configuration::Configured, resources::trouble::Situation};
-
-/// What to do once the zone is back.
-const NEXT: &str = "Then run terraform apply again.";
-/// How often the zones are looked at while a step goes on.
-const LOOK: Duration = Duration::from_secs(2);
-
-/// Watches over something that goes on: it ends when a zone goes out in which a master is or comes.
-pub(super) struct Watch<'a> {
-    provider: &'a Configured,
-    situation: Situation<'a>,
-    world: Option<World>,
-    comes: Option<(String, String)>,
-}
-
-impl Watch<'_> {
-    /// The result of what goes on, or which zone has gone out meanwhile.
-    pub(super) async fn over<T>(&self, work: impl Future<Output = Result<T, Diagnostics>>) -> Result<T, Diagnostics> {
-        let Some(world) = &self.world else {
-            return work.await;
-        };
-        let concerned = concerned(world, self.comes.as_ref().map(|(_, zone)| zone.as_str()));
-        let out = tokio::select! {
-            biased;
-            done = work => return done,
-            out = goes_out(self.provider, &concerned) => out,
-        };
-        let comes = self.comes.as_ref().map(|(name, _)| name.as_str());
-        let blocked = blocked(world, out, comes);
-        Err(self.situation.error(&sentence(&blocked), NEXT))
-    }
-}
+use super::{executor::Executor, observe::Observation};
+use crate::resources::{
+    rollout::outage::{Watch, blocked, next},
+    trouble::sentence,
+};
 
 impl<'a> Executor<'a> {
     /// Watches over what is done in the world that was seen last.
@@ -51,7 +20,12 @@ impl<'a> Executor<'a> {
             situation: self.situation(),
             world: self.world.clone(),
             comes: None,
+            teardown: self.all_are_to_go(),
         }
+    }
+
+    fn all_are_to_go(&self) -> bool {
+        matches!(&self.operation, Operation::ControlPlane(desired) if desired.replicas.is_empty())
     }
 
     /// Does something, unless a zone in which a master is goes out meanwhile.
@@ -111,19 +85,12 @@ impl<'a> Executor<'a> {
         for zone in zones.into_iter().filter(|zone| !zone.up).map(|zone| zone.name) {
             if is_concerned(&zone) && !said.contains(&zone) {
                 let summary = format!("Zone {zone} is out");
-                let blocked = blocked(world, zone, None);
-                errors.push(Diagnostic::error(summary, format!("{}\n{NEXT}", sentence(&blocked))));
+                let blocked = blocked(world, zone, None, self.all_are_to_go());
+                errors.push(Diagnostic::error(summary, format!("{}\n{}", sentence(&blocked), next(&self.situation))));
             }
         }
         errors
     }
-}
-
-/// The zones that are up and in which a master is or comes.
-fn concerned(world: &World, comes: Option<&str>) -> BTreeSet<String> {
-    let are = world.machines.values().map(|machine| machine.zone.as_str());
-    let zones = are.chain(comes).filter(|zone| world.zone_is_up(zone));
-    zones.map(str::to_owned).collect()
 }
 
 /// The machine that a step makes, and its zone.
@@ -131,36 +98,5 @@ fn comes(step: &Step) -> Option<(&str, &str)> {
     match step {
         Step::Init(new) | Step::Join(new) => Some((&new.name, &new.zone)),
         _ => None,
-    }
-}
-
-/// Waits until one of these zones is out.
-async fn goes_out(provider: &Configured, concerned: &BTreeSet<String>) -> String {
-    loop {
-        match provider.zones_now().await {
-            Ok(zones) => {
-                let out = zones
-                    .into_iter()
-                    .find(|zone| !zone.up && concerned.contains(&zone.name));
-                if let Some(zone) = out {
-                    return zone.name;
-                }
-            }
-            Err(error) => debug!(%error, "the zones cannot be looked at"),
-        }
-        tokio::time::sleep(LOOK).await;
-    }
-}
-
-/// Why nothing goes on.
-fn blocked(world: &World, zone: String, comes: Option<&str>) -> Blocked {
-    let is = |(_, machine): &(&String, &multizone_planner::cluster::Machine)| machine.zone == zone;
-    let is = world.machines.iter().find(is).map(|(name, _)| name.as_str());
-    Blocked::ZoneOut {
-        writes: !world.zones_that_stop_writes().contains(&zone.as_str()),
-        what: is
-            .or(comes)
-            .map_or_else(|| "the place of a master".to_owned(), |name| format!("master {name}")),
-        zone,
     }
 }

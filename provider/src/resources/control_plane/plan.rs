@@ -23,7 +23,9 @@ use crate::{
         api_load_balancer::check_planned_balancer,
         cluster::check_planned_zone,
         offers::{self, Purpose},
-        rollout, world,
+        rollout,
+        trouble::sentence,
+        world,
     },
 };
 
@@ -231,16 +233,6 @@ pub(super) fn warned(warning: &Warning, wanted: &Wanted) -> Diagnostic {
         sentence(warning),
     )
     .at(Path::from(path))
-}
-
-/// The planner's words as a sentence.
-pub(super) fn sentence(words: &impl ToString) -> String {
-    let mut text = words.to_string();
-    if let Some(first) = text.get_mut(..1) {
-        first.make_ascii_uppercase();
-    }
-    text.push('.');
-    text
 }
 
 /// An object of defaults, from which single attributes are taken.

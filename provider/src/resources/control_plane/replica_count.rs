@@ -6,7 +6,7 @@
 //! for the second time, during the apply.  Where it does not, they are the ones that private data keep, so that both plans
 //! choose alike; for a control plane that is to be made, what is stored beside the cluster's keys.  Where none of these
 //! says, the choice is left to the apply.  Where masters name their cluster by a literal, so that Terraform plans the two in
-//! any order, a change of the zones is refused.
+//! any order, a change of the zones is refused, as it is where nothing was read that would show the order.
 
 #[cfg(test)]
 mod tests;
@@ -103,8 +103,12 @@ pub(super) async fn choose(
     let zones = match (&planned.cluster, &planned.replica_count) {
         (Planned::Known(cluster), Planned::Known(_)) => {
             let cluster = ClusterName::new(cluster);
-            if known(prior, private).is_some_and(|known| provider.counted_do_not_wait(&cluster, &known)) {
+            let known = known(prior, private);
+            if known.as_ref().is_some_and(|known| provider.counted_do_not_wait(&cluster, known)) {
                 return unordered(&cluster, "cluster").into();
+            }
+            if known.is_some_and(|known| provider.nobody_saw_counted_wait(&cluster, &known)) {
+                return unread(&cluster).into();
             }
             zones(provider, &cluster, prior, private).await
         }
@@ -118,6 +122,20 @@ pub(super) async fn choose(
     };
     set(planned, prior, &zones);
     tolerated(planned, "replica_count")
+}
+
+/// Refuses a change of the zones that is planned without a refresh.
+fn unread(cluster: &ClusterName) -> Diagnostic {
+    Diagnostic::error(
+        "Masters that nobody has seen wait for their cluster's zones",
+        format!(
+            "The zones of cluster {cluster} change in this plan, and replica_count spreads the masters over them. Terraform \
+             was told not to read anything (-refresh=false), and only from when it reads the control plane can be seen that \
+             it chooses the masters' zones after the change. Nothing was changed. Plan without -refresh=false, or write \
+             replicas instead of replica_count."
+        ),
+    )
+    .at("replica_count")
 }
 
 /// Chooses during the apply what no plan could.

@@ -54,7 +54,8 @@ pub(super) struct Reached {
 #[derive(Default)]
 struct Silence {
     reason: String,
-    halted: bool,
+    /// Waiting does not help.
+    for_good: bool,
 }
 
 /// One operation on a node group.
@@ -193,8 +194,8 @@ impl<'a> Executor<'a> {
                     if self.stop.requested() {
                         return Err(self.situation.stopped());
                     }
-                    if silence.halted || since.elapsed() > SILENCE || Instant::now() >= self.deadline {
-                        let waited = Some(since.elapsed()).filter(|_| !silence.halted);
+                    if silence.for_good || since.elapsed() > SILENCE || Instant::now() >= self.deadline {
+                        let waited = Some(since.elapsed()).filter(|_| !silence.for_good);
                         return Err(self.silent(&silence.reason, waited));
                     }
                     sleep(pauses.next()).await;
@@ -242,10 +243,11 @@ impl<'a> Executor<'a> {
             format!(" It was waited for {}.", timeouts::words(waited))
         });
         let next = if self.desired.size == 0 {
-            "Bring the control plane back (a halted master is started by terraform apply), then destroy again. To destroy the \
-             group without draining it, set destroy = { force = true } in the provider block."
+            "Bring the control plane back (a halted master is started by terraform apply), then \
+             destroy again. To destroy the group without draining it, set destroy = { force = true } in the provider block."
         } else {
-            "Bring the control plane back (a halted master is started by terraform apply), then apply again."
+            "Bring the control plane back (a halted master is started by terraform apply), then \
+             apply again."
         };
         self.situation().error(
             &format!("Workers can neither join nor be drained: {reason}.{waited}"),
@@ -325,9 +327,34 @@ impl<'a> Executor<'a> {
         );
         facts::find_retyped(&mut observed, &inventory, &self.wanted);
         let silence = match kubernetes {
-            Kubernetes::Silent { reason, halted } => Silence { reason, halted },
+            Kubernetes::Silent { reason, halted } => self.silence(&inventory, reason, halted).await?,
             Kubernetes::Serving(..) | Kubernetes::Gone => Silence::default(),
         };
         Ok((inventory, observed, silence))
+    }
+
+    /// An API does not answer either when too many masters are in zones that are out.
+    async fn silence(&self, inventory: &Inventory, reason: String, halted: bool) -> Result<Silence, Diagnostics> {
+        let zones = self.provider.zones_now().await;
+        let zones = zones.map_err(|error| self.situation.cloud(&error))?;
+        let out = |zone: &str| zones.iter().any(|found| found.name == zone && !found.up);
+        let (masters, lost) = facts::masters_in(inventory, out);
+        if lost.is_empty() || masters - lost.len() > masters / 2 {
+            return Ok(Silence {
+                reason,
+                for_good: halted,
+            });
+        }
+        let zones: BTreeSet<&str> = lost.iter().map(|machine| machine.zone.as_str()).collect();
+        let names: Vec<&str> = zones.into_iter().collect();
+        let (zones, are, them) = match names.len() {
+            1 => ("zone", "is", "it"),
+            _ => ("zones", "are", "them"),
+        };
+        let (names, lost) = (names.join(", "), lost.len());
+        Ok(Silence {
+            reason: format!("{zones} {names} {are} out, and with {them} {lost} of the cluster's {masters} masters"),
+            for_good: true,
+        })
     }
 }

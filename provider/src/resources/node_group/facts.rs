@@ -112,9 +112,7 @@ pub(super) enum Kubernetes {
 
 /// The first master's name, and whether all of them are halted; `None` when there is none.
 fn masters(inventory: &Inventory) -> Option<(String, bool)> {
-    let is_master =
-        |machine: &&CloudMachine| machine.role() == Some(Role::Master) || machine.labels.contains_key(label::REPLICA);
-    let masters: Vec<&CloudMachine> = inventory.machines.iter().filter(is_master).collect();
+    let (_, masters) = masters_in(inventory, |_| true);
     let Some(first) = masters.first().map(|machine| machine.name.clone()) else {
         // Somebody took the labels of the one that holds the address.
         return address_is_held(inventory).then(|| ("of the cluster".to_owned(), false));
@@ -123,6 +121,16 @@ fn masters(inventory: &Inventory) -> Option<(String, bool)> {
         first,
         masters.iter().all(|machine| machine.state == MachineState::Halted),
     ))
+}
+
+/// How many masters there are, and those of them whose zone is such.
+pub(super) fn masters_in(inventory: &Inventory, zone: impl Fn(&str) -> bool) -> (usize, Vec<&CloudMachine>) {
+    let is_master =
+        |machine: &&CloudMachine| machine.role() == Some(Role::Master) || machine.labels.contains_key(label::REPLICA);
+    let masters: Vec<&CloudMachine> = inventory.machines.iter().filter(is_master).collect();
+    let count = masters.len();
+    let there = masters.into_iter().filter(|machine| zone(&machine.zone)).collect();
+    (count, there)
 }
 
 /// Asks the Kubernetes API through this connection.

@@ -10,6 +10,7 @@
 
 mod address;
 mod balancer;
+pub(crate) mod outage;
 
 pub(crate) use balancer::relabel;
 #[cfg(test)]

@@ -17,6 +17,8 @@ use crate::terraform::value;
 
 /// How long an answer may take.
 const ANSWER: Duration = Duration::from_secs(10);
+/// The same of a busy computer: a minute is what an API server gives a request.
+const ANSWER_AT_LAST: Duration = Duration::from_secs(65);
 /// How long the API may be without an answer where it is to have one soon.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -26,9 +28,18 @@ pub(crate) struct Api {
     address: SocketAddr,
     name: ServerName<'static>,
     tls: TlsConnector,
+    answer: Duration,
 }
 
 impl Api {
+    /// The same, waited for until an API server itself would give a request up.
+    pub(crate) fn patient(self) -> Self {
+        Self {
+            answer: ANSWER_AT_LAST,
+            ..self
+        }
+    }
+
     /// The API of the cluster `demo`.
     pub(crate) async fn of(provider: &Configured) -> Self {
         let kubeconfig = registry::ephemeral_resources()
@@ -62,14 +73,15 @@ impl Api {
             address,
             name: ServerName::IpAddress(address.ip().into()),
             tls: TlsConnector::from(Arc::new(tls)),
+            answer: ANSWER,
         }
     }
 
     /// A request; the error is what keeps it from being answered, or an answer that is no success.
     pub(crate) async fn request(&self, method: &str, path: &str, body: &Value) -> Result<Value, String> {
-        let answer = timeout(ANSWER, self.exchange(method, path, body)).await;
+        let answer = timeout(self.answer, self.exchange(method, path, body)).await;
         let answer = answer
-            .map_err(|_| format!("no answer within {ANSWER:?}"))?
+            .map_err(|_| format!("no answer within {:?}", self.answer))?
             .map_err(|error| error.to_string())?;
         let (head, body) = answer.split_once("\r\n\r\n").ok_or("an answer without a body")?;
         let status = head.lines().next().unwrap_or_default();

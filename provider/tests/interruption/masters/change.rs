@@ -101,10 +101,23 @@ impl World {
         found.remove(0)
     }
 
+    /// Whether that machine has no power.
+    pub(crate) fn is_off(&self, name: &str) -> bool {
+        let status = self.region.lock().unwrap().status();
+        let machines = status["machines"].as_array().unwrap();
+        let found = machines.iter().find(|machine| machine["name"] == name);
+        found.is_some_and(|machine| machine["status"] == "TERMINATED")
+    }
+
+    pub(crate) fn address_of_the_only_machine(&self) -> IpAddr {
+        let status = self.region.lock().unwrap().status();
+        assert_eq!(status["machines"].as_array().unwrap().len(), 1);
+        status["machines"][0]["address"].as_str().unwrap().parse().unwrap()
+    }
+
     /// Waits until the only machine's etcd has ended.
     pub(crate) async fn until_etcd_has_ended(&self) {
-        let status = self.region.lock().unwrap().status();
-        let address: IpAddr = status["machines"][0]["address"].as_str().unwrap().parse().unwrap();
+        let address = self.address_of_the_only_machine();
         let deadline = Instant::now() + PATIENCE;
         while TcpStream::connect((address, ETCD)).await.is_ok() {
             assert!(Instant::now() < deadline, "etcd goes on");

@@ -8,8 +8,10 @@ mod outage;
 mod prober;
 mod quorum;
 mod relay;
+mod restore;
 mod returning;
 mod rollback;
+mod teardown;
 mod upgrade;
 
 use multizone_sandbox::process::Etcd;
@@ -188,6 +190,65 @@ async fn outages_while_shrinking() {
     ];
     let outages = outage::at_every_step(&before, &shrink, &zones).await;
     assert!(outages[0] > 20 && outages.iter().all(|count| *count > 8), "{outages:?}");
+}
+
+#[tokio::test]
+async fn outages_while_replacing() {
+    let before = region(&[A, B, F], true, Etcd::StandIn).await;
+    let replace = change("replace one of three masters", &[A, B, C], true);
+    let zones = [
+        (A.1, Meanwhile::Nothing),
+        (F.1, Meanwhile::ApplyAgain),
+        (C.1, Meanwhile::Nothing),
+        (B.1, Meanwhile::ApplyAgain),
+    ];
+    let outages = outage::at_one_place_in(4, &before, &replace, &zones).await;
+    assert!(outages.iter().all(|count| *count > 3), "{outages:?}");
+}
+
+/// kubeadm gives its join up while the first master's zone is out, and nobody is there to note it.
+#[tokio::test]
+async fn a_join_that_fails_unseen_is_not_waited_for() {
+    let mut world = region(&[A], true, Etcd::StandIn).await.thaw();
+    world.settled().await;
+    let api = world.api().await;
+    let grow = change("grow from one master to three", &[A, B, F], true);
+    outage::killed_in_it(&mut world, &grow, A.1, B.0).await;
+    api.accepts_writes("after").await;
+}
+
+#[tokio::test]
+async fn outages_during_a_handover_to_the_balancer() {
+    let before = region(&[A], false, Etcd::StandIn).await;
+    let name = "from a single master onto a balancer";
+    let onto = Change {
+        name,
+        operations: vec![of_the_balancer(name, true), of_masters(name, &[A], true)],
+    };
+    let zones = [(A.1, Meanwhile::ApplyAgain), (B.1, Meanwhile::Nothing)];
+    let outages = outage::at_every_step(&before, &onto, &zones).await;
+    assert!(outages[0] > 7 && outages[1] > 2, "{outages:?}");
+}
+
+#[tokio::test]
+async fn outages_during_a_handover_from_the_balancer() {
+    let before = region(&[A], true, Etcd::StandIn).await;
+    let name = "from a balancer that is destroyed back to a single master";
+    let destroyed = Change {
+        name,
+        operations: vec![of_the_balancer(name, false), of_masters(name, &[A], false)],
+    };
+    let zones = [(A.1, Meanwhile::ApplyAgain), (B.1, Meanwhile::Nothing)];
+    let outages = outage::at_every_step(&before, &destroyed, &zones).await;
+    assert!(outages.iter().all(|count| *count > 3), "{outages:?}");
+
+    let name = "from a balancer that is not used any more back to a single master";
+    let left = Change {
+        name,
+        operations: vec![of_masters(name, &[A], false), of_the_balancer(name, false)],
+    };
+    let outages = outage::at_every_step(&before, &left, &zones).await;
+    assert!(outages.iter().all(|count| *count > 3), "{outages:?}");
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::{change::Change, prober::say};
 use crate::{
-    faults::{Faults, Moment},
+    faults::{Faults, Moment, Point},
     world::{Snapshot, World},
 };
 
@@ -36,12 +36,23 @@ pub(crate) async fn at_every_step(
     change: &Change,
     zones: &[(&'static str, Meanwhile)],
 ) -> Vec<usize> {
+    at_one_place_in(1, before, change, zones).await
+}
+
+/// The same at one in so many of these places, for each zone beginning with another of them.
+pub(crate) async fn at_one_place_in(
+    one_in: usize,
+    before: &Snapshot,
+    change: &Change,
+    zones: &[(&'static str, Meanwhile)],
+) -> Vec<usize> {
     let mut world = before.thaw();
     let expected = change.undisturbed(&mut world).await;
     drop(world);
     let mut outages = Vec::new();
-    for (zone, meanwhile) in zones {
-        outages.push(of_a_zone(before, change, &expected, zone, *meanwhile).await);
+    for (number, (zone, meanwhile)) in zones.iter().enumerate() {
+        let sample = (one_in, number % one_in);
+        outages.push(of_a_zone(before, change, &expected, zone, *meanwhile, sample).await);
     }
     outages
 }
@@ -52,17 +63,20 @@ async fn of_a_zone(
     expected: &str,
     zone: &'static str,
     meanwhile: Meanwhile,
+    (one_in, first): (usize, usize),
 ) -> usize {
     let (name, began) = (change.name, Instant::now());
     let mut world = before.thaw();
     world.settled().await;
     let api = world.api().await;
-    let (mut covered, mut stopped, mut longest) = (BTreeSet::new(), 0, Duration::ZERO);
+    let (mut covered, mut outages, mut stopped, mut longest) = (BTreeSet::new(), 0, 0, Duration::ZERO);
     loop {
-        let faults = Faults::at_another(&[Moment::Outage(zone)], &covered);
+        let passing = if outages == 0 { first } else { one_in - 1 };
+        let faults = Faults::at_another_after(&[Moment::Outage(zone)], &covered, passing);
         let since = Instant::now();
         let ended = apply(&mut world, change, &faults, &format!("{covered:#?}")).await;
         longest = longest.max(since.elapsed());
+        covered.extend(faults.passed());
         let Some(place) = faults.struck().pop() else {
             assert!(ended.is_ok(), "{name}: {ended:?}");
             break;
@@ -83,27 +97,70 @@ async fn of_a_zone(
         }
         world.region.lock().unwrap().operate("restore", zone);
         covered.insert(place);
+        outages += 1;
         assert!(covered.len() < ENOUGH, "{name}: no end of {covered:#?}");
-        api.accepts_writes(&format!("after-{}", covered.len())).await;
+        api.accepts_writes(&format!("after-{outages}")).await;
     }
     let found = world.try_to_converge_all(&change.operations).await;
     let found = found.unwrap_or_else(|trouble| panic!("{name}, {zone}: {trouble}"));
     assert_eq!(found, expected, "{name}, {zone}");
     let records = api.records().await.unwrap();
-    for number in 1..=covered.len() {
+    for number in 1..=outages {
         let record = format!("after-{number}");
         assert!(
             records.contains(&record),
             "{name}, {zone}: {record} was acknowledged, and is lost"
         );
     }
+    let sample = match one_in {
+        1 => String::new(),
+        one_in => format!(" (one in {one_in} of {} places)", covered.len()),
+    };
     say(&format!(
-        "outage: {name}, {zone}, {meanwhile:?}: {} outages, {stopped} stopped the apply (the longest took {longest:?}), all \
-         finished in {:?}",
-        covered.len(),
+        "outage: {name}, {zone}, {meanwhile:?}: {outages} outages{sample}, {stopped} stopped the apply (the longest took \
+         {longest:?}), all finished in {:?}",
         began.elapsed()
     ));
-    covered.len()
+    outages
+}
+
+/// Kills the provider in an outage right after it has made the machine of that master.  The next apply stops; the machine
+/// switches itself off when kubeadm has failed on it, so that the apply after the outage makes another at once.
+pub(crate) async fn killed_in_it(
+    world: &mut World,
+    change: &Change,
+    zone: &'static str,
+    joining: &str,
+) {
+    let point = Point {
+        call: (format!("ensure_machine demo-master-{joining}"), 1),
+        moment: Moment::KilledInOutage(zone),
+    };
+    let faults = Faults::at(Some(point));
+    let killed = world.run_all(&change.operations, &faults).await;
+    assert!(killed.is_none() && faults.hit(), "{killed:?}");
+    let again = apply(world, change, &Faults::at(None), "killed in an outage").await;
+    says_what_to_do(&again.unwrap_err(), zone, "killed in an outage");
+    let machine = format!("demo-master-{joining}");
+    let deadline = Instant::now() + PATIENCE;
+    while !world.is_off(&machine) {
+        assert!(Instant::now() < deadline, "{machine} goes on");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    world.region.lock().unwrap().operate("restore", zone);
+    let since = Instant::now();
+    let faults = Faults::at(None);
+    let ended = apply(world, change, &faults, "after the outage").await;
+    assert!(ended.is_ok(), "{ended:?}");
+    let replaced = format!("delete the machine of master {joining}");
+    let steps = faults.executed();
+    assert!(steps.iter().any(|step| step.starts_with(&replaced)), "{steps:#?}");
+    say(&format!(
+        "outage: killed in it: the apply after it took {:?}, and waited for nothing that had failed",
+        since.elapsed()
+    ));
+    let found = world.try_to_converge_all(&change.operations).await;
+    found.unwrap_or_else(|trouble| panic!("{trouble}"));
 }
 
 /// An apply that must not wait for its timeout.
@@ -127,7 +184,11 @@ async fn apply(
 
 fn says_what_to_do(errors: &Diagnostics, zone: &str, place: &str) {
     let text = errors.to_string();
-    for part in [zone, "pply again"] {
-        assert!(text.contains(part), "{place}: the error does not say {part:?}: {text}");
-    }
+    assert!(text.contains(zone), "{place}: the error does not say {zone:?}: {text}");
+    // A destroy is not applied.
+    let next = ["pply again", "un Terraform again"];
+    assert!(
+        next.iter().any(|next| text.contains(next)),
+        "{place}: the error does not say what to do: {text}"
+    );
 }

@@ -31,7 +31,7 @@ const AT_ONCE: Duration = Duration::from_mins(1);
 const LONG_BEFORE: usize = 5;
 
 /// The installed etcd; its stand-in, said loudly, where there is none.
-fn installed() -> Etcd {
+pub(crate) fn installed() -> Etcd {
     let etcd = Etcd::found();
     match &etcd {
         Etcd::StandIn => println!("SKIPPED: real etcd: it is not installed, so its stand-in keeps the writes"),
@@ -68,13 +68,13 @@ async fn without_a_failure(world: &mut World, api: &Api, change: &Change, number
     let faults = Faults::at(None);
     change.watched(world, &faults).await;
     let seen = prober.stop();
-    seen.saw_no_failure(&format!("{} (real etcd)", change.name), &faults);
+    seen.saw_no_failure_on_real_etcd(&format!("{} (real etcd)", change.name), &faults);
     seen.are_still_there(api).await;
     seen
 }
 
 /// Waits until no write is accepted any more.
-async fn refuses_writes(api: &Api) -> String {
+pub(crate) async fn refuses_writes(api: &Api) -> String {
     let mut number = 0;
     loop {
         number += 1;
@@ -96,7 +96,7 @@ async fn two_of_three_masters_that_are_lost_are_not_waited_for() {
 async fn every_acknowledged_write_survives_whatever_is_done_to_the_members() {
     let mut world = region(&[A], true, installed()).await.thaw();
     world.settled().await;
-    let api = world.api().await;
+    let api = world.api().await.patient();
     api.accepts_writes("before").await;
     let grow = change("grow from one master to three", &[A, B, F], true);
     let mut all = vec![without_a_failure(&mut world, &api, &grow, 1).await];

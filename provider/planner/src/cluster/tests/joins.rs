@@ -85,6 +85,21 @@ fn interrupted_before_the_member_the_machine_is_made_anew() {
     );
 }
 
+/// Rules: failed-join-is-off
+#[test]
+fn a_machine_whose_join_has_failed_is_off_and_made_anew_at_once() {
+    let off = |member| {
+        let mut world = joining(true, member);
+        world.machines.get_mut(&name("c")).unwrap().power = Power::Off;
+        world.settle();
+        steps(&world, &desired("abc"))
+    };
+    let anew = ["delete c", "release disk c", "join c z3", "register c"];
+    assert_steps(&off(None), &anew);
+    let learner = off(Some((true, true)));
+    assert_steps(&learner, &[&["remove member c"], &anew[..]].concat());
+}
+
 /// Rules: unstarted-learner-by-id, kubeadm-owns-the-learner
 #[test]
 fn an_unstarted_learner_is_removed_by_its_id_and_never_promoted() {

@@ -83,6 +83,7 @@ fn a_teardown_deletes_what_it_can_reach_and_names_the_zone_that_is_out() {
     let found = steps(&world, &alone(""));
     assert_steps(&found[..2], &["stop a", "delete a"]);
     assert!(found[2].starts_with("BLOCKED: zone z"), "{}", found[2]);
+    assert!(found[2].ends_with("Destroy again when the zone is back"), "{}", found[2]);
 }
 
 /// Rules: teardown-of-nothing

@@ -109,6 +109,10 @@ fn every_reason_to_stop_says_what_to_do_next() {
         Blocked::EverythingLost,
         zone_out(true),
         zone_out(false),
+        Blocked::OutOfReach {
+            zone: "z1".to_owned(),
+            what: "master m-a".to_owned(),
+        },
         not_in(true),
         not_in(false),
         Blocked::NoSubnet {

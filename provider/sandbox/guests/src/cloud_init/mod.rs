@@ -152,6 +152,7 @@ fn title(argv: &[String]) -> String {
         .map_or("", |program| program.rsplit('/').next().unwrap_or(program));
     match (name, argv.get(1)) {
         ("kubeadm" | "systemctl", Some(verb)) => format!("{name} {verb}"),
+        ("multizone-join-control-plane", _) => "kubeadm join".to_owned(),
         _ => name.to_owned(),
     }
 }

@@ -167,6 +167,17 @@ async fn try_add(machine: &Machine, api: &Api, client: &Credentials, peer: &str)
     Err(last)
 }
 
+/// Whether this machine's own member says that it is a learner.
+pub(super) async fn is_learner(machine: &Machine, client: &Credentials) -> bool {
+    let own = format!("https://{}:2379", machine.spec.address);
+    let Ok(channel) = channel(machine, &own, client) else {
+        return false;
+    };
+    let mut maintenance = MaintenanceClient::new(channel);
+    let status = within(machine, maintenance.status(StatusRequest {})).await;
+    status.is_ok_and(|status| status.is_learner)
+}
+
 /// Waits until the learner has caught up, and makes it a voter.
 pub(super) async fn promote(machine: &Machine, api: &Api, client: &Credentials, id: u64) -> Result<(), String> {
     say(machine, format!("[etcd] Promoting the learner {id:016x}"));

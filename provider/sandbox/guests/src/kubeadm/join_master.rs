@@ -14,7 +14,7 @@ use super::version::Version;
 use super::{LEAST_POLL, POLL, etcd, go_duration, preflight, say};
 use crate::api::Api;
 use crate::kubeconfig::Credentials;
-use crate::machine::Machine;
+use crate::machine::{MANIFESTS, Machine};
 
 /// The authorities that must be there: this kubeadm downloads nothing.
 const AUTHORITIES: [&str; 8] = [
@@ -148,6 +148,17 @@ impl JoiningMaster {
 }
 
 const ADMIN: &str = "/etc/kubernetes/admin.conf";
+
+/// Whether this machine may be a voter of etcd: unless its member was never started, or says that it is a learner.
+pub(crate) async fn may_vote(machine: &Machine) -> bool {
+    if !machine.disk.exists(&format!("{MANIFESTS}/etcd.yaml")) {
+        return false;
+    }
+    let Ok(client) = etcd_client(machine) else {
+        return true;
+    };
+    !etcd::is_learner(machine, &client).await
+}
 
 /// The API through the endpoint, as an administrator.
 fn admin(machine: &Machine) -> Result<Api, String> {

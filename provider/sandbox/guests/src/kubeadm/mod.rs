@@ -22,6 +22,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+pub(crate) use join_master::may_vote;
+
 use crate::machine::Machine;
 use crate::system::{Failure, failure};
 

@@ -17,6 +17,9 @@ const FETCH: Duration = Duration::from_secs(2);
 /// The script tries for ten minutes, since the right to read a secret takes time to spread.
 const FETCH_ATTEMPTS: u32 = 120;
 const FETCH_PAUSE: Duration = Duration::from_secs(5);
+/// A machine that is being changed goes on until that is done.
+const POWER_OFF_ATTEMPTS: u32 = 20;
+const POWER_OFF_PAUSE: Duration = Duration::from_secs(5);
 /// Where the programs on the PATH are.
 const PATH: [&str; 4] = ["/usr/local/sbin/", "/usr/local/bin/", "/usr/sbin/", "/usr/bin/"];
 
@@ -75,6 +78,10 @@ pub(crate) async fn execute(machine: &Machine, argv: &[String]) -> Result<(), Fa
         ("multizone-fetch-pki", arguments) => {
             find(machine, program)?;
             fetch_pki(machine, arguments).await
+        }
+        ("multizone-join-control-plane", arguments) => {
+            find(machine, program)?;
+            join_control_plane(machine, arguments).await
         }
         ("kubeadm", arguments) => {
             find(machine, program)?;
@@ -230,6 +237,33 @@ async fn install(machine: &Machine, arguments: &[&str]) -> Result<(), Failure> {
         .update(|progress| progress.kubernetes_version = Some(version.to_owned()));
     machine.kubelet.start();
     Ok(())
+}
+
+/// `multizone-join-control-plane CONFIGURATION`: a machine whose join has failed and that does not vote in etcd switches
+/// itself off.
+async fn join_control_plane(machine: &Machine, arguments: &[&str]) -> Result<(), Failure> {
+    let [configuration] = arguments else {
+        return Err(failure("usage: multizone-join-control-plane CONFIGURATION"));
+    };
+    find(machine, "kubeadm")?;
+    let Err(failed) = kubeadm::run(machine, &["join", "--config", configuration]).await else {
+        return Ok(());
+    };
+    if kubeadm::may_vote(machine).await {
+        return Err(failed);
+    }
+    machine.console.say(
+        "multizone-join-control-plane",
+        format!("{}: the machine switches itself off", failed.message),
+    );
+    for _ in 0..POWER_OFF_ATTEMPTS {
+        match machine.host.power_off(&machine.spec.name).await {
+            Ok(()) => break,
+            Err(error) => machine.console.say("systemd", error.to_string()),
+        }
+        machine.takes(POWER_OFF_PAUSE).await;
+    }
+    Err(failed)
 }
 
 /// The secret that holds the cluster's authorities.

@@ -143,6 +143,7 @@ async fn what_does_not_change_stays_and_a_zone_that_goes_moves_its_masters_only(
     );
     provider.plan_zones(&demo(), names(&[A]));
     provider.plan_balancer(&demo(), "api", Some(names(&[A])));
+    provider.read_counted(&demo());
     let planning = plan(&provider, known, &config, planned).await;
     assert_eq!(chosen(&planning), Some(in_zones(&[("a", A), ("b", A), ("c", A)])));
 }
@@ -257,4 +258,29 @@ async fn a_change_of_zones_for_which_the_masters_do_not_wait_is_refused_in_eithe
     let waits = plan(&provider, Some((&prior, &private)), &config, planned).await;
     let said = waits.diagnostics.to_string();
     assert!(!said.contains("do not wait"), "{said}");
+}
+
+/// `-refresh=false`: nobody sees whether they wait, until the cluster is applied before they are planned again.
+#[tokio::test]
+async fn a_change_of_zones_is_refused_where_nothing_was_read_before_it() {
+    let (prior, private) = three();
+    let (config, planned) = counted(Some(&prior), 3);
+    let (_, provider) = MemoryCloud::region();
+    provider.plan_zones(&demo(), names(&[A]));
+    provider.plan_balancer(&demo(), "api", Some(names(&[A])));
+    let unread = plan(&provider, Some((&prior, &private)), &config, planned.clone()).await;
+    let said = unread.diagnostics.to_string();
+    assert!(
+        said.contains("(at replica_count)") && said.contains("-refresh=false"),
+        "{said}"
+    );
+    // The second plan of an apply reads nothing either.
+    provider.cluster_is_applied(&demo());
+    let planning = plan(&provider, Some((&prior, &private)), &config, planned.clone()).await;
+    assert_eq!(chosen(&planning), Some(in_zones(&[("a", A), ("b", A), ("c", A)])));
+    // Zones that stay may be planned at any time.
+    let (_, provider) = MemoryCloud::region();
+    provider.plan_zones(&demo(), names(&[A, B]));
+    let planning = plan(&provider, Some((&prior, &private)), &config, planned).await;
+    assert!(!planning.diagnostics.has_errors(), "{}", planning.diagnostics);
 }

@@ -7,7 +7,7 @@ use std::{
 
 use multizone_cloud::{CloudError, Machine as CloudMachine};
 use multizone_kubernetes::{bootstrap_token::BootstrapToken, cluster_access::NodeFacts};
-use multizone_planner::cluster::{Holder, NewMachine, World};
+use multizone_planner::cluster::{Holder, NewMachine, Power, World};
 use multizone_schema::Diagnostics;
 use tokio::time::timeout;
 use tracing::warn;
@@ -51,7 +51,11 @@ impl Executor<'_> {
             return Ok(());
         }
         let observation = self.observe().await?;
-        let (why, _) = self.obstacle(&new.name, &observation).await;
+        let (why, instead) = self.obstacle(&new.name, &observation).await;
+        if let Some(next) = instead {
+            let what = format!("Master {} did not join: {why}.", new.name);
+            return Err(self.situation.error(&what, next));
+        }
         let what = format!(
             "Master {} did not join within {}, after which kubeadm tries no more: {why}",
             new.name,
@@ -136,7 +140,8 @@ impl Executor<'_> {
         };
         // One that votes is waited for as one that stays.
         let over = |world: &World| {
-            let at_work = world.machines.get(name).is_none_or(|machine| machine.joining);
+            let machine = world.machines.get(name);
+            let at_work = machine.is_none_or(|machine| machine.joining && machine.power == Power::On);
             !at_work && world.membership_known && !world.votes(name)
         };
         let reached = AtomicBool::new(false);

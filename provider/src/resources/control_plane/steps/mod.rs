@@ -248,6 +248,12 @@ impl Executor<'_> {
             let next = "Run terraform apply again when the zone is back.";
             return (format!("zone {} is out", machine.zone), Some(next));
         }
+        if machine.power == Power::Off && machine.joining && world.initialised {
+            let next = "If it was not stopped by somebody, kubeadm join has failed on it, after which it switches itself off: \
+                        its serial console shows why. Correct that and run terraform apply again: another machine is made \
+                        in its place.";
+            return ("its machine is off".to_owned(), Some(next));
+        }
         if machine.power == Power::Off {
             let next = "Somebody stopped it. Run terraform apply again: it is started, and waited for.";
             return ("its machine is halted".to_owned(), Some(next));
