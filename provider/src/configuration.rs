@@ -207,6 +207,12 @@ impl Configured {
         Ok(known.insert(zones).clone())
     }
 
+    /// Whether a zone is known to be out.
+    pub async fn is_out(&self, zone: &str) -> bool {
+        let zones = self.zones().await.unwrap_or_default();
+        zones.iter().any(|found| found.name == zone && !found.up)
+    }
+
     /// The region's zones as they are now; what is asked for once is that from then on.
     pub async fn zones_now(&self) -> Result<Vec<Zone>, CloudError> {
         let zones = self.inner.cloud.zones().await?;

@@ -54,7 +54,9 @@ impl Host for Services {
             .upgrade()
             .ok_or_else(|| HostError::Unavailable("the region".to_owned()))?;
         region
-            .change(&format!("machine:{machine}"), |transaction| transaction.halt(machine).map(drop))
+            .change(&format!("machine:{machine}"), |transaction| {
+                transaction.halt(machine).map(drop)
+            })
             .map_err(|refusal: Refusal| HostError::Unavailable(refusal.message))
     }
 }

@@ -64,6 +64,10 @@ async fn relabel<'m>(
 ) {
     let changes: Vec<_> = machines
         .map(|machine| async move {
+            // What is in a zone that is out cannot be changed: every read would try for half a minute.
+            if provider.is_out(&machine.zone).await {
+                return;
+            }
             let mut labels = machine.labels.clone();
             labels.remove(label::CREATING);
             labels.extend(mark.map(|mark| (label::CREATING.to_owned(), mark.to_owned())));

@@ -256,7 +256,10 @@ async fn replicas_that_cannot_be_spread() {
     run.provider = Configured::new(run.cloud.clone(), Destroy::default());
     run.provider
         .plan_zones(&demo, BTreeSet::from(["us-central1-b".to_owned()]));
-    read!("zones_without_a_refresh", run.plan(CONTROL_PLANE, Some(&counted(1))).await);
+    read!(
+        "zones_without_a_refresh",
+        run.plan(CONTROL_PLANE, Some(&counted(1))).await
+    );
 }
 
 #[tokio::test]

@@ -95,8 +95,13 @@ fn leftovers(rollout: &Rollout<'_>) -> Option<Next> {
 
 impl Rollout<'_> {
     fn remove_the_dead_for_good(&self) -> Option<Next> {
-        let dead = self.world.members.iter().find(|(_, member)| !member.healthy);
-        let (id, member) = dead?;
+        // A target in a zone that is out stays the balancer's until the zone is back.
+        let stuck = |name: &String| {
+            let machine = self.world.machines.get(name);
+            self.world.target(name).is_some() && machine.is_some_and(|machine| !self.world.zone_is_up(&machine.zone))
+        };
+        let mut dead = self.world.members.iter().filter(|(_, member)| !member.healthy);
+        let (id, member) = dead.find(|(_, member)| !member.machine.as_ref().is_some_and(stuck))?;
         let name = member.machine.clone();
         if let Some(name) = &name
             && self.world.target(name).is_some()

@@ -444,6 +444,11 @@ fn drift(state: &ApiLoadBalancer, found: &Balancer) -> Vec<String> {
 
 /// Takes the mark of an unfinished create away: Terraform has the balancer in its state.
 async fn confirm(provider: &Configured, cluster: &ClusterName, found: &Balancer) {
+    for zone in &found.zones {
+        if provider.is_out(zone).await {
+            return;
+        }
+    }
     if let Err(error) = rollout::relabel(provider, cluster, found, own_labels(&found.labels)).await {
         warn!(balancer = %found.name, %error, "the mark of the balancer's create stays for now");
     }

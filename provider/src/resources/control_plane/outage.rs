@@ -86,7 +86,10 @@ impl<'a> Executor<'a> {
             if is_concerned(&zone) && !said.contains(&zone) {
                 let summary = format!("Zone {zone} is out");
                 let blocked = blocked(world, zone, None, self.all_are_to_go());
-                errors.push(Diagnostic::error(summary, format!("{}\n{}", sentence(&blocked), next(&self.situation))));
+                errors.push(Diagnostic::error(
+                    summary,
+                    format!("{}\n{}", sentence(&blocked), next(&self.situation)),
+                ));
             }
         }
         errors

@@ -104,7 +104,10 @@ pub(super) async fn choose(
         (Planned::Known(cluster), Planned::Known(_)) => {
             let cluster = ClusterName::new(cluster);
             let known = known(prior, private);
-            if known.as_ref().is_some_and(|known| provider.counted_do_not_wait(&cluster, known)) {
+            if known
+                .as_ref()
+                .is_some_and(|known| provider.counted_do_not_wait(&cluster, known))
+            {
                 return unordered(&cluster, "cluster").into();
             }
             if known.is_some_and(|known| provider.nobody_saw_counted_wait(&cluster, &known)) {

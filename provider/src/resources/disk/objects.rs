@@ -45,6 +45,9 @@ fn fingerprint(disk: &Disk) -> String {
 /// What this process knows of the cluster's objects stays as it is: the refresh of a thousand disks does not look again
 /// after each, and nothing but this reads the mark before it looks again.
 pub(super) async fn confirm(provider: &Configured, cluster: &ClusterName, disk: &CloudDisk) {
+    if provider.is_out(&disk.zone).await {
+        return;
+    }
     let mut labels = disk.labels.clone();
     labels.remove(label::CREATING);
     let cloud = provider.cloud();

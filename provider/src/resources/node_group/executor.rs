@@ -30,8 +30,8 @@ use super::{
 use crate::{
     configuration::Configured,
     resources::{
-        cluster::check_zone, control_plane::timing, identity::API_ADDRESS, marks, settled, strays, timeouts,
-        trouble::Situation,
+        cluster::check_zone, control_plane::timing, identity::API_ADDRESS, marks, rollout::outage, settled, strays,
+        timeouts, trouble::Situation,
     },
     stop::Stop,
 };
@@ -207,11 +207,33 @@ impl<'a> Executor<'a> {
                     if self.stop.requested() {
                         return Err(self.situation.stopped());
                     }
-                    self.act(&step, &inventory, &observed).await?;
+                    self.act_unless_the_zone_goes_out(&step, &inventory, &observed).await?;
                     self.taken.push(step);
                 }
             }
         }
+    }
+
+    /// Carries a step out, unless it waits for workers whose zone is out, or goes out meanwhile.
+    async fn act_unless_the_zone_goes_out(
+        &mut self,
+        step: &Step,
+        inventory: &Inventory,
+        observed: &Observed,
+    ) -> Result<(), Diagnostics> {
+        if !matches!(step, Step::Drain(_) | Step::WaitJoined(_)) {
+            return self.act(step, inventory, observed).await;
+        }
+        let (provider, situation) = (self.provider, self.situation());
+        let zone = BTreeSet::from([self.wanted.zone.clone()]);
+        let out = tokio::select! {
+            biased;
+            out = outage::goes_out(provider, &zone) => out,
+            done = Box::pin(self.act(step, inventory, observed)) => return done,
+        };
+        let what = format!("Zone {out} is out, and with it the group's workers: they can neither join nor be drained.");
+        let next = "Nothing is lost: run Terraform again when the zone is back; it continues where it stopped.";
+        Err(situation.error(&what, next))
     }
 
     /// Refuses a step that would change a machine that carries another cluster's label.

@@ -64,7 +64,7 @@ fn concerned(world: &World, comes: Option<&str>) -> BTreeSet<String> {
 }
 
 /// Waits until one of these zones is out.
-async fn goes_out(provider: &Configured, concerned: &BTreeSet<String>) -> String {
+pub(crate) async fn goes_out(provider: &Configured, concerned: &BTreeSet<String>) -> String {
     loop {
         match provider.zones_now().await {
             Ok(zones) => {

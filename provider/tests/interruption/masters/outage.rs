@@ -126,12 +126,7 @@ async fn of_a_zone(
 
 /// Kills the provider in an outage right after it has made the machine of that master.  The next apply stops; the machine
 /// switches itself off when kubeadm has failed on it, so that the apply after the outage makes another at once.
-pub(crate) async fn killed_in_it(
-    world: &mut World,
-    change: &Change,
-    zone: &'static str,
-    joining: &str,
-) {
+pub(crate) async fn killed_in_it(world: &mut World, change: &Change, zone: &'static str, joining: &str) {
     let point = Point {
         call: (format!("ensure_machine demo-master-{joining}"), 1),
         moment: Moment::KilledInOutage(zone),

@@ -7,7 +7,7 @@ use std::{
     process::Command,
 };
 
-use multizone_cloud::Cloud as _;
+use multizone_cloud::{Cloud as _, ClusterName};
 use multizone_sandbox::process::Etcd;
 use serde_json::Value;
 
@@ -30,7 +30,10 @@ fn etcdctl() -> Option<PathBuf> {
 
 /// The only snapshot that is there.
 fn snapshot(directory: &Path) -> PathBuf {
-    let found: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let found: Vec<_> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     assert_eq!(found.len(), 1, "{found:?}");
     found[0].clone()
 }
@@ -58,7 +61,12 @@ async fn a_snapshot_is_restored_as_the_guide_says() {
     api.accepts_writes("before-the-snapshot").await;
     grow.watched(&mut world, &Faults::at(None)).await;
     api.accepts_writes("after-the-snapshot").await;
-    world.cloud.delete_machine(B.1, "demo-master-b").await.unwrap();
+    let cluster = ClusterName::new("demo");
+    world
+        .cloud
+        .delete_machine(&cluster, B.1, "demo-master-b")
+        .await
+        .unwrap();
     println!("one of two masters lost: {}", refuses_writes(&api).await);
 
     restore(&world, &etcdctl, &snapshot(backups.path())).await;
@@ -70,7 +78,11 @@ async fn a_snapshot_is_restored_as_the_guide_says() {
 
     let found = world.try_to_converge_all(&grow.operations).await;
     let found = found.unwrap_or_else(|trouble| panic!("{trouble}"));
-    assert_eq!(found.lines().filter(|line| line.starts_with("machine ")).count(), 2, "{found}");
+    assert_eq!(
+        found.lines().filter(|line| line.starts_with("machine ")).count(),
+        2,
+        "{found}"
+    );
     api.accepts_writes("with-two-members").await;
 }
 

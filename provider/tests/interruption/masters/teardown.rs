@@ -3,11 +3,11 @@
 
 use std::time::{Duration, Instant};
 
-use multizone_cloud::Cloud as _;
+use multizone_cloud::{Cloud as _, ClusterName};
 use multizone_provider::configuration::Destroy;
 use multizone_sandbox::process::Etcd;
 use multizone_schema::Diagnostics;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::{A, B, BALANCER, F, prober::say, region};
@@ -64,7 +64,8 @@ fn nothing_is_left(world: &World) {
 fn machines(world: &World) -> Vec<String> {
     let status = world.region.lock().unwrap().status();
     let list = status["machines"].as_array().unwrap().iter();
-    list.map(|machine| machine["name"].as_str().unwrap().to_owned()).collect()
+    list.map(|machine| machine["name"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 #[tokio::test]
@@ -86,7 +87,8 @@ async fn without_two_machines(before: &Snapshot) {
     world.settled().await;
     for (key, zone) in [B, F] {
         let name = format!("demo-master-{key}");
-        world.cloud.delete_machine(zone, &name).await.unwrap();
+        let cluster = ClusterName::new("demo");
+        world.cloud.delete_machine(&cluster, zone, &name).await.unwrap();
     }
     let forced = destroy(&mut world, NODE_GROUP, true).await;
     assert!(forced.is_ok(), "{forced:?}");
@@ -102,14 +104,35 @@ async fn while_two_zones_are_out(before: &Snapshot) {
         world.region.lock().unwrap().operate("outage", zone);
     }
     let silent = destroy(&mut world, NODE_GROUP, false).await;
-    says(&silent, &["2 of the cluster's 3 masters", B.1, F.1, "force = true", "destroy again"]);
+    says(
+        &silent,
+        &[
+            "2 of the cluster's 3 masters",
+            B.1,
+            F.1,
+            "force = true",
+            "destroy again",
+        ],
+    );
     let forced = destroy(&mut world, NODE_GROUP, true).await;
     assert!(forced.is_ok(), "{forced:?}");
     let kept = destroy(&mut world, DISK, false).await;
     says(&kept, &[F.1, "un Terraform again"]);
     let left = destroy(&mut world, CONTROL_PLANE, false).await;
-    says(&left, &["is out", "cannot be deleted", "stays in Terraform's state", "Destroy again"]);
-    assert_eq!(machines(&world), ["demo-master-b", "demo-master-f"], "what can be reached is gone");
+    says(
+        &left,
+        &[
+            "is out",
+            "cannot be deleted",
+            "stays in Terraform's state",
+            "Destroy again",
+        ],
+    );
+    assert_eq!(
+        machines(&world),
+        ["demo-master-b", "demo-master-f"],
+        "what can be reached is gone"
+    );
     for (_, zone) in [B, F] {
         world.region.lock().unwrap().operate("restore", zone);
     }
@@ -121,14 +144,39 @@ async fn while_two_zones_are_out(before: &Snapshot) {
 async fn while_one_zone_is_out(before: &Snapshot) {
     let mut world = before.thaw();
     world.settled().await;
+    a_group_that_is_out_is_not_drained(&mut world).await;
+    world.settled().await;
     world.region.lock().unwrap().operate("outage", F.1);
     is_destroyed(&mut world, &[NODE_GROUP]).await;
     let kept = destroy(&mut world, DISK, false).await;
     says(&kept, &[F.1, "un Terraform again"]);
     let left = destroy(&mut world, CONTROL_PLANE, false).await;
-    says(&left, &[F.1, "cannot be deleted", "stays in Terraform's state", "Destroy again"]);
+    says(
+        &left,
+        &[F.1, "cannot be deleted", "stays in Terraform's state", "Destroy again"],
+    );
     assert_eq!(machines(&world), ["demo-master-f"], "what can be reached is gone");
     world.region.lock().unwrap().operate("restore", F.1);
     is_destroyed(&mut world, &[DISK, CONTROL_PLANE, BALANCER, CLUSTER]).await;
     nothing_is_left(&world);
+}
+
+/// The pod of a worker that cannot be reached never ends, so nobody waits for the drain's own time, a quarter of an hour.
+async fn a_group_that_is_out_is_not_drained(world: &mut World) {
+    let api = world.api().await;
+    let nodes = api.request("GET", "/api/v1/nodes", &Value::Null).await.unwrap();
+    let names = nodes["items"].as_array().unwrap().iter();
+    let mut names = names.map(|node| node["metadata"]["name"].as_str().unwrap());
+    let worker = names.find(|name| name.starts_with("demo-pool-")).unwrap();
+    let pod = json!({
+        "metadata": { "name": "stuck", "labels": { "app": "stuck" } },
+        "spec": { "nodeName": worker, "containers": [{ "name": "it", "image": "busybox" }] },
+    });
+    let path = "/api/v1/namespaces/default/pods";
+    api.request("POST", path, &pod).await.unwrap();
+    world.region.lock().unwrap().operate("outage", A.1);
+    api.accepts_writes("without-the-worker").await;
+    let out = destroy(world, NODE_GROUP, false).await;
+    says(&out, &[A.1, "is out", "un Terraform again"]);
+    world.region.lock().unwrap().operate("restore", A.1);
 }

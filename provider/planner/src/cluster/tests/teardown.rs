@@ -83,7 +83,27 @@ fn a_teardown_deletes_what_it_can_reach_and_names_the_zone_that_is_out() {
     let found = steps(&world, &alone(""));
     assert_steps(&found[..2], &["stop a", "delete a"]);
     assert!(found[2].starts_with("BLOCKED: zone z"), "{}", found[2]);
-    assert!(found[2].ends_with("Destroy again when the zone is back"), "{}", found[2]);
+    assert!(
+        found[2].ends_with("Destroy again when the zone is back"),
+        "{}",
+        found[2]
+    );
+}
+
+/// Rules: teardown-without-quorum, zone-lost-and-back
+#[test]
+fn a_teardown_leaves_a_target_in_a_zone_that_is_out_to_the_balancer() {
+    let found = steps(&lose(running("abc"), "z3"), &desired(""));
+    let of_the_lost = |step: &&String| step.ends_with(" c");
+    assert_eq!(found.iter().find(of_the_lost), None, "{found:?}");
+    for reached in ["delete a", "delete b"] {
+        assert!(found.contains(&reached.to_owned()), "{found:?}");
+    }
+    let end = found.last().unwrap();
+    assert!(
+        end.starts_with("BLOCKED: zone z3 is out") && end.contains("m-c"),
+        "{end}"
+    );
 }
 
 /// Rules: teardown-of-nothing

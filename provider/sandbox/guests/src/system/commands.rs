@@ -246,7 +246,8 @@ async fn join_control_plane(machine: &Machine, arguments: &[&str]) -> Result<(),
         return Err(failure("usage: multizone-join-control-plane CONFIGURATION"));
     };
     find(machine, "kubeadm")?;
-    let Err(failed) = kubeadm::run(machine, &["join", "--config", configuration]).await else {
+    let join = ["join", "--config", configuration];
+    let Err(failed) = Box::pin(kubeadm::run(machine, &join)).await else {
         return Ok(());
     };
     if kubeadm::may_vote(machine).await {
