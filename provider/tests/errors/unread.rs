@@ -120,7 +120,6 @@ pub(crate) const NOT_PROVOKED: &[(&str, &str, &str)] = &[
     ),
     ("control_plane/executor.rs", "See whether a firewall", ROLLOUT),
     ("control_plane/executor.rs", "It is read through the API server", FAILS),
-    ("control_plane/executor.rs", "Then run terraform apply again.", OUTAGE),
     (
         "control_plane/executor.rs",
         "Apply again once the API serves, with",

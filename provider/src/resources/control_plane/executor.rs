@@ -387,7 +387,7 @@ impl<'a> Executor<'a> {
     /// The situation, as long as nothing was done.
     pub(super) fn situation(&self) -> Situation<'a> {
         Situation {
-            left: if self.taken.is_empty() {
+            left: if self.taken.iter().all(Step::only_waits) {
                 "This run has changed nothing."
             } else {
                 self.situation.left

@@ -10,7 +10,7 @@ use multizone_schema::Diagnostics;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::{A, B, BALANCER, F, prober::say, region};
+use super::{A, B, BALANCER, F, api::Api, prober::say, region};
 use crate::{
     CLUSTER, CONTROL_PLANE, DISK, NODE_GROUP, disk, node_group, operation, with,
     world::{Snapshot, World},
@@ -168,15 +168,32 @@ async fn a_group_that_is_out_is_not_drained(world: &mut World) {
     let names = nodes["items"].as_array().unwrap().iter();
     let mut names = names.map(|node| node["metadata"]["name"].as_str().unwrap());
     let worker = names.find(|name| name.starts_with("demo-pool-")).unwrap();
-    let pod = json!({
-        "metadata": { "name": "stuck", "labels": { "app": "stuck" } },
-        "spec": { "nodeName": worker, "containers": [{ "name": "it", "image": "busybox" }] },
+    let labels = json!({ "app": "stuck" });
+    let spec = json!({ "nodeName": worker, "containers": [{ "name": "it", "image": "busybox" }] });
+    let deployment = json!({
+        "metadata": { "name": "stuck" },
+        "spec": { "selector": { "matchLabels": labels }, "template": { "metadata": { "labels": labels }, "spec": spec } },
     });
-    let path = "/api/v1/namespaces/default/pods";
-    api.request("POST", path, &pod).await.unwrap();
+    let path = "/apis/apps/v1/namespaces/default/deployments";
+    api.request("POST", path, &deployment).await.unwrap();
+    let deadline = Instant::now() + SOON;
+    while !has_a_pod(&api).await {
+        assert!(Instant::now() < deadline, "no pod comes");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     world.region.lock().unwrap().operate("outage", A.1);
     api.accepts_writes("without-the-worker").await;
     let out = destroy(world, NODE_GROUP, false).await;
     says(&out, &[A.1, "is out", "un Terraform again"]);
     world.region.lock().unwrap().operate("restore", A.1);
+    api.request("DELETE", &format!("{path}/stuck"), &Value::Null)
+        .await
+        .unwrap();
+}
+
+async fn has_a_pod(api: &Api) -> bool {
+    let pods = api
+        .request("GET", "/api/v1/namespaces/default/pods", &Value::Null)
+        .await;
+    pods.is_ok_and(|pods| pods["items"].as_array().is_some_and(|pods| !pods.is_empty()))
 }
