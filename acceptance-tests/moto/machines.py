@@ -3,6 +3,7 @@ an instance may read, and a place for what the health checks of load balancers f
 
     GET  /machines?seen=MARK                      the cloud, unless it stays what MARK stands for (204 then)
     GET  /machines/secret?machine=KEY&name=NAME   a secret, if its policy names the role of the machine's instance
+    POST /machines/power-off?machine=KEY          a machine switches itself off, which stops its instance
     POST /machines/health                         {"group": ARN, "instance": ID, "healthy": true or false}
 
 moto's targets are healthy at once, and gone once they are deregistered; here they are what is found, and drain.  Public
@@ -50,15 +51,15 @@ class Machines:
             elif path == "/machines/secret":
                 status, body = secret(query["machine"], query["name"])
             else:
+                status, body = "204 No Content", b""
                 try:
-                    if path != "/machines/health":
+                    if path == "/machines/power-off":
+                        ec2 = ec2_backends[ACCOUNT][REGION]
+                        ec2.stop_instances([it.id for it in of_key(ec2, query["machine"])])
+                    elif path == "/machines/health":
+                        find(json.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))))
+                    else:
                         return self.moto(environ, start_response)
-                    found = json.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
-                    group = elbv2_backends[ACCOUNT][REGION].target_groups.get(found["group"])
-                    target = group and group.targets.get(found["instance"])
-                    if target:
-                        target["found"] = "healthy" if found["healthy"] else "unhealthy"
-                    status, body = "204 No Content", b""
                 finally:
                     self.changed.notify_all()
         start_response(status, [("Content-Length", str(len(body)))])
@@ -115,6 +116,19 @@ def machine(instance):
     }
 
 
+def of_key(ec2, key):
+    """The instances that are the machine ZONE/NAME."""
+    return [it for it in instances(ec2) if f"{it.placement.availability_zone}/{name(it)}" == key]
+
+
+def find(found):
+    """Keeps what a health check has found."""
+    group = elbv2_backends[ACCOUNT][REGION].target_groups.get(found["group"])
+    target = group and group.targets.get(found["instance"])
+    if target:
+        target["found"] = "healthy" if found["healthy"] else "unhealthy"
+
+
 def rules(group):
     for rule in group.ingress_rules:
         if rule.ip_protocol in ("tcp", "-1") and (rule.cidr_ipv4 or rule.source_group):
@@ -154,10 +168,9 @@ def listeners(balancer, balancing, ec2):
 
 
 def secret(key, wanted):
-    """What a machine (ZONE/NAME) may read: the policy of the secret names the role of its instance."""
+    """What a machine may read: the policy of the secret names the role of its instance."""
     ec2 = ec2_backends[ACCOUNT][REGION]
-    owners = (it for it in instances(ec2) if f"{it.placement.availability_zone}/{name(it)}" == key)
-    profiles = (ec2.iam_instance_profile_associations.get(it.id) for it in owners)
+    profiles = (ec2.iam_instance_profile_associations.get(it.id) for it in of_key(ec2, key))
     roles = {role.arn for it in profiles if it for role in it.iam_instance_profile.roles}
     found = secretsmanager_backends[ACCOUNT][REGION].secrets.get(wanted)
     if found is None or found.is_deleted():

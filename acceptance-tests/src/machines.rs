@@ -10,7 +10,7 @@
 mod cloud;
 mod health;
 mod http;
-mod secrets;
+mod services;
 
 use std::{
     fs,
@@ -32,7 +32,7 @@ use tokio::runtime::Runtime;
 
 use cloud::Cloud;
 use health::Checks;
-use secrets::Secrets;
+use services::Services;
 
 /// How much faster than real ones the machines are.
 pub(crate) const SPEED: f64 = 600.0;
@@ -97,7 +97,7 @@ impl Machines {
         let network = Network::with_pace(pace);
         let world = Arc::new(World {
             moto,
-            guests: Guests::new(network.clone(), Arc::new(Secrets::of(moto)), pace, Etcd::found()),
+            guests: Guests::new(network.clone(), Arc::new(Services::of(moto)), pace, Etcd::found()),
             checks: Checks::new(moto, network.clone(), pace),
             network,
             disks: tempfile::tempdir().expect("a temporary directory"),

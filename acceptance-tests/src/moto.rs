@@ -123,6 +123,11 @@ impl Moto {
         &self.server.endpoint
     }
 
+    /// The file of what it is asked, a line of JSON each.
+    pub fn recording(&self) -> PathBuf {
+        self.directory.path().join(RECORDING)
+    }
+
     /// microburst in front of it, with these rules.
     pub fn with_faults(&self, rules: &Value) -> Faults {
         let mut command = program(&self.python, "faults.py");
@@ -168,7 +173,7 @@ impl Moto {
     /// The actions that others than [`Moto::boto3`] have called so far, as IAM names them.
     pub fn actions(&self) -> BTreeSet<String> {
         let mut command = program(&self.python, "actions.py");
-        let run = Run::of(command.arg(self.directory.path().join(RECORDING))).succeeded();
+        let run = Run::of(command.arg(self.recording())).succeeded();
         run.stdout.lines().map(str::to_owned).collect()
     }
 }
