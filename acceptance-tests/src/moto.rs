@@ -57,6 +57,7 @@ pub struct Moto {
 /// microburst in front of moto: what goes through it fails as its rules say.
 #[derive(Debug)]
 pub struct Faults {
+    directory: TempDir,
     server: Server,
 }
 
@@ -130,10 +131,13 @@ impl Moto {
 
     /// microburst in front of it, with these rules.
     pub fn with_faults(&self, rules: &Value) -> Faults {
+        let directory = tempfile::tempdir().expect("a temporary directory");
         let mut command = program(&self.python, "faults.py");
         command.arg(self.endpoint()).arg(rules.to_string());
+        command.arg(directory.path().join(RECORDING));
         Faults {
             server: Server::start(&mut command),
+            directory,
         }
     }
 
@@ -197,6 +201,18 @@ impl Faults {
     /// Where it answers.
     pub fn endpoint(&self) -> &str {
         &self.server.endpoint
+    }
+
+    /// The requests of an action so far, by their parameters, those among them that a rule has stopped.
+    ///
+    /// # Panics
+    /// When what it writes cannot be read.
+    pub fn asked(&self, action: &str) -> Vec<Value> {
+        let recording = fs::read_to_string(self.directory.path().join(RECORDING)).expect("its recording");
+        let requests = recording
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("a request as JSON"));
+        requests.filter(|request: &Value| request["Action"] == action).collect()
     }
 }
 

@@ -108,6 +108,17 @@ impl Workspace {
         workspace
     }
 
+    /// From now on, AWS is at this endpoint.
+    pub fn reach_aws_at(&mut self, endpoint: &str) {
+        for (_, value) in self
+            .environment
+            .iter_mut()
+            .filter(|(name, _)| name == "AWS_ENDPOINT_URL")
+        {
+            endpoint.clone_into(value);
+        }
+    }
+
     /// No configuration yet, and no region.
     fn without_sandbox() -> Self {
         let provider = provider();

@@ -154,6 +154,7 @@ mod tests {
             address: [10, 0, 0, 1].into(),
             holder: None,
             labels: multizone_cloud::Labels::new(),
+            unexpected: None,
         };
         cloud.tamper(|inventory| inventory.addresses.push(address));
     }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt, net::Ipv4Addr};
 
 use ipnet::Ipv4Net;
 
-use crate::Labels;
+use crate::{Labels, Performance};
 
 /// Everything in the region that carries one cluster's label.  Lists are sorted by zone and name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -133,6 +133,9 @@ pub struct Address {
     pub holder: Option<AddressHolder>,
     /// Labels.
     pub labels: Labels,
+    /// What somebody changed, in words; [`crate::Cloud::ensure_address`] corrects it.  What a balancer holds is told by
+    /// [`Balancer::unexpected`].
+    pub unexpected: Option<String>,
 }
 
 /// Who holds a stable address, or is to hold it.
@@ -290,6 +293,10 @@ pub struct Disk {
     pub size_gb: i64,
     /// Kind.
     pub disk_type: String,
+    /// What it does, as far as that can be chosen.
+    pub performance: Performance,
+    /// What a disk of its kind and size does for which nothing is chosen.
+    pub usual: Performance,
     /// Names of the machines it is attached to.
     pub attached_to: Vec<String>,
     /// Labels.

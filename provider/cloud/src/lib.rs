@@ -21,7 +21,8 @@ pub use inventory::{
 };
 pub use labels::{ClusterName, Labels, Role, label};
 pub use spec::{
-    AddressSpec, BalancerSpec, DiskSpec, FirewallSpec, MachineSpec, MachineType, NetworkSpec, Notice, SecretSpec, Zone,
+    AddressSpec, BalancerSpec, DiskSpec, FirewallSpec, MachineSpec, MachineType, NetworkSpec, Notice, Performance,
+    SecretSpec, Zone,
 };
 
 /// The result of a call to a cloud.
@@ -148,6 +149,34 @@ pub trait Cloud: Send + Sync + std::fmt::Debug {
     /// Grows a disk of the cluster to a size; a disk of that size already is fine, a larger one is
     /// [`CloudError::Differs`].
     async fn resize_disk(&self, cluster: &ClusterName, zone: &str, name: &str, size_gb: i64) -> Result<()>;
+    /// Gives a disk of the cluster a size and what it does, in one change: some clouds take few of them in a day.  What it is and does
+    /// already is fine; a larger size than the given one is [`CloudError::Differs`].
+    async fn modify_disk(
+        &self,
+        cluster: &ClusterName,
+        zone: &str,
+        name: &str,
+        size_gb: i64,
+        _performance: &Performance,
+    ) -> Result<()> {
+        self.resize_disk(cluster, zone, name, size_gb).await
+    }
+    /// What stands in the way of a disk of this kind and size that does this, by the cloud's rules: an attribute of a disk
+    /// (`size_gb`, `iops`, `throughput`), and why, in a sentence without its full stop.
+    fn unfit_disk(&self, _kind: &str, _size_gb: i64, performance: &Performance) -> Option<(&'static str, String)> {
+        let attribute = match performance {
+            Performance { iops: Some(_), .. } => "iops",
+            Performance {
+                throughput: Some(_), ..
+            } => "throughput",
+            _ => return None,
+        };
+        let reason = format!(
+            "it cannot be chosen for disks on {}: their kind and size say what they do",
+            self.name()
+        );
+        Some((attribute, reason))
+    }
     /// The disk of that zone and name, whoever's it is; see [`Cloud::machine`].
     async fn disk(&self, zone: &str, name: &str) -> Result<Option<Disk>>;
     /// Replaces a disk's labels, as [`Cloud::set_machine_labels`] does a machine's.

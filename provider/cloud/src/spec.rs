@@ -127,10 +127,21 @@ pub struct DiskSpec {
     pub size_gb: i64,
     /// Kind, for example `pd-balanced`.
     pub disk_type: String,
+    /// What it is to do, where that can be chosen.
+    pub performance: Performance,
     /// Name of the snapshot to fill it from.
     pub snapshot: Option<String>,
     /// Labels, from creation on.
     pub labels: Labels,
+}
+
+/// What a disk does, where that can be chosen apart from its size; `None` is what its kind and size have by themselves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Performance {
+    /// Operations per second.
+    pub iops: Option<i64>,
+    /// MiB per second.
+    pub throughput: Option<i64>,
 }
 
 /// What processes tell each other through the cloud, by comparing and swapping.  Nothing in it is secret.

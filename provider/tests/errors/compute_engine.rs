@@ -1,6 +1,6 @@
 //! What Compute Engine refuses, and how it fails: the replies are those of its REST API.
 
-use multizone_cloud::{Cloud as _, CloudError, ClusterName, DiskSpec, Labels};
+use multizone_cloud::{Cloud as _, CloudError, ClusterName, DiskSpec, Labels, Performance};
 use multizone_cloud_compute_engine::ComputeEngine;
 use multizone_provider::resources::trouble::{ADOPTED, CONTINUED, STILL_THERE, Situation};
 use multizone_schema::Diagnostics;
@@ -33,6 +33,7 @@ async fn make(cloud: &ComputeEngine) -> CloudError {
         zone: "us-central1-a".into(),
         size_gb: 5,
         disk_type: "pd-balanced".into(),
+        performance: Performance::default(),
         snapshot: None,
         labels: Labels::new(),
     };

@@ -65,6 +65,10 @@ async fn plans_that_are_refused() {
         let mut new = Run::with(&[(CLUSTER, &spanning())]).await;
         new.plan(DISK, Some(&with("disk_type", "gp3"))).await
     });
+    read!(
+        "iops_that_nobody_chooses",
+        run.plan(DISK, Some(&with("iops", 4000))).await
+    );
     read!("another_kind", run.plan(DISK, Some(&with("disk_type", "pd-ssd"))).await);
     read!("zone_of_nowhere", run.plan(DISK, Some(&with("zone", "mars-1"))).await);
     run.cloud.hide(Some(CloudError::Timeout {

@@ -29,6 +29,11 @@ pub(crate) const NOT_PROVOKED: &[(&str, &str, &str)] = &[
     ("resources/checks.rs", "Range outside the network", ZONAL),
     ("resources/checks.rs", "{} = {range} is not within", ZONAL),
     ("cluster/drift.rs", "the network was changed", ZONAL),
+    (
+        "cluster/drift.rs",
+        "what is behind the API's address was changed",
+        ZONAL,
+    ),
     ("cluster/subnets.rs", "Zones have subnets of their own here", ZONAL),
     ("cluster/subnets.rs", "Zone {zone} needs {path}", ZONAL),
     ("cluster/subnets.rs", "A subnet keeps its range", ZONAL),

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use multizone_cloud::{AddressSpec, Cloud, ClusterName, DiskSpec, Labels, NetworkSpec, SecretSpec, label};
+use multizone_cloud::{AddressSpec, Cloud, ClusterName, DiskSpec, Labels, NetworkSpec, Performance, SecretSpec, label};
 use multizone_cloud_compute_engine::ComputeEngine;
 use multizone_provider::configuration::{Configured, Destroy};
 use multizone_sandbox::process::Etcd;
@@ -151,6 +151,7 @@ impl World {
             zone: "us-central1-a".to_owned(),
             size_gb: 7,
             disk_type: "pd-balanced".to_owned(),
+            performance: Performance::default(),
             snapshot: None,
             labels: Labels::from([
                 (label::CLUSTER.to_owned(), "demo-2".to_owned()),

@@ -155,8 +155,12 @@ impl Aws {
         })
     }
 
-    /// The cluster's address, as its load balancer is.
-    pub(crate) fn address_facts(&self, front: &Front, machines: &Machines) -> Address {
+    /// The cluster's address, as its load balancer is.  `subnets` are the zones in which the cluster has one.
+    pub(crate) fn address_facts(&self, front: &Front, machines: &Machines, subnets: &BTreeSet<String>) -> Address {
+        let unexpected = match front.balancer() {
+            Some(_) => Vec::new(),
+            None => front.deviations().into_iter().chain(front.unspanned(subnets)).collect(),
+        };
         let holder = match front.balancer() {
             Some(name) => Some(AddressHolder::Balancer { name: name.to_owned() }),
             None => front
@@ -173,6 +177,7 @@ impl Aws {
             address: Host::Name(front.load_balancer.dns_name.clone().unwrap_or_default()),
             holder,
             labels: self.labels(&front.tags),
+            unexpected: (!unexpected.is_empty()).then(|| unexpected.join(", ")),
         }
     }
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use multizone_cloud::{
     Address, AddressHolder, AddressSpec, Balancer, BalancerSpec, Capabilities, Cloud, ClusterName, Disk, DiskSpec,
     EndpointKind, FirewallRule, FirewallSpec, Inventory, Labels, Machine, MachineSpec, MachineType, Network,
-    NetworkSpec, Notice, Result, SecretSpec, Subnets, Timing, Unanswered, Zone,
+    NetworkSpec, Notice, Performance, Result, SecretSpec, Subnets, Timing, Unanswered, Zone,
 };
 
 use crate::{Settings, clients::Clients, requests::Requests};
@@ -193,6 +193,21 @@ impl Cloud for Aws {
 
     async fn resize_disk(&self, cluster: &ClusterName, zone: &str, name: &str, size_gb: i64) -> Result<()> {
         Box::pin(self.grow_disk(cluster, zone, name, size_gb)).await
+    }
+
+    async fn modify_disk(
+        &self,
+        cluster: &ClusterName,
+        zone: &str,
+        name: &str,
+        size_gb: i64,
+        performance: &Performance,
+    ) -> Result<()> {
+        Box::pin(self.change_disk(cluster, zone, name, size_gb, Some(performance))).await
+    }
+
+    fn unfit_disk(&self, kind: &str, size_gb: i64, performance: &Performance) -> Option<(&'static str, String)> {
+        crate::disks::limits::unfit(kind, size_gb, performance)
     }
 
     async fn disk(&self, zone: &str, name: &str) -> Result<Option<Disk>> {

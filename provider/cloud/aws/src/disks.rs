@@ -1,7 +1,9 @@
 //! Zonal disks: EBS volumes.
 
+pub(crate) mod limits;
+
 use aws_sdk_ec2::types::{Filter, ResourceType, Volume, VolumeState, VolumeType};
-use multizone_cloud::{CloudError, ClusterName, Disk, DiskSpec, Labels, Result, label};
+use multizone_cloud::{CloudError, ClusterName, Disk, DiskSpec, Labels, Performance, Result, label};
 
 use crate::{
     Aws,
@@ -12,11 +14,6 @@ use crate::{
 };
 
 const PAGE: i32 = 500;
-
-/// What io1 and io2 are given for each GiB, up to [`MOST_IOPS`]; both need a number.
-const IOPS_PER_GB: i64 = 50;
-const MOST_IOPS: i64 = 3000;
-const LEAST_IOPS: i64 = 100;
 
 impl Aws {
     pub(crate) async fn ensure_zonal_disk(&self, spec: &DiskSpec) -> Result<Disk> {
@@ -29,10 +26,7 @@ impl Aws {
         let client = &self.clients().ec2;
         let token = fresh_token();
         let kind = VolumeType::from(spec.disk_type.as_str());
-        let iops = matches!(kind, VolumeType::Io1 | VolumeType::Io2).then(|| {
-            let iops = (spec.size_gb * IOPS_PER_GB).clamp(LEAST_IOPS, MOST_IOPS);
-            i32::try_from(iops).unwrap_or(i32::MAX)
-        });
+        let Performance { iops, throughput } = limits::performance(&spec.disk_type, spec.size_gb, &spec.performance);
         let look = || self.volume(&spec.zone, &spec.name);
         let make = || async {
             let made = self
@@ -41,9 +35,10 @@ impl Aws {
                         .create_volume()
                         .client_token(&token)
                         .availability_zone(&spec.zone)
-                        .size(i32::try_from(spec.size_gb).unwrap_or(i32::MAX))
+                        .size(number(spec.size_gb))
                         .volume_type(kind.clone())
-                        .set_iops(iops)
+                        .set_iops(iops.map(number))
+                        .set_throughput(throughput.map(number))
                         .encrypted(true)
                         .set_snapshot_id(snapshot.clone())
                         .tag_specifications(at_birth(ResourceType::Volume, &tags))
@@ -59,9 +54,8 @@ impl Aws {
         if !is_of(&of_ec2(found.tags()), &spec.cluster) {
             return Err(CloudError::NotOurs { object });
         }
-        let is = found.volume_type.as_ref().map(|kind| kind.as_str().to_owned());
-        if is.as_deref() != Some(&spec.disk_type) {
-            let difference = format!("it is of kind {}, not {}", is.unwrap_or_default(), spec.disk_type);
+        if kind_of(&found) != spec.disk_type {
+            let difference = format!("it is of kind {}, not {}", kind_of(&found), spec.disk_type);
             return Err(CloudError::Differs { object, difference });
         }
         if found.state == Some(VolumeState::Creating) {
@@ -85,6 +79,18 @@ impl Aws {
     }
 
     pub(crate) async fn grow_disk(&self, cluster: &ClusterName, zone: &str, name: &str, size_gb: i64) -> Result<()> {
+        self.change_disk(cluster, zone, name, size_gb, None).await
+    }
+
+    /// Gives a disk a size and what it does, or leaves that as it is, in one change: EBS takes few of them in a day.
+    pub(crate) async fn change_disk(
+        &self,
+        cluster: &ClusterName,
+        zone: &str,
+        name: &str,
+        size_gb: i64,
+        performance: Option<&Performance>,
+    ) -> Result<()> {
         let object = disk_object(zone, name);
         let found = self.volume(zone, name).await.about(&object)?;
         let found = found.ok_or_else(|| CloudError::NotFound { object: object.clone() })?;
@@ -92,25 +98,34 @@ impl Aws {
             return Err(CloudError::NotOurs { object });
         }
         let is = i64::from(found.size.unwrap_or_default());
-        if is == size_gb {
-            return Ok(());
-        }
         if is > size_gb {
             let difference = format!("it has {is} GiB, not {size_gb}, and no disk shrinks");
             return Err(CloudError::Differs { object, difference });
         }
+        let now = does(&found);
+        let wanted = performance.map_or(now, |given| limits::performance(kind_of(&found), size_gb, given));
+        if is == size_gb && now == wanted {
+            return Ok(());
+        }
         let client = &self.clients().ec2;
         let id = found.volume_id().unwrap_or_default();
-        let wanted = i32::try_from(size_gb).unwrap_or(i32::MAX);
-        let grown = self
+        let changed = |now: Option<i64>, wanted: Option<i64>| wanted.filter(|_| now != wanted).map(number);
+        let modified = self
             .call("ec2:ModifyVolume", || {
-                client.modify_volume().volume_id(id).size(wanted).send()
+                client
+                    .modify_volume()
+                    .volume_id(id)
+                    .set_size(changed(Some(is), Some(size_gb)))
+                    .set_iops(changed(now.iops, wanted.iops))
+                    .set_throughput(changed(now.throughput, wanted.throughput))
+                    .send()
             })
             .await;
-        grown.map(drop).about(&object)?;
-        self.poll("it to have its new size", || async {
+        modified.map(drop).about(&object)?;
+        self.poll("it to be what it is to be", || async {
             let found = self.volume_by_id(id).await?;
-            Ok(found.is_none_or(|found| found.size >= Some(wanted)).then_some(()))
+            let done = |found: &Volume| found.size >= Some(number(size_gb)) && does(found) == wanted;
+            Ok(found.is_none_or(|found| done(&found)).then_some(()))
         })
         .await
         .about(&object)
@@ -231,19 +246,37 @@ impl Aws {
             attached_to.push(known.unwrap_or_else(|| id.to_owned()));
         }
         attached_to.sort();
+        let size_gb = i64::from(volume.size.unwrap_or_default());
         Ok(Disk {
+            performance: does(&volume),
+            usual: limits::performance(kind_of(&volume), size_gb, &Performance::default()),
+            disk_type: kind_of(&volume).to_owned(),
             name: named(&volume),
             labels: self.labels(&of_ec2(volume.tags())),
             zone: volume.availability_zone.unwrap_or_default(),
-            size_gb: i64::from(volume.size.unwrap_or_default()),
-            disk_type: volume
-                .volume_type
-                .map(|kind| kind.as_str().to_owned())
-                .unwrap_or_default(),
+            size_gb,
             id: volume.volume_id.unwrap_or_default(),
             attached_to,
         })
     }
+}
+
+fn kind_of(volume: &Volume) -> &str {
+    volume.volume_type.as_ref().map(VolumeType::as_str).unwrap_or_default()
+}
+
+/// What a volume does, as far as its kind lets that be chosen.
+fn does(volume: &Volume) -> Performance {
+    let can = limits::performance(kind_of(volume), 1, &Performance::default());
+    Performance {
+        iops: can.iops.and(volume.iops).map(i64::from),
+        throughput: can.throughput.and(volume.throughput).map(i64::from),
+    }
+}
+
+/// A number as EC2 takes it.
+fn number(value: i64) -> i32 {
+    i32::try_from(value).unwrap_or(i32::MAX)
 }
 
 pub(crate) fn is_boot(volume: &Volume) -> bool {

@@ -95,6 +95,7 @@ impl Aws {
             address: Host::Name(dns_name),
             holder: None,
             labels: self.labels(&front.tags),
+            unexpected: None,
         })
     }
 

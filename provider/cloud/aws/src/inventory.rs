@@ -49,13 +49,15 @@ impl Aws {
         for volume in volumes.into_iter().filter(|volume| !is_boot(volume)) {
             disks.push(self.disk_of(volume, Some(&names_by_instance)).await.about(&object)?);
         }
+        let subnets = network.iter().flat_map(|network| &network.subnets);
+        let subnets = subnets.filter_map(|subnet| subnet.zone.clone()).collect();
         disks.sort_by(|a, b| (&a.zone, &a.name).cmp(&(&b.zone, &b.name)));
         Ok(Inventory {
             network,
             firewall_rules,
             addresses: front
                 .iter()
-                .map(|front| self.address_facts(front, &by_instance))
+                .map(|front| self.address_facts(front, &by_instance, &subnets))
                 .collect(),
             balancers: front
                 .iter()

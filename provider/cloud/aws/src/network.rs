@@ -64,6 +64,9 @@ impl Aws {
         let tags = self.tags(&spec.cluster, NETWORK, &spec.labels);
         let client = &self.clients().ec2;
         let look = || async { Ok(self.vpcs_of(&spec.cluster).await?.into_iter().next()) };
+        if look().await.about(&object)?.is_none() {
+            self.refuse_a_second_network(&spec.cluster).await?;
+        }
         let make = || async {
             let made = self
                 .call_once("ec2:CreateVpc", || {
@@ -83,6 +86,18 @@ impl Aws {
             return Err(CloudError::Differs { object, difference });
         }
         Ok(found)
+    }
+
+    /// Refuses to make another network for a cluster whose security groups are in one that has lost its tag.
+    async fn refuse_a_second_network(&self, cluster: &ClusterName) -> Result<()> {
+        let object = format!("network of cluster {cluster}");
+        let groups = self.role_groups_of(cluster).await.about(&object)?;
+        match groups.into_values().find_map(|group| group.vpc_id) {
+            Some(vpc) => Err(CloudError::NotOurs {
+                object: format!("network {vpc}"),
+            }),
+            None => Ok(()),
+        }
     }
 
     async fn ensure_subnet(&self, cluster: &ClusterName, vpc: &str, zone: &str, wanted: Ipv4Net) -> Result<()> {
@@ -178,7 +193,7 @@ impl Aws {
             return Ok(None);
         };
         let name = vpc.vpc_id.unwrap_or_default();
-        let unexpected = self.way_out_deviation(&name, &gateways).await?;
+        let unexpected = self.way_out_deviation(&name, &gateways, &subnets).await?;
         let facts = |subnet: &Ec2Subnet| {
             let zone = subnet.availability_zone.clone()?;
             let name = subnet.subnet_id.clone()?;

@@ -200,6 +200,7 @@ impl ComputeEngine {
             address: value.into(),
             holder: address.users.iter().find_map(|user| self.holder(cluster, user)),
             labels: address.labels.clone().into_iter().collect(),
+            unexpected: None,
         }))
     }
 }

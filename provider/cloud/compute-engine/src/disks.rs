@@ -1,7 +1,7 @@
 //! Zonal disks.
 
 use google_cloud_compute_v1::model::{self, disk::Status};
-use multizone_cloud::{CloudError, ClusterName, Disk, DiskSpec, Labels, Result, label};
+use multizone_cloud::{CloudError, ClusterName, Disk, DiskSpec, Labels, Performance, Result, label};
 
 use crate::{
     ComputeEngine,
@@ -214,6 +214,8 @@ pub(crate) fn disk_facts(disk: model::Disk) -> Disk {
     let mut attached_to: Vec<_> = disk.users.iter().map(|user| last_segment(user).to_owned()).collect();
     attached_to.sort();
     Disk {
+        performance: Performance::default(),
+        usual: Performance::default(),
         id: disk.id.map(|id| id.to_string()).unwrap_or_default(),
         name: disk.name.unwrap_or_default(),
         zone: disk.zone.as_deref().map(last_segment).unwrap_or_default().to_owned(),

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use google_cloud_gax::{error::Error as GoogleError, options::RequestOptions, response::Response};
-use multizone_cloud::{ClusterName, Disk, Labels, label};
+use multizone_cloud::{ClusterName, Disk, Labels, Performance, label};
 use reqwest::Method;
 use serde::Deserialize;
 
@@ -98,6 +98,8 @@ impl ListedDisk {
         let mut attached_to: Vec<_> = self.users.iter().map(|user| last_segment(user).to_owned()).collect();
         attached_to.sort();
         Ok(Disk {
+            performance: Performance::default(),
+            usual: Performance::default(),
             id: self.id,
             zone: last_segment(&self.zone).to_owned(),
             size_gb: size_gb

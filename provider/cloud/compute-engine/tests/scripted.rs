@@ -5,7 +5,7 @@
 #[path = "scripted/server.rs"]
 mod server;
 
-use multizone_cloud::{Cloud as _, CloudError, ClusterName, DiskSpec, Labels, SecretSpec};
+use multizone_cloud::{Cloud as _, CloudError, ClusterName, DiskSpec, Labels, Performance, SecretSpec};
 use serde_json::{Value, json};
 use server::{Reply, Server, absent, connect, exists, failed_operation, operation, refusal};
 
@@ -20,6 +20,7 @@ fn disk_spec() -> DiskSpec {
         zone: "us-central1-a".into(),
         size_gb: 5,
         disk_type: "pd-balanced".into(),
+        performance: Performance::default(),
         snapshot: None,
         labels: Labels::from([("team".into(), "web".into())]),
     }

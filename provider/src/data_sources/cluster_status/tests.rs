@@ -86,6 +86,7 @@ fn cloud() -> Inventory {
             address: [203, 0, 113, 10].into(),
             holder: Some(AddressHolder::Balancer { name: "api".into() }),
             labels: Labels::new(),
+            unexpected: None,
         }],
         balancers: vec![Balancer {
             name: "api".to_owned(),

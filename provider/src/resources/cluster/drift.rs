@@ -110,8 +110,14 @@ pub(super) fn drift(
             }
         }
     }
-    if inventory.address(API_ADDRESS).is_none() {
-        drift.push(ADDRESS_GONE.to_owned());
+    match inventory.address(API_ADDRESS) {
+        None => drift.push(ADDRESS_GONE.to_owned()),
+        Some(address) => drift.extend(
+            address
+                .unexpected
+                .iter()
+                .map(|unexpected| format!("what is behind the API's address was changed: {unexpected}")),
+        ),
     }
     let secrets = SecretNames::of(region, cluster);
     for (name, what) in [

@@ -14,7 +14,7 @@ mod tests;
 use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
-use multizone_cloud::{ClusterName, Labels, label};
+use multizone_cloud::{ClusterName, Labels, Performance, label};
 use multizone_kubernetes::persistent_volume::{self, PersistentVolumeSettings, VolumeSource};
 use multizone_schema::{Diagnostic, Diagnostics, Model, Path, Planned, PlannedModel};
 
@@ -35,7 +35,8 @@ const TIMEOUT: Duration = Duration::from_mins(30);
 /// A zonal disk of a cluster, labelled with its region and zone.
 ///
 /// `persistent_volume` is its `PersistentVolume`, usable only in its zone. A larger `size_gb` grows it in place; another
-/// `zone` moves its data there through a snapshot, while it is attached to no machine.
+/// `zone` moves its data there through a snapshot, while it is attached to no machine. Pods attach and detach it: that is no
+/// drift.
 #[derive(Model, Clone, Debug, PartialEq)]
 pub struct Disk {
     /// Name of the cluster.
@@ -54,6 +55,13 @@ pub struct Disk {
     /// `gp3`.
     #[attribute(optional, computed, keep_prior, validate = checks::disk_type)]
     pub disk_type: String,
+    /// Input and output operations per second, where the kind of disk lets them be chosen: on AWS with `gp3` (3000 without
+    /// it), `io2` and `io1` (50 for each GiB, 100 to 3000, without it). Changes in place.
+    #[attribute(optional, validate = checks::positive)]
+    pub iops: Option<i64>,
+    /// MiB per second, where the kind of disk lets them be chosen: on AWS with `gp3` (125 without it). Changes in place.
+    #[attribute(optional, validate = checks::positive)]
+    pub throughput: Option<i64>,
     /// Further labels in the cloud.
     #[attribute(optional, validate = checks::cloud_labels)]
     pub labels: Option<BTreeMap<String, String>>,
@@ -152,6 +160,9 @@ impl Resource for DiskResource {
             planning.diagnostics.extend(found);
         }
         planning.diagnostics.extend(check_type(provider, &planning.planned));
+        planning
+            .diagnostics
+            .extend(check_fit(provider, prior.as_ref(), &planning.planned));
         if let Some(prior) = prior {
             planning.diagnostics.extend(refusals(&prior, &planning.planned));
             planning
@@ -211,6 +222,8 @@ impl Resource for DiskResource {
                 state.persistent_volume = shown.unwrap_or_default();
             }
             state.disk_type.clone_from(&found.disk_type);
+            state.iops = seen(state.iops, found.performance.iops, found.usual.iops);
+            state.throughput = seen(state.throughput, found.performance.throughput, found.usual.throughput);
         }
         if objects::marked(found) && stray.is_none() {
             objects::confirm(provider, &cluster, found).await;
@@ -331,6 +344,9 @@ impl Resource for DiskResource {
             zone: found.zone.clone().into(),
             size_gb: found.size_gb.into(),
             disk_type: found.disk_type.clone().into(),
+            iops: seen(None, found.performance.iops, found.usual.iops).map_or(Planned::Null, Planned::Known),
+            throughput: seen(None, found.performance.throughput, found.usual.throughput)
+                .map_or(Planned::Null, Planned::Known),
             labels: if labels.is_empty() {
                 Planned::Null
             } else {
@@ -440,6 +456,37 @@ fn check_type(provider: &Configured, planned: &DiskPlanned) -> Diagnostics {
         .into(),
         None => Diagnostics::new(),
     }
+}
+
+/// Refuses what the cloud would refuse of a disk of this kind and size; what is there already is not asked about.
+fn check_fit(provider: &Configured, prior: Option<&Disk>, planned: &DiskPlanned) -> Diagnostics {
+    let (Some(kind), Some(size_gb)) = (planned.disk_type.known(), planned.size_gb.known()) else {
+        return Diagnostics::new();
+    };
+    if planned.iops.is_unknown() || planned.throughput.is_unknown() {
+        return Diagnostics::new();
+    }
+    let performance = Performance {
+        iops: planned.iops.known().copied(),
+        throughput: planned.throughput.known().copied(),
+    };
+    let as_it_is = |prior: &Disk| prior.size_gb == *size_gb && objects::performance(prior) == performance;
+    if prior.is_some_and(as_it_is) {
+        return Diagnostics::new();
+    }
+    match provider.cloud().unfit_disk(kind, *size_gb, &performance) {
+        Some((attribute, reason)) => {
+            Diagnostic::error("Disk that the cloud refuses", format!("{attribute}: {reason}."))
+                .at(attribute)
+                .into()
+        }
+        None => Diagnostics::new(),
+    }
+}
+
+/// What a state shows of something that a disk does: nothing, where nobody has chosen it and it is as usual.
+fn seen(state: Option<i64>, found: Option<i64>, usual: Option<i64>) -> Option<i64> {
+    if found == state.or(usual) { state } else { found }
 }
 
 /// The disk with the `PersistentVolume` of what was made.

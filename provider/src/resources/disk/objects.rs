@@ -1,6 +1,6 @@
 //! The disk in its cloud: made, grown, labelled, moved, deleted.
 
-use multizone_cloud::{CloudError, ClusterName, Disk as CloudDisk, DiskSpec, Inventory, label};
+use multizone_cloud::{CloudError, ClusterName, Disk as CloudDisk, DiskSpec, Inventory, Performance, label};
 use multizone_schema::{Diagnostic, Diagnostics};
 use tracing::{info, warn};
 
@@ -28,9 +28,27 @@ pub(super) fn marked(disk: &CloudDisk) -> bool {
     disk.labels.contains_key(label::CREATING)
 }
 
+/// What the configuration chooses of what the disk does.
+pub(super) fn performance(disk: &Disk) -> Performance {
+    Performance {
+        iops: disk.iops,
+        throughput: disk.throughput,
+    }
+}
+
+/// Whether a disk is smaller than it is to be, or does something else.
+fn is_other(found: &CloudDisk, disk: &Disk) -> bool {
+    let (does, usual) = (found.performance, found.usual);
+    found.size_gb < disk.size_gb
+        || does.iops != disk.iops.or(usual.iops)
+        || does.throughput != disk.throughput.or(usual.throughput)
+}
+
 /// What the configuration asks for, as a fingerprint.
 fn fingerprint(disk: &Disk) -> String {
     let mut parts = vec![disk.zone.clone(), disk.size_gb.to_string(), disk.disk_type.clone()];
+    let chosen = [("iops", disk.iops), ("throughput", disk.throughput)].into_iter();
+    parts.extend(chosen.filter_map(|(what, chosen)| Some(format!("{what} {}", chosen?))));
     parts.extend(
         disk.labels_all
             .iter()
@@ -66,6 +84,7 @@ fn specification(disk: &Disk, snapshot: Option<String>, mark: &str) -> DiskSpec 
         zone: disk.zone.clone(),
         size_gb: disk.size_gb,
         disk_type: disk.disk_type.clone(),
+        performance: performance(disk),
         snapshot,
         labels,
     }
@@ -118,10 +137,16 @@ pub(super) async fn create(
     check_zone(provider, &cluster, "zone", &disk.zone, situation).await?;
     info!(disk = %spec.name, zone = %spec.zone, "make the disk");
     let made = provider.cloud().ensure_disk(&spec).await.map_err(failed)?;
-    if made.size_gb < disk.size_gb {
+    if is_other(&made, disk) {
         provider
             .cloud()
-            .resize_disk(&cluster, &disk.zone, &spec.name, disk.size_gb)
+            .modify_disk(
+                &cluster,
+                &disk.zone,
+                &spec.name,
+                disk.size_gb.max(made.size_gb),
+                &spec.performance,
+            )
             .await
             .map_err(failed)?;
     }
@@ -150,11 +175,17 @@ pub(super) async fn update(
             object: format!("disk {name} in {}", disk.zone),
         }));
     };
-    if found.size_gb < disk.size_gb {
-        info!(disk = %name, from = found.size_gb, to = disk.size_gb, "grow the disk");
+    if is_other(found, disk) {
+        info!(disk = %name, from = found.size_gb, to = disk.size_gb, "change the disk");
         provider
             .cloud()
-            .resize_disk(&cluster, &disk.zone, &name, disk.size_gb)
+            .modify_disk(
+                &cluster,
+                &disk.zone,
+                &name,
+                disk.size_gb.max(found.size_gb),
+                &performance(disk),
+            )
             .await
             .map_err(failed)?;
     }

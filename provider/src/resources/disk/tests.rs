@@ -9,6 +9,8 @@ fn disk() -> Disk {
         zone: "us-central1-a".into(),
         size_gb: 20,
         disk_type: "pd-balanced".into(),
+        iops: None,
+        throughput: None,
         labels: None,
         filesystem: "ext4".into(),
         storage_class: String::new(),
@@ -55,7 +57,7 @@ fn names_are_short_enough_for_the_cloud() {
 }
 
 mod in_a_region {
-    use multizone_cloud::{Cloud as _, ClusterName, DiskSpec};
+    use multizone_cloud::{Cloud as _, ClusterName, DiskSpec, Performance};
     use multizone_schema::Planned;
 
     use super::*;
@@ -178,6 +180,7 @@ mod in_a_region {
             zone: there.to_owned(),
             size_gb: 7,
             disk_type: "pd-ssd".to_owned(),
+            performance: Performance::default(),
             snapshot: None,
             labels: Labels::new(),
         };

@@ -15,7 +15,8 @@ use async_trait::async_trait;
 use multizone_cloud::{
     Address, AddressHolder, AddressSpec, Balancer, BalancerSpec, Capabilities, Cloud, CloudError, ClusterName, Disk,
     DiskSpec, EndpointKind, FirewallRule, FirewallSpec, Inventory, Labels, Machine, MachineSpec, MachineState,
-    MachineType, Network, NetworkSpec, Notice, Outage, Result, SecretSpec, Subnet, Subnets, Timing, Zone, label,
+    MachineType, Network, NetworkSpec, Notice, Outage, Performance, Result, SecretSpec, Subnet, Subnets, Timing, Zone,
+    label,
 };
 
 use crate::configuration::{Configured, Destroy};
@@ -384,6 +385,7 @@ impl Cloud for MemoryCloud {
                 address: [203, 0, 113, 10].into(),
                 holder: None,
                 labels: spec.labels.clone(),
+                unexpected: None,
             };
             state.inventory.addresses.push(address.clone());
             Ok(address)
@@ -517,6 +519,8 @@ impl Cloud for MemoryCloud {
                 zone: spec.zone.clone(),
                 size_gb: spec.size_gb,
                 disk_type: spec.disk_type.clone(),
+                performance: spec.performance,
+                usual: Performance::default(),
                 attached_to: Vec::new(),
                 labels: spec.labels.clone(),
             };

@@ -81,6 +81,7 @@ fn inventory(holder: Option<AddressHolder>) -> Inventory {
             address: [203, 0, 113, 10].into(),
             holder,
             labels: Labels::new(),
+            unexpected: None,
         }],
         balancers: vec![CloudBalancer {
             name: "api".to_owned(),

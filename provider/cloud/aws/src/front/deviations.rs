@@ -1,5 +1,7 @@
 //! What somebody has changed in front of the masters, in words.
 
+use std::collections::BTreeSet;
+
 use aws_sdk_elasticloadbalancingv2::types::{Listener, ProtocolEnum};
 
 use super::{
@@ -35,6 +37,13 @@ impl Front {
         }
         found.extend(self.health_deviations());
         found
+    }
+
+    /// The zones, of these, that it does not span: where nobody has declared a balancer, it spans all of the cluster's.
+    pub(crate) fn unspanned(&self, zones: &BTreeSet<String>) -> Option<String> {
+        let spanned = self.zones();
+        let missing: Vec<&str> = zones.difference(&spanned).map(String::as_str).collect();
+        (!missing.is_empty()).then(|| format!("it does not span {}", missing.join(", ")))
     }
 
     /// How its health check differs.

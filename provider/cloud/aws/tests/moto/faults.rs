@@ -2,7 +2,8 @@
 
 use multizone_acceptance_tests::Faults;
 use multizone_cloud::{
-    AddressSpec, BalancerSpec, Cloud as _, CloudError, ClusterName, DiskSpec, MachineSpec, Role, SecretSpec, label,
+    AddressSpec, BalancerSpec, Cloud as _, CloudError, ClusterName, DiskSpec, MachineSpec, Performance, Role,
+    SecretSpec, label,
 };
 use multizone_cloud_aws::Aws;
 use serde_json::{Value, json};
@@ -43,7 +44,7 @@ fn made() -> Value {
 /// An account, microburst in front of it, and the provider's code on that.
 struct Unwell<'a> {
     account: &'a Account,
-    _faults: Faults,
+    faults: Faults,
     aws: Aws,
 }
 
@@ -52,7 +53,7 @@ impl<'a> Unwell<'a> {
         let faults = account.moto.with_faults(rules);
         Self {
             aws: Aws::connect(settings(faults.endpoint())).await,
-            _faults: faults,
+            faults,
             account,
         }
     }
@@ -92,15 +93,7 @@ impl<'a> Unwell<'a> {
         machine.identity = Some(identity);
         aws.ensure_machine(&machine).await.unwrap();
         aws.register_target(&cluster, "api", A, &machine.name).await.unwrap();
-        let disk = DiskSpec {
-            cluster: cluster.clone(),
-            name: "demo-data".into(),
-            zone: A.to_owned(),
-            size_gb: 10,
-            disk_type: "gp3".into(),
-            snapshot: None,
-            labels: labels(&cluster),
-        };
+        let disk = disk(&cluster, "demo-data");
         aws.ensure_disk(&disk).await.unwrap();
         aws.ensure_snapshot(A, &disk.name, "move", &disk.labels).await.unwrap();
         cluster
@@ -119,6 +112,19 @@ impl<'a> Unwell<'a> {
         aws.delete_address(cluster, "api").await.unwrap();
         aws.delete_secret(cluster, "demo-keys").await.unwrap();
         self.account.finish(cluster).await;
+    }
+}
+
+fn disk(cluster: &ClusterName, name: &str) -> DiskSpec {
+    DiskSpec {
+        cluster: cluster.clone(),
+        name: name.to_owned(),
+        zone: A.to_owned(),
+        size_gb: 10,
+        disk_type: "gp3".into(),
+        performance: Performance::default(),
+        snapshot: None,
+        labels: labels(cluster),
     }
 }
 
@@ -152,6 +158,7 @@ async fn faults_leave_neither_too_much_nor_too_little() {
     lost_replies_and_resets_make_nothing_twice(&account).await;
     a_zone_without_capacity_is_said_with_the_others_and_nothing_is_left(&account).await;
     a_permission_that_is_missing_is_named(&account).await;
+    a_request_keeps_its_token_and_another_has_another(&account).await;
 }
 
 async fn throttling_and_faults_of_the_cloud_are_outlasted(account: &Account) {
@@ -231,16 +238,70 @@ async fn a_permission_that_is_missing_is_named(account: &Account) {
     }]);
     let unwell = Unwell::with(account, &rules).await;
     let cluster = ClusterName::new("demo");
-    let disk = DiskSpec {
-        cluster: cluster.clone(),
-        name: "demo-data".into(),
-        zone: A.to_owned(),
-        size_gb: 10,
-        disk_type: "gp3".into(),
-        snapshot: None,
-        labels: labels(&cluster),
-    };
+    let disk = disk(&cluster, "demo-data");
     let error = unwell.aws.ensure_disk(&disk).await.unwrap_err();
     assert!(matches!(error, CloudError::Forbidden { .. }), "{error:?}");
     assert!(error.to_string().contains("ec2:CreateVolume"), "{error}");
+}
+
+/// moto knows no tokens; what EC2 does with them, the requests have to fit: the same one and the same parameters when a
+/// request is sent again, another for another machine, and for another machine of the same name.
+async fn a_request_keeps_its_token_and_another_has_another(account: &Account) {
+    let too_fast = |operation: &str| {
+        json!({
+            "service": "ec2", "operation": operation, "times": 2,
+            "error": { "code": "RequestLimitExceeded", "status": 503 },
+        })
+    };
+    let unwell = Unwell::with(account, &json!([too_fast("RunInstances"), too_fast("CreateVolume")])).await;
+    let cluster = account.cluster("demo", &[A, B]).await;
+    let (first, other) = (
+        master(&cluster),
+        MachineSpec {
+            name: "demo-master-b".into(),
+            zone: B.to_owned(),
+            ..master(&cluster)
+        },
+    );
+    unwell.aws.ensure_machine(&first).await.unwrap();
+    unwell.aws.ensure_machine(&other).await.unwrap();
+    let launches = unwell.faults.asked("RunInstances");
+    assert_eq!(launches.len(), 4, "{launches:?}");
+    assert!(
+        launches[0]["ClientToken"]
+            .as_str()
+            .is_some_and(|token| token.len() >= 32)
+    );
+    assert!(launches[..3].iter().all(|again| *again == launches[0]), "{launches:?}");
+    assert_ne!(launches[3]["ClientToken"], launches[0]["ClientToken"]);
+
+    for name in ["demo-one", "demo-two"] {
+        unwell.aws.ensure_disk(&disk(&cluster, name)).await.unwrap();
+    }
+    let volumes = unwell.faults.asked("CreateVolume");
+    assert_eq!(volumes.len(), 4, "{volumes:?}");
+    assert!(volumes[0]["ClientToken"].is_string());
+    assert!(volumes[..3].iter().all(|again| *again == volumes[0]), "{volumes:?}");
+    assert_ne!(volumes[3]["ClientToken"], volumes[0]["ClientToken"]);
+
+    // EC2 knows the token of an earlier machine of that name: the next one is taken, once that machine is not found.
+    unwell.aws.delete_machine(&cluster, A, &first.name).await.unwrap();
+    let mismatch = json!([{
+        "service": "ec2", "operation": "RunInstances", "times": 1,
+        "error": { "code": "IdempotentParameterMismatch", "status": 400 },
+    }]);
+    let later = Unwell::with(account, &mismatch).await;
+    later.aws.ensure_machine(&first).await.unwrap();
+    let relaunches = later.faults.asked("RunInstances");
+    assert_eq!(relaunches.len(), 2, "{relaunches:?}");
+    assert_eq!(relaunches[0]["ClientToken"], launches[0]["ClientToken"]);
+    assert_ne!(relaunches[1]["ClientToken"], relaunches[0]["ClientToken"]);
+
+    for (zone, name) in [(A, &first.name), (B, &other.name)] {
+        account.aws.delete_machine(&cluster, zone, name).await.unwrap();
+    }
+    for name in ["demo-one", "demo-two"] {
+        account.aws.delete_disk(&cluster, A, name).await.unwrap();
+    }
+    account.finish(&cluster).await;
 }

@@ -1,6 +1,6 @@
 //! Disks and snapshots.
 
-use multizone_cloud::{Cloud as _, CloudError, ClusterName, DiskSpec};
+use multizone_cloud::{Cloud as _, CloudError, ClusterName, DiskSpec, Performance};
 use serde_json::json;
 
 use super::{A, Account, B, labels};
@@ -13,6 +13,7 @@ pub(super) async fn a_disk_grows_and_moves_by_a_snapshot(account: &Account) {
         zone: A.to_owned(),
         size_gb: 10,
         disk_type: "gp3".into(),
+        performance: Performance::default(),
         snapshot: None,
         labels: labels(&cluster),
     };

@@ -2,7 +2,7 @@
 
 use multizone_cloud::{
     AddressSpec, BalancerSpec, Cloud as _, ClusterName, DiskSpec, FirewallSpec, Inventory, Labels, MachineSpec,
-    NetworkSpec, Role, SecretSpec,
+    NetworkSpec, Performance, Role, SecretSpec,
 };
 
 use crate::region::Sandbox;
@@ -81,6 +81,7 @@ pub(crate) fn disk_spec() -> DiskSpec {
         zone: ZONE.into(),
         size_gb: 10,
         disk_type: "pd-balanced".into(),
+        performance: Performance::default(),
         snapshot: None,
         labels: labels(),
     }
