@@ -6,6 +6,8 @@
 
 #[path = "aws/drift.rs"]
 mod drift;
+#[path = "aws/existing.rs"]
+mod existing;
 #[path = "aws/faults.rs"]
 mod faults;
 
@@ -43,6 +45,24 @@ resource "multizone_disk" "data" {
   zone    = var.disk_zone
   size_gb = var.size_gb
   iops    = var.iops
+}
+"#;
+
+/// One machine more than a subnet of sixteen addresses has room for, beside AWS's own five and the load balancer's.
+const MACHINES: &str = r#"
+resource "multizone_control_plane" "demo" {
+  cluster            = multizone_cluster.demo.name
+  kubernetes_version = "1.33.4"
+  machine_type       = "t3.medium"
+  replicas           = { a = { zone = "us-west-2a" } }
+}
+resource "multizone_node_group" "pool" {
+  control_plane      = multizone_control_plane.demo.id
+  kubernetes_version = multizone_control_plane.demo.kubernetes_version
+  name               = "pool"
+  zone               = "us-west-2a"
+  size               = 10
+  machine_type       = "t3.medium"
 }
 "#;
 
@@ -171,6 +191,15 @@ fn what_aws_does_badly_is_got_over() {
     faults::faults_leave_neither_too_much_nor_too_little(&moto);
 }
 
+#[test]
+fn a_network_that_exists_is_lived_in_and_left_as_it_was() {
+    if !installed("terraform") {
+        return;
+    }
+    let Some(moto) = Moto::start() else { return };
+    existing::a_network_that_exists_is_lived_in_and_left_as_it_was(&moto);
+}
+
 fn what_aws_has_otherwise_is_told_by_the_plan(moto: &Moto) {
     let cluster =
         |zones: &str| format!("resource \"multizone_cluster\" \"demo\" {{\n  name = \"demo\"\n  zones = {zones}\n}}\n");
@@ -227,4 +256,14 @@ fn what_aws_has_otherwise_is_told_by_the_plan(moto: &Moto) {
         let said = plan();
         assert!(said.contains(words), "{words:?} is not in {said}");
     }
+    workspace.write(
+        "main.tf",
+        &format!(
+            "{}{MACHINES}",
+            cluster("{ \"us-west-2a\" = { subnet_cidr = \"10.0.0.0/28\" } }")
+        ),
+    );
+    let said = plan();
+    let words = "11 new machines are planned in zone us-west-2a of cluster demo, whose subnet has 10 free addresses";
+    assert!(said.contains(words), "{said}");
 }

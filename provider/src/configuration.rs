@@ -2,6 +2,7 @@
 
 mod checks;
 mod counted;
+mod rooms;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,6 +20,7 @@ use multizone_schema::{Diagnostic, Diagnostics, Model, Nested, Path, PlannedMode
 use tokio::sync::Mutex;
 
 use counted::Counted;
+use rooms::Rooms;
 
 use crate::{
     inventories::Inventories,
@@ -138,6 +140,7 @@ struct Inner {
     inventories: Inventories,
     planned_zones: RwLock<BTreeMap<ClusterName, BTreeSet<String>>>,
     counted: Counted,
+    rooms: Rooms,
     planned_balancers: RwLock<PlannedBalancers>,
     patience: Patience,
 }
@@ -165,6 +168,7 @@ impl Configured {
             machine_types: Mutex::default(),
             planned_zones: RwLock::default(),
             counted: Counted::default(),
+            rooms: Rooms::default(),
             planned_balancers: RwLock::default(),
             planned_versions: std::sync::Mutex::default(),
             patience: Patience::default(),

@@ -14,6 +14,7 @@ import time
 from statistics import median
 
 import masters
+import on_aws
 from start import Client, measure
 from walk_through import Walk
 from workspace import Region, Workspace, cluster, data, disks, fresh
@@ -175,6 +176,7 @@ def main():
         table.try_to("plans", plans, directory, region, QUICK_PLANS if quick else PLANS)
     speeds, runs = (WALK_SPEEDS[:1], 1) if quick else (WALK_SPEEDS, 2)
     table.try_to("walk-through", walks, binary, directory, speeds, runs)
+    table.try_to("AWS on moto", on_aws.rows, ROOT, directory)
     table.try_to("masters", masters.rows, ROOT, binary, directory, MASTERS_SPEED)
     print(f"\n{os.cpu_count()} cores, {version}; load {os.getloadavg()[0]:.1f} at the end")
     table.print()

@@ -66,13 +66,13 @@ class Region:
 class Workspace:
     """A terraform configuration, initialised."""
 
-    def __init__(self, directory, files, region=None):
+    def __init__(self, directory, files, region=None, environment=None):
         self.directory = directory
         os.makedirs(directory)
         for name, content in files.items():
             with open(os.path.join(directory, name), "w") as file:
                 file.write(content)
-        self.environment = dict(os.environ, TF_IN_AUTOMATION="1", TF_INPUT="0")
+        self.environment = dict(os.environ, TF_IN_AUTOMATION="1", TF_INPUT="0", **(environment or {}))
         if region:
             self.environment["MULTIZONE_SANDBOX_DIRECTORY"] = region.base
         self.run("init")

@@ -7,6 +7,8 @@ use std::time::Duration;
 pub struct Capabilities {
     /// Whether subnets are regional or zonal.
     pub subnets: Subnets,
+    /// Whether a cluster can live in a network that exists.
+    pub existing_networks: bool,
     /// What the API's endpoint is.
     pub endpoint: EndpointKind,
     /// Kinds of disk; the first is the one that a configuration means that names none.

@@ -65,6 +65,8 @@ pub struct Network {
     pub cidr: Option<Ipv4Net>,
     /// Subnets.
     pub subnets: Vec<Subnet>,
+    /// Whether it was there before the cluster, its subnets with it: then nothing of it is the cluster's.
+    pub existing: bool,
     /// What somebody changed, in words; [`crate::Cloud::ensure_network`] corrects it.
     pub unexpected: Option<String>,
 }

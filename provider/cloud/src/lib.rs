@@ -21,8 +21,8 @@ pub use inventory::{
 };
 pub use labels::{ClusterName, Labels, Role, label};
 pub use spec::{
-    AddressSpec, BalancerSpec, DiskSpec, FirewallSpec, MachineSpec, MachineType, NetworkSpec, Notice, Performance,
-    SecretSpec, Zone,
+    AddressSpec, BalancerSpec, DiskSpec, ExistingNetwork, ExistingSubnet, FirewallSpec, MachineSpec, MachineType,
+    NetworkSpec, Notice, Performance, SecretSpec, Zone,
 };
 
 /// The result of a call to a cloud.
@@ -65,8 +65,21 @@ pub trait Cloud: Send + Sync + std::fmt::Debug {
     async fn inventory(&self, cluster: &ClusterName) -> Result<Inventory>;
 
     /// Makes sure that the cluster's network exists, with its subnets.  Where subnets are zonal, those of zones that it does
-    /// not span go, unless something is in them.
+    /// not span go, unless something is in them.  Existing ones are only checked, and kept in mind.
     async fn ensure_network(&self, spec: &NetworkSpec) -> Result<Network>;
+    /// Those of these subnets that exist, where clusters may live in existing networks ([`Capabilities::existing_networks`]).
+    async fn existing_subnets(&self, _ids: &[String]) -> Result<Vec<ExistingSubnet>> {
+        Ok(Vec::new())
+    }
+    /// How many machines a subnet of this range has room for that is made for a zone, where subnets are zonal.
+    fn room(&self, _range: &ipnet::Ipv4Net) -> Option<u64> {
+        None
+    }
+    /// The addresses that nobody has in a cluster's subnet of a zone, where the cloud tells; `None` also where there is no
+    /// such subnet.
+    async fn free_addresses(&self, _cluster: &ClusterName, _zone: &str) -> Result<Option<u64>> {
+        Ok(None)
+    }
     /// Deletes the cluster's network with its subnets and its own firewall rules; absent is fine, in use is an error.
     async fn delete_network(&self, cluster: &ClusterName) -> Result<()>;
     /// Deletes the subnet of a zone, where subnets are zonal; absent is fine, in use is an error.  A region's subnet stays:

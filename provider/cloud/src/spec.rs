@@ -1,6 +1,9 @@
 //! What the caller asks a cloud for.
 
-use std::{collections::BTreeSet, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use ipnet::Ipv4Net;
 
@@ -35,8 +38,34 @@ pub struct NetworkSpec {
     pub cidr: Option<Ipv4Net>,
     /// Zones to span, with each zone's own range where the cloud has zonal subnets.
     pub zones: Vec<(String, Option<Ipv4Net>)>,
+    /// A network to live in that was there before: nothing of it is made, changed or deleted.
+    pub existing: Option<ExistingNetwork>,
     /// Labels, where the cloud labels networks.
     pub labels: Labels,
+}
+
+/// A network that somebody else looks after, and the part of it that a cluster may live in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExistingNetwork {
+    /// ID in the cloud.
+    pub id: String,
+    /// The subnet's ID for each zone that the cluster spans.
+    pub subnets: BTreeMap<String, String>,
+}
+
+/// A subnet that exists, whoever's it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExistingSubnet {
+    /// ID in the cloud.
+    pub id: String,
+    /// ID of its network.
+    pub network: String,
+    /// Its zone.
+    pub zone: String,
+    /// Its range.
+    pub cidr: Ipv4Net,
+    /// Addresses that nobody has.
+    pub free: u64,
 }
 
 /// One ingress rule of the cluster's network.

@@ -277,6 +277,13 @@ pub fn disk_size(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
     }
 }
 
+/// The ID of something that exists: what it is like is for the cloud to say.
+pub fn given(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
+    if value.as_str().is_some_and(str::is_empty) {
+        diagnostics.error(path.clone(), "Nothing given", format!("{path} is empty; leave it out."));
+    }
+}
+
 /// A kind of disk that can be made in one zone.  What a zone offers of them is for the cloud to say.
 pub fn disk_type(value: &Value, path: &Path, diagnostics: &mut Diagnostics) {
     one_of(&DISK_TYPES, "kind of disk", value, path, diagnostics);

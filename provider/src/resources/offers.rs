@@ -1,6 +1,6 @@
 //! What the cloud offers: zones and machine types, asked for at plan in order to refuse, never in order to choose.
 
-use multizone_cloud::CloudError;
+use multizone_cloud::{CloudError, ClusterName, Subnets};
 use multizone_schema::{Diagnostic, Diagnostics, Path};
 
 use crate::configuration::Configured;
@@ -88,6 +88,34 @@ pub async fn check_machine_type(
     )
     .at(path)
     .into()
+}
+
+/// Refuses more new machines in a zone than its subnet has addresses for, those counted that others plan there.
+pub async fn check_addresses(
+    provider: &Configured,
+    path: Path,
+    cluster: &ClusterName,
+    zone: &str,
+    (whose, new): (&str, u64),
+) -> Diagnostics {
+    if provider.cloud().capabilities().subnets == Subnets::Regional || new == 0 {
+        return Diagnostics::new();
+    }
+    match provider.plan_machines(cluster, zone, whose, new).await {
+        Ok((all, Some(free))) if all > free => Diagnostic::error(
+            "Too few addresses",
+            format!(
+                "{path}: {all} new machine{} planned in zone {zone} of cluster {cluster}, whose subnet has {free} free address{}. \
+                 Plan fewer there, or give the zone a larger subnet, which takes leaving it first.",
+                if all == 1 { " is" } else { "s are" },
+                if free == 1 { "" } else { "es" },
+            ),
+        )
+        .at(path)
+        .into(),
+        Ok(_) => Diagnostics::new(),
+        Err(error) => unasked(&path, "the free addresses of the zone's subnet", &error),
+    }
 }
 
 /// The plan does without the answer: apply asks again, and is told by the cloud itself.

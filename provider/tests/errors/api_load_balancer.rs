@@ -27,7 +27,7 @@ fn with(name: &str, value: impl Into<Value>) -> Value {
 
 /// A region with a cluster over two zones, at whose address nobody answers.
 async fn region() -> Run {
-    let zones = json!({ A: { "subnet_cidr": null }, B: { "subnet_cidr": null } });
+    let zones = json!({ A: { "subnet_cidr": null, "existing_subnet": null }, B: { "subnet_cidr": null, "existing_subnet": null } });
     let run = Run::with(&[(CLUSTER, &json!({ "name": "demo", "zones": zones }))]).await;
     run.cloud
         .tamper(|inventory| inventory.addresses[0].address = [127, 255, 255, 254].into());

@@ -15,7 +15,7 @@ const KEYS: &str = "multizone-us-central1-demo-keys";
 const SETTINGS: &str = "multizone-us-central1-demo-settings";
 
 pub(crate) fn cluster() -> Value {
-    json!({ "name": "demo", "zones": { "us-central1-a": { "subnet_cidr": null } } })
+    json!({ "name": "demo", "zones": { "us-central1-a": { "subnet_cidr": null, "existing_subnet": null } } })
 }
 
 fn with(name: &str, value: impl Into<Value>) -> Value {
@@ -51,6 +51,25 @@ fn configurations_that_are_refused() {
         "range_overlaps_a_default",
         refused("network_cidr", "10.244.128.0/20".into())
     );
+    let in_a_network = |network: Value, range: Value, subnet: Value| {
+        let zones = json!({ "us-central1-a": { "subnet_cidr": range.clone(), "existing_subnet": subnet } });
+        let mut config = with("zones", zones);
+        config["existing_network"] = network;
+        config["network_cidr"] = range;
+        check(CLUSTER, &config)
+    };
+    read!(
+        "subnet_without_network",
+        in_a_network(Value::Null, Value::Null, "subnet-1".into())
+    );
+    read!(
+        "network_without_subnet",
+        in_a_network("vpc-1".into(), Value::Null, Value::Null)
+    );
+    read!(
+        "ranges_of_what_exists",
+        in_a_network("vpc-1".into(), "10.9.0.0/16".into(), "subnet-1".into())
+    );
     let timeout = |text: &str| json!({ "create": text, "update": null, "delete": null });
     read!("timeout_malformed", refused("timeouts", timeout("5")));
     read!("timeout_of_nothing", refused("timeouts", timeout("0s")));
@@ -59,11 +78,19 @@ fn configurations_that_are_refused() {
 #[tokio::test]
 async fn plans_that_are_refused() {
     let mut run = Run::new();
-    let zones = |name: &str, subnet: Value| with("zones", json!({ name: { "subnet_cidr": subnet } }));
+    let zones = |name: &str, subnet: Value| {
+        with(
+            "zones",
+            json!({ name: { "subnet_cidr": subnet, "existing_subnet": null } }),
+        )
+    };
     let elsewhere = zones("europe-west1-b", Value::Null);
     read!("unknown_zone", run.plan(CLUSTER, Some(&elsewhere)).await);
     let subnet = zones("us-central1-a", "10.0.0.0/20".into());
     read!("subnet_of_a_zone", run.plan(CLUSTER, Some(&subnet)).await);
+    let mut within = with("existing_network", "vpc-1");
+    within["zones"] = json!({ "us-central1-a": { "subnet_cidr": null, "existing_subnet": "subnet-1" } });
+    read!("existing_network", run.plan(CLUSTER, Some(&within)).await);
     let protected = with("deletion_protection", true);
     let mut run = Run::with(&[(CLUSTER, &protected)]).await;
     read!("protected", run.plan(CLUSTER, None).await);

@@ -62,6 +62,7 @@ async fn networks() {
         cluster: demo(),
         cidr: None,
         zones: Vec::new(),
+        existing: None,
         labels: Labels::new(),
     };
     let told = |error: CloudError| told_of("create cluster demo", ADOPTED, &error);

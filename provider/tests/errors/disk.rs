@@ -25,7 +25,7 @@ fn with(name: &str, value: impl Into<Value>) -> Value {
 
 fn spanning() -> Value {
     let mut spanning = cluster();
-    spanning["zones"] = json!({ "us-central1-a": { "subnet_cidr": null }, "us-central1-b": { "subnet_cidr": null } });
+    spanning["zones"] = json!({ "us-central1-a": { "subnet_cidr": null, "existing_subnet": null }, "us-central1-b": { "subnet_cidr": null, "existing_subnet": null } });
     spanning
 }
 

@@ -65,10 +65,13 @@ impl Chance {
 
     pub(crate) fn cluster(&mut self) -> Value {
         let mut zones = serde_json::Map::new();
-        zones.insert(self.one_of(&ZONES).to_owned(), json!({ "subnet_cidr": null }));
+        zones.insert(
+            self.one_of(&ZONES).to_owned(),
+            json!({ "subnet_cidr": null, "existing_subnet": null }),
+        );
         for zone in ZONES {
             if self.flip() {
-                zones.insert(zone.to_owned(), json!({ "subnet_cidr": null }));
+                zones.insert(zone.to_owned(), json!({ "subnet_cidr": null, "existing_subnet": null }));
             }
         }
         let mut config = json!({ "name": self.one_of(&["demo", "d", "demo-3"]), "zones": zones });

@@ -31,7 +31,12 @@ const DISK: &str = "multizone_disk";
 fn cluster(zones: &[&str]) -> Value {
     let zones: serde_json::Map<String, Value> = zones
         .iter()
-        .map(|zone| ((*zone).to_owned(), json!({ "subnet_cidr": null })))
+        .map(|zone| {
+            (
+                (*zone).to_owned(),
+                json!({ "subnet_cidr": null, "existing_subnet": null }),
+            )
+        })
         .collect();
     json!({ "name": "demo", "zones": zones })
 }

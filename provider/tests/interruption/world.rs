@@ -129,6 +129,7 @@ impl World {
             cluster: cluster.clone(),
             cidr: None,
             zones: vec![("us-central1-a".to_owned(), None)],
+            existing: None,
             labels: labels.clone(),
         };
         cloud.ensure_network(&network).await.unwrap();

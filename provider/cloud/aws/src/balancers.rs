@@ -31,7 +31,7 @@ impl Aws {
                 reason: "a balancer listens at port 6443 and checks /readyz on AWS".to_owned(),
             });
         }
-        let front = self.own_front(cluster).await?;
+        let mut front = self.own_front(cluster).await?;
         if let Some(other) = front.balancer().filter(|other| *other != spec.name) {
             let object = format!("address {ADDRESS}");
             let reason = format!("balancer {other} listens at it");
@@ -39,8 +39,8 @@ impl Aws {
         }
         if !front.deviations().is_empty() {
             self.ensure_front(cluster, &Labels::new()).await?;
+            front = self.own_front(cluster).await?;
         }
-        let front = self.own_front(cluster).await?;
         let machines = self.machines_of(cluster).await.about(&object)?;
         if !spec.zones.is_empty() {
             let left = front.machines(&machines);

@@ -5,14 +5,17 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use multizone_cloud::{
     Address, AddressHolder, AddressSpec, Balancer, BalancerSpec, Capabilities, Cloud, ClusterName, Disk, DiskSpec,
-    EndpointKind, FirewallRule, FirewallSpec, Inventory, Labels, Machine, MachineSpec, MachineType, Network,
-    NetworkSpec, Notice, Performance, Result, SecretSpec, Subnets, Timing, Unanswered, Zone,
+    EndpointKind, ExistingSubnet, FirewallRule, FirewallSpec, Inventory, Labels, Machine, MachineSpec, MachineType,
+    Network, NetworkSpec, Notice, Performance, Result, SecretSpec, Subnets, Timing, Unanswered, Zone,
 };
 
-use crate::{Settings, clients::Clients, requests::Requests};
+use crate::{Settings, clients::Clients, looks::Looks, requests::Requests};
 
 /// What stands for the instance's ID in a provider ID that is written before the machine exists.
 const INSTANCE_ID: &str = "@INSTANCE_ID@";
+
+/// Addresses of a subnet that AWS keeps for itself, and the one that the API's load balancer has in it.
+const RESERVED: u64 = 5 + 1;
 
 /// One region of one account.  Cheap to clone.
 #[derive(Clone, Debug)]
@@ -26,6 +29,7 @@ struct Inner {
     capabilities: Capabilities,
     clients: Clients,
     requests: Requests,
+    looks: Looks,
 }
 
 impl Aws {
@@ -37,6 +41,7 @@ impl Aws {
                 capabilities: capabilities(),
                 clients,
                 requests: Requests::new(settings.retries),
+                looks: Looks::default(),
                 settings,
             }),
         }
@@ -53,11 +58,16 @@ impl Aws {
     pub(crate) fn sender(&self) -> &Requests {
         &self.inner.requests
     }
+
+    pub(crate) fn looks(&self) -> &Looks {
+        &self.inner.looks
+    }
 }
 
 fn capabilities() -> Capabilities {
     Capabilities {
         subnets: Subnets::Zonal,
+        existing_networks: true,
         endpoint: EndpointKind::DnsName,
         disk_types: &["gp3", "gp2", "io2", "io1", "st1", "sc1"],
         machine_type: "t3.medium",
@@ -109,6 +119,18 @@ impl Cloud for Aws {
 
     async fn ensure_network(&self, spec: &NetworkSpec) -> Result<Network> {
         Box::pin(self.ensure_network_of(spec)).await
+    }
+
+    async fn existing_subnets(&self, ids: &[String]) -> Result<Vec<ExistingSubnet>> {
+        Box::pin(self.subnets_that_exist(ids)).await
+    }
+
+    fn room(&self, range: &ipnet::Ipv4Net) -> Option<u64> {
+        Some((1_u64 << (32 - range.prefix_len())).saturating_sub(RESERVED))
+    }
+
+    async fn free_addresses(&self, cluster: &ClusterName, zone: &str) -> Result<Option<u64>> {
+        Box::pin(self.addresses_left(cluster, zone)).await
     }
 
     async fn delete_network(&self, cluster: &ClusterName) -> Result<()> {

@@ -143,8 +143,7 @@ impl Aws {
 
     async fn ensure_target_group(&self, cluster: &ClusterName, name: &str) -> Result<TargetGroup> {
         let object = format!("target group {name}");
-        let vpcs = self.vpcs_of(cluster).await.about(&object)?;
-        let vpc = vpcs.into_iter().next().and_then(|vpc| vpc.vpc_id);
+        let vpc = self.vpc_of(cluster).await.about(&object)?;
         let vpc = vpc.ok_or_else(|| CloudError::NotFound {
             object: format!("network of cluster {cluster}"),
         })?;

@@ -31,6 +31,7 @@ mod identities;
 mod images;
 mod instances;
 mod inventory;
+mod looks;
 mod machines;
 mod making;
 mod names;

@@ -264,11 +264,6 @@ impl Aws {
         }
     }
 
-    pub(crate) async fn instance_by_id(&self, id: &str) -> Called<Option<Instance>> {
-        let found = self.instances(&[filter("instance-id", id)]).await?;
-        Ok(found.into_iter().next())
-    }
-
     /// The names of the volumes that are attached to an instance, by their IDs.
     async fn volumes_attached_to(&self, id: &str) -> Called<BTreeMap<String, String>> {
         let volumes = self.volumes(&[filter("attachment.instance-id", id)]).await?;

@@ -1,11 +1,12 @@
 //! A cluster's network: a VPC with a way to the internet, and a subnet in each zone.
 
+mod existing;
 mod removal;
 mod route;
 
 use std::net::Ipv4Addr;
 
-use aws_sdk_ec2::types::{ResourceType, Subnet as Ec2Subnet, Vpc};
+use aws_sdk_ec2::types::{Filter, ResourceType, Subnet as Ec2Subnet, Vpc};
 use ipnet::Ipv4Net;
 use multizone_cloud::{CloudError, ClusterName, Labels, Network, NetworkSpec, Result, Subnet};
 
@@ -13,7 +14,7 @@ use crate::{
     Aws,
     failure::{About as _, Failure},
     making::Called,
-    tags::{at_birth, is_of, of_cluster, of_ec2},
+    tags::{Tags, at_birth, is_of, of_cluster, of_ec2},
 };
 
 /// What a cluster's VPC is called among its objects; its subnets are called by their zones.
@@ -27,6 +28,9 @@ impl Aws {
 
     pub(crate) async fn ensure_network_of(&self, spec: &NetworkSpec) -> Result<Network> {
         let cluster = &spec.cluster;
+        if let Some(existing) = &spec.existing {
+            return self.ensure_within(spec, existing).await;
+        }
         for (zone, range) in &spec.zones {
             if range.is_none() {
                 return Err(CloudError::Refused {
@@ -41,13 +45,13 @@ impl Aws {
         let vpc = self.ensure_vpc(spec).await?;
         let id = vpc.vpc_id.clone().unwrap_or_default();
         self.ensure_way_out(cluster, &id).await?;
-        self.ensure_role_groups(cluster, &id).await?;
+        self.ensure_role_groups(cluster, &id, &Tags::new()).await?;
         for (zone, range) in &spec.zones {
             if let Some(range) = range {
                 self.ensure_subnet(cluster, &id, zone, *range).await?;
             }
         }
-        for subnet in self.subnets_of(cluster).await.about(&format!("network {id}"))? {
+        for subnet in self.own_subnets_of(cluster).await.about(&format!("network {id}"))? {
             let zone = subnet.availability_zone.unwrap_or_default();
             if spec.zones.iter().all(|(kept, _)| *kept != zone) && self.is_unused(cluster, &zone).await? {
                 self.delete_subnet_of(cluster, &zone).await?;
@@ -133,46 +137,74 @@ impl Aws {
 
     /// The cluster's VPCs: one, unless a request whose reply was lost has made a second.
     pub(crate) async fn vpcs_of(&self, cluster: &ClusterName) -> Called<Vec<Vpc>> {
-        let client = &self.clients().ec2;
-        let mut vpcs = self
-            .pages(|token| async move {
-                let reply = self
-                    .call("ec2:DescribeVpcs", || {
-                        client
-                            .describe_vpcs()
-                            .filters(of_cluster(cluster))
-                            .set_next_token(token.clone())
-                            .send()
-                    })
-                    .await?;
-                Ok((reply.vpcs.unwrap_or_default(), reply.next_token))
-            })
-            .await?;
+        let mut vpcs = self.vpcs(&of_cluster(cluster)).await?;
         vpcs.retain(|vpc| is_of(&of_ec2(vpc.tags()), cluster));
         vpcs.sort_by(|a, b| a.vpc_id.cmp(&b.vpc_id));
         Ok(vpcs)
     }
 
-    /// The cluster's subnets.
-    pub(crate) async fn subnets_of(&self, cluster: &ClusterName) -> Called<Vec<Ec2Subnet>> {
+    /// VPCs that pass the filter, in pages.
+    async fn vpcs(&self, which: &Filter) -> Called<Vec<Vpc>> {
         let client = &self.clients().ec2;
-        let mut subnets = self
-            .pages(|token| async move {
-                let reply = self
-                    .call("ec2:DescribeSubnets", || {
-                        client
-                            .describe_subnets()
-                            .filters(of_cluster(cluster))
-                            .set_next_token(token.clone())
-                            .send()
-                    })
-                    .await?;
-                Ok((reply.subnets.unwrap_or_default(), reply.next_token))
-            })
-            .await?;
+        self.pages(|token| async move {
+            let reply = self
+                .call("ec2:DescribeVpcs", || {
+                    client
+                        .describe_vpcs()
+                        .filters(which.clone())
+                        .set_next_token(token.clone())
+                        .send()
+                })
+                .await?;
+            Ok((reply.vpcs.unwrap_or_default(), reply.next_token))
+        })
+        .await
+    }
+
+    /// Subnets that pass the filter, in pages.
+    async fn subnets(&self, which: &Filter) -> Called<Vec<Ec2Subnet>> {
+        let client = &self.clients().ec2;
+        self.pages(|token| async move {
+            let reply = self
+                .call("ec2:DescribeSubnets", || {
+                    client
+                        .describe_subnets()
+                        .filters(which.clone())
+                        .set_next_token(token.clone())
+                        .send()
+                })
+                .await?;
+            Ok((reply.subnets.unwrap_or_default(), reply.next_token))
+        })
+        .await
+    }
+
+    /// The subnets that are the cluster's own.
+    async fn own_subnets_of(&self, cluster: &ClusterName) -> Called<Vec<Ec2Subnet>> {
+        let mut subnets = self.subnets(&of_cluster(cluster)).await?;
         subnets.retain(|subnet| is_of(&of_ec2(subnet.tags()), cluster));
         subnets.sort_by(|a, b| a.availability_zone.cmp(&b.availability_zone));
         Ok(subnets)
+    }
+
+    /// The cluster's subnets: its own, or those of others that it was given.
+    pub(crate) async fn subnets_of(&self, cluster: &ClusterName) -> Called<Vec<Ec2Subnet>> {
+        let own = self.own_subnets_of(cluster).await?;
+        if !own.is_empty() {
+            return Ok(own);
+        }
+        match self.existing_network_of(cluster).await? {
+            Some(given) => self.given_subnets(&given).await,
+            None => Ok(own),
+        }
+    }
+
+    /// The ID of the VPC that the cluster is in: its own, or one that it was given.
+    pub(crate) async fn vpc_of(&self, cluster: &ClusterName) -> Called<Option<String>> {
+        match self.vpcs_of(cluster).await?.into_iter().next() {
+            Some(own) => Ok(own.vpc_id),
+            None => Ok(self.existing_network_of(cluster).await?.map(|given| given.id)),
+        }
     }
 
     pub(crate) async fn subnet_in(&self, cluster: &ClusterName, zone: &str) -> Called<Option<Ec2Subnet>> {
@@ -186,31 +218,33 @@ impl Aws {
     pub(crate) async fn network_of(&self, cluster: &ClusterName) -> Called<Option<Network>> {
         let (vpcs, subnets, gateways) = futures::try_join!(
             self.vpcs_of(cluster),
-            self.subnets_of(cluster),
+            self.own_subnets_of(cluster),
             self.gateways_of(cluster)
         )?;
         let Some(vpc) = vpcs.into_iter().next() else {
-            return Ok(None);
+            return match self.existing_network_of(cluster).await? {
+                Some(given) => self.given_network(given).await.map(Some),
+                None => Ok(None),
+            };
         };
         let name = vpc.vpc_id.unwrap_or_default();
         let unexpected = self.way_out_deviation(&name, &gateways, &subnets).await?;
-        let facts = |subnet: &Ec2Subnet| {
-            let zone = subnet.availability_zone.clone()?;
-            let name = subnet.subnet_id.clone()?;
-            let cidr = range(subnet.cidr_block.as_deref())?;
-            Some(Subnet {
-                name,
-                zone: Some(zone),
-                cidr,
-            })
-        };
         Ok(Some(Network {
             cidr: range(vpc.cidr_block.as_deref()),
-            subnets: subnets.iter().filter_map(facts).collect(),
+            subnets: subnets.iter().filter_map(shown).collect(),
+            existing: false,
             name,
             unexpected,
         }))
     }
+}
+
+fn shown(subnet: &Ec2Subnet) -> Option<Subnet> {
+    Some(Subnet {
+        name: subnet.subnet_id.clone()?,
+        zone: Some(subnet.availability_zone.clone()?),
+        cidr: range(subnet.cidr_block.as_deref())?,
+    })
 }
 
 fn range(text: Option<&str>) -> Option<Ipv4Net> {

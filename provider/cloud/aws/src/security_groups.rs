@@ -5,13 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ec2::types::{IpPermission, IpRange, ResourceType, SecurityGroup, UserIdGroupPair};
-use multizone_cloud::{CloudError, ClusterName, FirewallRule, FirewallSpec, Labels, Result, Role};
+use multizone_cloud::{CloudError, ClusterName, FirewallRule, FirewallSpec, Result, Role};
 
 use crate::{
     Aws,
     failure::{About as _, unless_absent, unless_exists},
     making::Called,
-    tags::{NAME, at_birth, is_of, of_cluster, of_ec2},
+    tags::{NAME, Tags, at_birth, is_of, of_cluster, of_ec2},
 };
 
 const ROLES: [Role; 2] = [Role::Master, Role::Worker];
@@ -36,11 +36,12 @@ enum Source {
 }
 
 impl Aws {
-    pub(crate) async fn ensure_role_groups(&self, cluster: &ClusterName, vpc: &str) -> Result<()> {
+    /// `marks` are tags that they get beside their own when they are made.
+    pub(crate) async fn ensure_role_groups(&self, cluster: &ClusterName, vpc: &str, marks: &Tags) -> Result<()> {
         let client = &self.clients().ec2;
         for role in ROLES {
             let object = format!("security group of the {role}s of cluster {cluster}");
-            let tags = self.tags(cluster, &group_name(role), &Labels::new());
+            let tags = self.tags(cluster, &group_name(role), marks);
             let look = || async { Ok(self.role_groups_of(cluster).await?.remove(&role)) };
             let make = || async {
                 let made = self

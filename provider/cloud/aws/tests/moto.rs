@@ -75,6 +75,8 @@ async fn every_object_is_made_found_changed_and_deleted() {
     storage::a_disk_grows_and_moves_by_a_snapshot(&account).await;
     machines::a_machine_that_cannot_be_made_is_told_why(&account).await;
     machines::a_machine_lives_as_it_should_and_once(&account).await;
+    machines::machines_that_are_waited_for_together_share_the_looks(&account).await;
+    machines::a_machine_lives_in_a_network_that_exists(&account).await;
     balancers::the_name_stays_while_zones_and_masters_come_and_go(&account).await;
 }
 
@@ -135,6 +137,7 @@ fn network(cluster: &ClusterName, zones: &[&str]) -> NetworkSpec {
             .iter()
             .map(|zone| ((*zone).to_owned(), Some(range(zone))))
             .collect(),
+        existing: None,
         labels: labels(cluster),
     }
 }

@@ -96,6 +96,7 @@ const DISK_TYPES: &[&str] = &[
 fn capabilities() -> Capabilities {
     Capabilities {
         subnets: Subnets::Regional,
+        existing_networks: false,
         endpoint: EndpointKind::Address,
         disk_types: DISK_TYPES,
         machine_type: "n1-standard-2",

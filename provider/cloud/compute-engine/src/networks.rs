@@ -19,6 +19,7 @@ impl ComputeEngine {
         self.ensure_network_alone(&spec.cluster, &name).await?;
         let subnet = self.ensure_subnet(&spec.cluster, &name, cidr).await?;
         Ok(Network {
+            existing: false,
             name,
             cidr: Some(subnet.cidr),
             subnets: vec![subnet],
@@ -139,6 +140,7 @@ impl ComputeEngine {
             .map(subnet_facts)
             .collect::<std::result::Result<_, _>>()?;
         Ok(Some(Network {
+            existing: false,
             name,
             cidr: subnets.first().map(|subnet| subnet.cidr),
             subnets,

@@ -133,10 +133,13 @@ fn tenants(inventory: &Inventory) -> Vec<String> {
 
 /// What a cluster is made of besides machines and disks.
 fn own(inventory: &Inventory) -> Vec<String> {
-    let network = inventory
-        .network
-        .iter()
-        .map(|network| format!("network {}", network.name));
+    let network = inventory.network.iter().map(|network| {
+        if network.existing {
+            format!("its security groups in network {}", network.name)
+        } else {
+            format!("network {}", network.name)
+        }
+    });
     let rules = inventory.firewall_rules.iter();
     let rules = rules.map(|rule| format!("its firewall rule {}", rule.name));
     let addresses = inventory.addresses.iter();

@@ -10,6 +10,7 @@
 
 mod adoption;
 mod drift;
+mod existing;
 mod objects;
 mod removal;
 mod settings;
@@ -61,6 +62,11 @@ pub struct Cluster {
     /// Addresses of the machines. Defaults to a range of the cloud's; on AWS to 10.0.0.0/16.
     #[attribute(optional, computed, keep_prior, requires_replace, validate = checks::cidr)]
     pub network_cidr: String,
+    /// ID of a network that exists, for the cluster to live in, on AWS of a VPC: then each zone names its `existing_subnet`,
+    /// and neither the network nor a subnet, a route or a gateway of it is ever made, changed or deleted. Without it the
+    /// cluster has a network of its own.
+    #[attribute(optional, requires_replace, validate = checks::given)]
+    pub existing_network: Option<String>,
     /// Refuse to destroy the cluster.
     #[attribute(optional, default = false)]
     pub deletion_protection: bool,
@@ -93,10 +99,13 @@ pub struct Cluster {
 /// A zone that a cluster spans.
 #[derive(Nested, Clone, Debug, PartialEq, Default)]
 pub struct Zone {
-    /// Range of the zone's subnet, within `network_cidr`: required on AWS, whose subnets are zonal; not on Compute Engine and
-    /// the sandbox. It cannot change while the zone is spanned.
+    /// Range of the zone's subnet, within `network_cidr`: required on AWS, whose subnets are zonal, in a network of the
+    /// cluster's own; not on Compute Engine and the sandbox. It cannot change while the zone is spanned.
     #[attribute(optional, validate = checks::cidr)]
     pub subnet_cidr: Option<String>,
+    /// ID of the zone's subnet in `existing_network`. It cannot change while the zone is spanned.
+    #[attribute(optional, validate = checks::given)]
+    pub existing_subnet: Option<String>,
 }
 
 /// Serves `multizone_cluster`.
@@ -135,6 +144,7 @@ impl Resource for ClusterResource {
             }
         }
         diagnostics.extend(checks::overlaps_from(&ranges, 2));
+        diagnostics.extend(existing::whole(config));
         diagnostics
     }
 
@@ -164,11 +174,20 @@ impl Resource for ClusterResource {
                 let was = prior
                     .as_ref()
                     .and_then(|prior| prior.zones.get(zone)?.subnet_cidr.clone());
-                if let Some(wanted) = wanted {
+                let range = wanted.and_then(Planned::known).and_then(|range| range.parse().ok());
+                let room = range
+                    .filter(|_| was.is_none())
+                    .and_then(|range| provider.cloud().room(&range));
+                if let (Some(room), Some(name)) = (room, planning.planned.name.known()) {
+                    provider.plan_room(&ClusterName::new(name), zone, room);
+                }
+                if let Some(wanted) = wanted.filter(|_| planning.planned.existing_network.is_null()) {
                     let found = subnets::check(provider, zone, wanted, was.as_deref());
                     planning.diagnostics.extend(found);
                 }
             }
+            let found = existing::check(provider, prior.as_ref(), &planning.planned).await;
+            planning.diagnostics.extend(found);
         }
         planning.planned.region = Planned::Known(provider.cloud().region().to_owned());
         if let Some(name) = planning.planned.name.known() {
@@ -376,6 +395,9 @@ impl Resource for ClusterResource {
                 .and_then(|network| network.cidr)
                 .map(|cidr| cidr.to_string())
                 .unwrap_or_default(),
+            existing_network: network
+                .filter(|network| network.existing)
+                .map(|network| network.name.clone()),
             deletion_protection: facts.settings.deletion_protection,
             timeouts: None,
             id: ObjectId::cluster(region, &id.cluster),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::future::join3;
 use ipnet::Ipv4Net;
-use multizone_cloud::{AddressSpec, ClusterName, FirewallSpec, Labels, NetworkSpec, Role, SecretSpec};
+use multizone_cloud::{AddressSpec, ClusterName, ExistingNetwork, FirewallSpec, Labels, NetworkSpec, Role, SecretSpec};
 use multizone_kubernetes::{
     API_SERVER_PORT,
     endpoint::ControlPlaneEndpoint,
@@ -30,6 +30,7 @@ pub(super) struct Wanted {
     pub(super) pod_cidr: String,
     pub(super) service_cidr: String,
     network_cidr: Option<Ipv4Net>,
+    existing: Option<ExistingNetwork>,
     deletion_protection: bool,
 }
 
@@ -40,12 +41,21 @@ impl Wanted {
         };
         let text = |value: &Planned<String>, name| value.known().cloned().ok_or_else(|| missing(name));
         let zones = planned.zones.known().ok_or_else(|| missing("zones"))?;
+        let given = |zone: &Planned<super::ZonePlanned>| zone.known()?.existing_subnet.known().cloned();
+        let existing = planned.existing_network.known().map(|id| ExistingNetwork {
+            id: id.clone(),
+            subnets: zones
+                .iter()
+                .filter_map(|(name, zone)| Some((name.clone(), given(zone)?)))
+                .collect(),
+        });
         let subnet = |zone: &Planned<super::ZonePlanned>| zone.known()?.subnet_cidr.known()?.parse().ok();
         Ok(Self {
             cluster: ClusterName::new(text(&planned.name, "name")?),
             zones: zones.iter().map(|(name, zone)| (name.clone(), subnet(zone))).collect(),
             pod_cidr: text(&planned.pod_cidr, "pod_cidr")?,
             service_cidr: text(&planned.service_cidr, "service_cidr")?,
+            existing,
             network_cidr: planned.network_cidr.known().and_then(|range| range.parse().ok()),
             deletion_protection: planned.deletion_protection.known().copied().unwrap_or_default(),
         })
@@ -104,6 +114,7 @@ pub(super) async fn ensure(
         pod_cidr,
         service_cidr,
         network_cidr,
+        existing,
         deletion_protection,
     } = wanted;
     let cloud = provider.cloud();
@@ -130,6 +141,7 @@ pub(super) async fn ensure(
         cluster: cluster.clone(),
         cidr: *network_cidr,
         zones: zones.clone(),
+        existing: existing.clone(),
         labels: labels.clone(),
     };
     let network = cloud.ensure_network(&spec).await.map_err(failed)?;

@@ -53,8 +53,14 @@ fn zonal(inventory: &Inventory) -> impl Iterator<Item = (&str, &Subnet)> {
 /// Adds the zones that have a subnet, and the subnets' ranges, to what the state shows: one that is left over is seen in
 /// the plan until it is gone.
 pub(super) fn show(zones: &mut BTreeMap<String, Zone>, inventory: &Inventory) {
+    let existing = inventory.network.as_ref().is_some_and(|network| network.existing);
     for (zone, subnet) in zonal(inventory) {
-        zones.entry(zone.to_owned()).or_default().subnet_cidr = Some(subnet.cidr.to_string());
+        let shown = zones.entry(zone.to_owned()).or_default();
+        if existing {
+            shown.existing_subnet = Some(subnet.name.clone());
+        } else {
+            shown.subnet_cidr = Some(subnet.cidr.to_string());
+        }
     }
 }
 
@@ -64,7 +70,8 @@ pub(super) fn drift(state: &Cluster, inventory: &Inventory) -> Vec<String> {
         return Vec::new();
     }
     let missing = |zone: &&String| zonal(inventory).all(|(found, _)| found != zone.as_str());
-    let subnets = state.zones.iter().filter(|(_, zone)| zone.subnet_cidr.is_some());
+    let has_one = |zone: &Zone| zone.subnet_cidr.is_some() || zone.existing_subnet.is_some();
+    let subnets = state.zones.iter().filter(|(_, zone)| has_one(zone));
     subnets
         .map(|(name, _)| name)
         .filter(missing)

@@ -17,6 +17,7 @@ fn planned(zones: &[&str]) -> ClusterPlanned {
         pod_cidr: "10.244.0.0/16".into(),
         service_cidr: "10.96.0.0/12".into(),
         network_cidr: Planned::Unknown,
+        existing_network: Planned::Null,
         deletion_protection: false.into(),
         timeouts: Planned::Null,
         id: Planned::Unknown,

@@ -57,6 +57,7 @@ pub(super) async fn plan(
 async fn ask(provider: &Configured, prior: Option<&ControlPlane>, planned: &ControlPlanePlanned) -> Diagnostics {
     let mut diagnostics = Diagnostics::new();
     let mut new_zones = Vec::new();
+    let mut new_machines: BTreeMap<String, u64> = BTreeMap::new();
     for (key, replica) in planned.replicas.known().into_iter().flatten() {
         let Some(zone) = replica.known().and_then(|replica| replica.zone.known()) else {
             continue;
@@ -73,6 +74,7 @@ async fn ask(provider: &Configured, prior: Option<&ControlPlane>, planned: &Cont
                 unknown = check_planned_zone(provider, &ClusterName::new(cluster), path.clone(), zone);
             }
             if unknown.is_empty() {
+                *new_machines.entry(zone.clone()).or_default() += 1;
                 new_zones.push((path, zone.clone()));
             }
             diagnostics.extend(unknown);
@@ -84,6 +86,13 @@ async fn ask(provider: &Configured, prior: Option<&ControlPlane>, planned: &Cont
             let path = Path::from("machine_type");
             let said = offers::check_machine_type(provider, path, zone, machine_type, Purpose::Master).await;
             diagnostics.extend(said);
+        }
+    }
+    if let Some(cluster) = planned.cluster.known() {
+        let cluster = ClusterName::new(cluster);
+        for (zone, new) in &new_machines {
+            let new = ("the control plane", *new);
+            diagnostics.extend(offers::check_addresses(provider, Path::from("replicas"), &cluster, zone, new).await);
         }
     }
     if let (Some(cluster), Some(balancer)) = (planned.cluster.known(), planned.load_balancer.known()) {

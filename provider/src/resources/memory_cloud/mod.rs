@@ -100,6 +100,7 @@ impl MemoryCloud {
         let cloud = Arc::new(Self {
             capabilities: Capabilities {
                 subnets: Subnets::Regional,
+                existing_networks: false,
                 endpoint: EndpointKind::Address,
                 disk_types: &["pd-balanced", "pd-ssd", "pd-standard"],
                 machine_type: "n1-standard-2",
@@ -343,6 +344,7 @@ impl Cloud for MemoryCloud {
             name,
             cidr: Some(cidr),
             subnets,
+            existing: false,
             unexpected: None,
         };
         self.change(|state| Ok(state.inventory.network.get_or_insert(made).clone()))

@@ -48,7 +48,25 @@ pub(super) async fn ask(provider: &Configured, prior: Option<&NodeGroup>, planne
         let path = Path::from("machine_type");
         diagnostics.extend(offers::check_machine_type(provider, path, zone, machine_type, Purpose::Worker).await);
     }
+    let had = prior.filter(|_| same_zone).map_or(0, |prior| prior.size);
+    let new = planned.size.known().map_or(0, |size| size - had);
+    if let (Some(cluster), Some(name), Ok(new)) =
+        (cluster_of(provider, planned), planned.name.known(), u64::try_from(new))
+    {
+        let (path, new) = (Path::from("size"), (name.as_str(), new));
+        diagnostics.extend(offers::check_addresses(provider, path, &cluster, zone, new).await);
+    }
     diagnostics
+}
+
+/// The cluster that the group belongs to, as far as a plan can know: a control plane that is still to be made is one of those
+/// that were planned before, since Terraform plans what an object refers to before it.
+fn cluster_of(provider: &Configured, planned: &NodeGroupPlanned) -> Option<ClusterName> {
+    if let Some(id) = planned.control_plane.known() {
+        return ObjectId::parse_cluster(id).ok().map(|id| id.cluster);
+    }
+    let mut planned = provider.planned_versions().into_keys();
+    planned.next().filter(|_| planned.next().is_none())
 }
 
 pub(super) fn same_region(given: &str, region: &str) -> Diagnostics {

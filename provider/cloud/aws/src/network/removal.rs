@@ -8,7 +8,7 @@ use crate::{
     failure::{About as _, unless_absent},
     instances::{ALIVE, alive},
     making::Called,
-    tags::filter,
+    tags::{filter, is_of, of_cluster, of_ec2},
 };
 
 impl Aws {
@@ -27,9 +27,17 @@ impl Aws {
                 return Err(CloudError::InUse { object, reason });
             }
         }
+        let given = self.existing_network_of(cluster).await;
+        if let Some(given) = given.about(&format!("security groups of cluster {cluster}"))? {
+            let object = format!("security groups of cluster {cluster} in network {}", given.id);
+            if let Some(user) = self.instances_of(cluster).await.about(&object)?.first() {
+                let reason = format!("instance {} is in them", user.instance_id().unwrap_or_default());
+                return Err(CloudError::InUse { object, reason });
+            }
+        }
         self.delete_role_groups(cluster).await?;
         for subnet in self
-            .subnets_of(cluster)
+            .own_subnets_of(cluster)
             .await
             .about(&format!("subnets of cluster {cluster}"))?
         {
@@ -91,7 +99,7 @@ impl Aws {
         Ok(())
     }
 
-    /// Deletes the subnet of a zone; the load balancer leaves it first where nobody else decides on its zones.
+    /// Deletes the subnet of a zone, or gives it back; the load balancer leaves it first where nobody else decides on its zones.
     pub(crate) async fn delete_subnet_of(&self, cluster: &ClusterName, zone: &str) -> Result<()> {
         let object = format!("subnet of cluster {cluster} in {zone}");
         let Some(subnet) = self.subnet_in(cluster, zone).await.about(&object)? else {
@@ -102,7 +110,10 @@ impl Aws {
             return Err(CloudError::InUse { object, reason });
         }
         self.leave_subnet(cluster, zone).await?;
-        self.delete_subnet(subnet.subnet_id().unwrap_or_default()).await
+        match self.existing_network_of(cluster).await.about(&object)? {
+            Some(given) => self.give_back(cluster, &given, zone).await.about(&object),
+            None => self.delete_subnet(subnet.subnet_id().unwrap_or_default()).await,
+        }
     }
 
     async fn delete_subnet(&self, id: &str) -> Result<()> {
@@ -123,17 +134,19 @@ impl Aws {
         let Some(subnet) = self.subnet_in(cluster, zone).await.about(&object)? else {
             return Ok(true);
         };
-        let id = subnet.subnet_id.unwrap_or_default();
-        let users = self.instances_where("subnet-id", &id).await.about(&object)?;
+        let mut users = vec![
+            filter("subnet-id", subnet.subnet_id().unwrap_or_default()),
+            alive(ALIVE),
+        ];
+        if !is_of(&of_ec2(subnet.tags()), cluster) {
+            // Somebody else's subnet has somebody else's machines.
+            users.push(of_cluster(cluster));
+        }
+        let users = self.instances(&users).await.about(&object)?;
         Ok(users.is_empty() && !self.balancer_decides_on(cluster, zone).await?)
     }
 
     async fn instances_in(&self, vpc: &str) -> Called<Vec<Instance>> {
-        self.instances_where("vpc-id", vpc).await
-    }
-
-    async fn instances_where(&self, what: &str, value: &str) -> Called<Vec<Instance>> {
-        let filters = vec![filter(what, value), alive(ALIVE)];
-        self.instances(&filters).await
+        self.instances(&[filter("vpc-id", vpc), alive(ALIVE)]).await
     }
 }

@@ -1,9 +1,13 @@
 //! Machines.
 
-use multizone_cloud::{Cloud as _, CloudError, ClusterName, MachineSpec, MachineState, Role, label};
+use futures::future::join_all;
+use multizone_cloud::{
+    Cloud as _, CloudError, ClusterName, ExistingNetwork, MachineSpec, MachineState, NetworkSpec, Role, label,
+};
+use multizone_cloud_aws::Aws;
 use serde_json::json;
 
-use super::{A, Account, labels};
+use super::{A, Account, labels, network, settings};
 
 fn master(cluster: &multizone_cloud::ClusterName, image: &str) -> MachineSpec {
     let mut labels = labels(cluster);
@@ -152,5 +156,88 @@ pub(super) async fn a_machine_that_cannot_be_made_is_told_why(account: &Account)
     };
     let refused = aws.ensure_machine(&elsewhere).await.unwrap_err();
     assert_eq!(refused.object(), "subnet of cluster demo in us-west-2b");
+    account.finish(&cluster).await;
+}
+
+/// Each is looked at again and again while it starts, all of them by the same calls.
+pub(super) async fn machines_that_are_waited_for_together_share_the_looks(account: &Account) {
+    let cluster = account.cluster("demo", &[A]).await;
+    let image = account.boto3("answer = ec2.describe_images()['Images'][0]['ImageId']");
+    let slow = json!([{ "service": "ec2", "operation": "DescribeInstances", "latency": 100 }]);
+    let faults = account.moto.with_faults(&slow);
+    let aws = Aws::connect(settings(faults.endpoint())).await;
+    let machines: Vec<_> = (0..6)
+        .map(|number| MachineSpec {
+            name: format!("demo-pool-{number}"),
+            role: Role::Worker,
+            ..master(&cluster, image.as_str().unwrap())
+        })
+        .collect();
+    for machine in &machines {
+        aws.ensure_machine(machine).await.unwrap();
+        aws.stop_machine(&cluster, A, &machine.name).await.unwrap();
+    }
+    let looks = || {
+        let asked = faults.asked("DescribeInstances");
+        asked
+            .iter()
+            .filter(|asked| asked["Filter.1.Name"] == "instance-id")
+            .count()
+    };
+    let before = looks();
+    let started = join_all(
+        machines
+            .iter()
+            .map(|machine| aws.start_machine(&cluster, A, &machine.name)),
+    )
+    .await;
+    assert!(started.iter().all(Result::is_ok), "{started:?}");
+    // Each by itself would look twice: before it is started, and once it runs.
+    assert!(looks() - before < 2 * machines.len(), "{}", looks() - before);
+    let deleted = join_all(
+        machines
+            .iter()
+            .map(|machine| aws.delete_machine(&cluster, A, &machine.name)),
+    )
+    .await;
+    assert!(deleted.iter().all(Result::is_ok), "{deleted:?}");
+    account.finish(&cluster).await;
+}
+
+/// In somebody else's network nothing but the cluster's own goes with the cluster.
+pub(super) async fn a_machine_lives_in_a_network_that_exists(account: &Account) {
+    let (aws, cluster) = (&account.aws, ClusterName::new("demo"));
+    let given = account.boto3(
+        "vpc = ec2.create_vpc(CidrBlock='10.20.0.0/16')['Vpc']['VpcId']\n\
+         subnet = ec2.create_subnet(VpcId=vpc, AvailabilityZone='us-west-2a', CidrBlock='10.20.0.0/24')['Subnet']['SubnetId']\n\
+         answer = [vpc, subnet, ec2.describe_images()['Images'][0]['ImageId']]",
+    );
+    let [vpc, subnet, image] = [0, 1, 2].map(|index| given[index].as_str().unwrap().to_owned());
+    let spec = NetworkSpec {
+        zones: vec![(A.to_owned(), None)],
+        existing: Some(ExistingNetwork {
+            id: vpc.clone(),
+            subnets: [(A.to_owned(), subnet.clone())].into(),
+        }),
+        ..network(&cluster, &[A])
+    };
+    let made = aws.ensure_network(&spec).await.unwrap();
+    assert_eq!((&made.name, made.existing), (&vpc, true));
+    assert_eq!(aws.ensure_network(&spec).await.unwrap(), made);
+    let machine = master(&cluster, &image);
+    aws.ensure_machine(&machine).await.unwrap();
+    let lives = "answer = [i['SubnetId'] for r in ec2.describe_instances()['Reservations'] for i in r['Instances']\n\
+                 \x20 if i['State']['Name'] == 'running']";
+    assert_eq!(account.boto3(lives), json!([subnet]));
+    assert_eq!(aws.free_addresses(&cluster, A).await.unwrap(), Some(250));
+    let used = aws.delete_network(&cluster).await.unwrap_err();
+    assert!(matches!(used, CloudError::InUse { .. }), "{used}");
+    let used = aws.delete_subnet(&cluster, A).await.unwrap_err();
+    assert!(matches!(used, CloudError::InUse { .. }), "{used}");
+    aws.delete_machine(&cluster, A, &machine.name).await.unwrap();
+    aws.delete_network(&cluster).await.unwrap();
+    account.boto3(&format!(
+        "ec2.delete_subnet(SubnetId='{subnet}')\nec2.delete_vpc(VpcId='{vpc}')"
+    ));
     account.finish(&cluster).await;
 }

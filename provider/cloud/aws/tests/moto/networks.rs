@@ -79,6 +79,11 @@ pub(super) async fn what_cannot_be_is_refused_and_what_is_on_offer_is_told(accou
     assert_eq!(code, "InvalidSubnet.Range");
     assert!(reason.contains("request "), "{reason}");
 
+    let free = |zone: &'static str| aws.free_addresses(&cluster, zone);
+    assert_eq!(free(A).await.unwrap(), Some(251), "five of 256 are AWS's");
+    assert_eq!(free(B).await.unwrap(), None);
+    assert_eq!(aws.room(&"10.0.0.0/28".parse().unwrap()), Some(10));
+
     let zones = aws.zones().await.unwrap();
     assert!(zones.iter().any(|zone| zone.name == A && zone.up), "{zones:?}");
     let medium = aws.machine_type(A, "t3.medium").await.unwrap().unwrap();

@@ -23,6 +23,7 @@ pub(crate) fn network_spec(cluster: ClusterName) -> NetworkSpec {
         cluster,
         cidr: None,
         zones: vec![(ZONE.into(), None)],
+        existing: None,
         labels: Labels::new(),
     }
 }
