@@ -25,6 +25,7 @@ const NOT_CALLED_HERE: [&[&str]; 3] = [
     ],
     // What somebody has changed or stopped is mended with these.
     &[
+        "ec2:DisassociateRouteTable",
         "ec2:ReplaceRoute",
         "ec2:StartInstances",
         "elasticloadbalancing:ModifyListener",
