@@ -69,26 +69,6 @@ resource "multizone_node_group" "pool" {
 const THREE: &str = "zones=[\"us-west-2a\",\"us-west-2b\",\"us-west-2c\"]";
 const TWO: &str = "zones=[\"us-west-2a\",\"us-west-2b\"]";
 
-/// Everything that an empty account does not have.
-const LEFT: &str = r#"
-found = {
-    "instances": [i["InstanceId"] for r in ec2.describe_instances()["Reservations"] for i in r["Instances"]
-                  if i["State"]["Name"] != "terminated"],
-    "volumes": [v["VolumeId"] for v in ec2.describe_volumes()["Volumes"]],
-    "snapshots": [s["SnapshotId"] for s in ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"] if s.get("Tags")],
-    "vpcs": [v["VpcId"] for v in ec2.describe_vpcs()["Vpcs"] if not v["IsDefault"]],
-    "subnets": [s["SubnetId"] for s in ec2.describe_subnets()["Subnets"] if s.get("Tags")],
-    "gateways": [g["InternetGatewayId"] for g in ec2.describe_internet_gateways()["InternetGateways"] if g["Tags"]],
-    "groups": [g["GroupId"] for g in ec2.describe_security_groups()["SecurityGroups"] if g.get("Tags")],
-    "load balancers": [b["LoadBalancerName"] for b in elbv2.describe_load_balancers()["LoadBalancers"]],
-    "target groups": [g["TargetGroupName"] for g in elbv2.describe_target_groups()["TargetGroups"]],
-    "secrets": [s["Name"] for s in secretsmanager.list_secrets()["SecretList"]],
-    "roles": [r["RoleName"] for r in iam.list_roles()["Roles"]],
-    "profiles": [p["InstanceProfileName"] for p in iam.list_instance_profiles()["InstanceProfiles"]],
-}
-answer = {kind: things for kind, things in found.items() if things}
-"#;
-
 fn zones_of(moto: &Moto) -> Value {
     moto.boto3(
         "answer = [sorted(s['AvailabilityZone'] for s in ec2.describe_subnets()['Subnets'] if s.get('Tags')),\n\
@@ -166,7 +146,7 @@ fn a_cluster_grows_over_zones_shrinks_and_goes() {
     let _ = workspace
         .terraform(&[&["destroy", "-auto-approve"], &smaller[..]].concat())
         .succeeded();
-    assert_eq!(moto.boto3(LEFT), json!({}));
+    assert_eq!(moto.left(), json!({}));
     let unpermitted: Vec<_> = moto.actions().difference(&documented_actions()).cloned().collect();
     assert!(unpermitted.is_empty(), "the guide's policy lacks {unpermitted:?}");
 }

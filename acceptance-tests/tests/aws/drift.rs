@@ -3,7 +3,7 @@
 use multizone_acceptance_tests::{Moto, Workspace};
 use serde_json::{Value, json};
 
-use super::{CONFIGURATION, LEFT, TWO};
+use super::{CONFIGURATION, TWO};
 
 const TWO_ZONES: [&str; 2] = ["-var", TWO];
 
@@ -171,7 +171,7 @@ pub(super) fn what_is_changed_behind_its_back_is_shown_and_healed(moto: &Moto) {
          \x20   ec2.delete_route_table(RouteTableId=t['RouteTableId'])",
     );
     let _ = workspace.terraform(&["destroy", "-auto-approve"]).succeeded();
-    assert_eq!(moto.boto3(LEFT), json!({}));
+    assert_eq!(moto.left(), json!({}));
 }
 
 /// Pods attach and detach volumes: that is no drift.  What would lose what is written is refused.

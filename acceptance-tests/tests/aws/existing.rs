@@ -3,8 +3,6 @@
 use multizone_acceptance_tests::{Moto, Workspace};
 use serde_json::{Value, json};
 
-use super::LEFT;
-
 /// Somebody's network with a subnet in each of three zones, somebody's machine in one of them, and another network.
 const THEIRS: &str = r#"
 vpc = ec2.create_vpc(CidrBlock="10.20.0.0/16")["Vpc"]["VpcId"]
@@ -156,7 +154,7 @@ pub(super) fn a_network_that_exists_is_lived_in_and_left_as_it_was(moto: &Moto) 
         "for r in ec2.describe_instances()['Reservations']:\n\
          \x20 ec2.terminate_instances(InstanceIds=[i['InstanceId'] for i in r['Instances']])",
     );
-    let left: Value = moto.boto3(LEFT);
+    let left: Value = moto.left();
     let kinds: Vec<&String> = left.as_object().unwrap().keys().collect();
     assert_eq!(kinds, ["vpcs"], "what was theirs: {left}");
 }

@@ -3,7 +3,7 @@
 use multizone_acceptance_tests::{Moto, Workspace};
 use serde_json::{Value, json};
 
-use super::{CONFIGURATION, LEFT, TWO};
+use super::{CONFIGURATION, TWO};
 
 const TWO_ZONES: [&str; 2] = ["-var", TWO];
 
@@ -86,7 +86,7 @@ fn everything_is_made_and_deleted_once(moto: &Moto) {
     let _ = workspace
         .terraform(&[&["destroy", "-auto-approve"], &TWO_ZONES[..]].concat())
         .succeeded();
-    assert_eq!(moto.boto3(LEFT), json!({}));
+    assert_eq!(moto.left(), json!({}));
 }
 
 /// A zone has no capacity for a machine, and none for a disk: both are said, what was made stays known, and the next apply
@@ -131,5 +131,5 @@ fn what_a_zone_lacks_is_said_and_made_up_for(moto: &Moto) {
     let _ = workspace
         .terraform(&[&["destroy", "-auto-approve"], &TWO_ZONES[..]].concat())
         .succeeded();
-    assert_eq!(moto.boto3(LEFT), json!({}));
+    assert_eq!(moto.left(), json!({}));
 }
