@@ -8,13 +8,14 @@
 
 mod kept;
 mod objects;
+mod performance;
 #[cfg(test)]
 mod tests;
 
 use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
-use multizone_cloud::{ClusterName, Labels, Performance, label};
+use multizone_cloud::{ClusterName, Labels, label};
 use multizone_kubernetes::persistent_volume::{self, PersistentVolumeSettings, VolumeSource};
 use multizone_schema::{Diagnostic, Diagnostics, Model, Path, Planned, PlannedModel};
 
@@ -162,7 +163,7 @@ impl Resource for DiskResource {
         planning.diagnostics.extend(check_type(provider, &planning.planned));
         planning
             .diagnostics
-            .extend(check_fit(provider, prior.as_ref(), &planning.planned));
+            .extend(performance::check(provider, prior.as_ref(), &planning.planned));
         if let Some(prior) = prior {
             planning.diagnostics.extend(refusals(&prior, &planning.planned));
             planning
@@ -222,8 +223,9 @@ impl Resource for DiskResource {
                 state.persistent_volume = shown.unwrap_or_default();
             }
             state.disk_type.clone_from(&found.disk_type);
-            state.iops = seen(state.iops, found.performance.iops, found.usual.iops);
-            state.throughput = seen(state.throughput, found.performance.throughput, found.usual.throughput);
+            state.iops = performance::seen(state.iops, found.performance.iops, found.usual.iops);
+            state.throughput =
+                performance::seen(state.throughput, found.performance.throughput, found.usual.throughput);
         }
         if objects::marked(found) && stray.is_none() {
             objects::confirm(provider, &cluster, found).await;
@@ -344,8 +346,9 @@ impl Resource for DiskResource {
             zone: found.zone.clone().into(),
             size_gb: found.size_gb.into(),
             disk_type: found.disk_type.clone().into(),
-            iops: seen(None, found.performance.iops, found.usual.iops).map_or(Planned::Null, Planned::Known),
-            throughput: seen(None, found.performance.throughput, found.usual.throughput)
+            iops: performance::seen(None, found.performance.iops, found.usual.iops)
+                .map_or(Planned::Null, Planned::Known),
+            throughput: performance::seen(None, found.performance.throughput, found.usual.throughput)
                 .map_or(Planned::Null, Planned::Known),
             labels: if labels.is_empty() {
                 Planned::Null
@@ -456,37 +459,6 @@ fn check_type(provider: &Configured, planned: &DiskPlanned) -> Diagnostics {
         .into(),
         None => Diagnostics::new(),
     }
-}
-
-/// Refuses what the cloud would refuse of a disk of this kind and size; what is there already is not asked about.
-fn check_fit(provider: &Configured, prior: Option<&Disk>, planned: &DiskPlanned) -> Diagnostics {
-    let (Some(kind), Some(size_gb)) = (planned.disk_type.known(), planned.size_gb.known()) else {
-        return Diagnostics::new();
-    };
-    if planned.iops.is_unknown() || planned.throughput.is_unknown() {
-        return Diagnostics::new();
-    }
-    let performance = Performance {
-        iops: planned.iops.known().copied(),
-        throughput: planned.throughput.known().copied(),
-    };
-    let as_it_is = |prior: &Disk| prior.size_gb == *size_gb && objects::performance(prior) == performance;
-    if prior.is_some_and(as_it_is) {
-        return Diagnostics::new();
-    }
-    match provider.cloud().unfit_disk(kind, *size_gb, &performance) {
-        Some((attribute, reason)) => {
-            Diagnostic::error("Disk that the cloud refuses", format!("{attribute}: {reason}."))
-                .at(attribute)
-                .into()
-        }
-        None => Diagnostics::new(),
-    }
-}
-
-/// What a state shows of something that a disk does: nothing, where nobody has chosen it and it is as usual.
-fn seen(state: Option<i64>, found: Option<i64>, usual: Option<i64>) -> Option<i64> {
-    if found == state.or(usual) { state } else { found }
 }
 
 /// The disk with the `PersistentVolume` of what was made.

@@ -1,10 +1,10 @@
 //! The disk in its cloud: made, grown, labelled, moved, deleted.
 
-use multizone_cloud::{CloudError, ClusterName, Disk as CloudDisk, DiskSpec, Inventory, Performance, label};
+use multizone_cloud::{CloudError, ClusterName, Disk as CloudDisk, DiskSpec, Inventory, label};
 use multizone_schema::{Diagnostic, Diagnostics};
 use tracing::{info, warn};
 
-use super::Disk;
+use super::{Disk, performance};
 use crate::{
     configuration::Configured,
     resources::{
@@ -26,22 +26,6 @@ const MOVING: &str = "moving";
 
 pub(super) fn marked(disk: &CloudDisk) -> bool {
     disk.labels.contains_key(label::CREATING)
-}
-
-/// What the configuration chooses of what the disk does.
-pub(super) fn performance(disk: &Disk) -> Performance {
-    Performance {
-        iops: disk.iops,
-        throughput: disk.throughput,
-    }
-}
-
-/// Whether a disk is smaller than it is to be, or does something else.
-fn is_other(found: &CloudDisk, disk: &Disk) -> bool {
-    let (does, usual) = (found.performance, found.usual);
-    found.size_gb < disk.size_gb
-        || does.iops != disk.iops.or(usual.iops)
-        || does.throughput != disk.throughput.or(usual.throughput)
 }
 
 /// What the configuration asks for, as a fingerprint.
@@ -84,7 +68,7 @@ fn specification(disk: &Disk, snapshot: Option<String>, mark: &str) -> DiskSpec 
         zone: disk.zone.clone(),
         size_gb: disk.size_gb,
         disk_type: disk.disk_type.clone(),
-        performance: performance(disk),
+        performance: performance::chosen(disk),
         snapshot,
         labels,
     }
@@ -137,7 +121,7 @@ pub(super) async fn create(
     check_zone(provider, &cluster, "zone", &disk.zone, situation).await?;
     info!(disk = %spec.name, zone = %spec.zone, "make the disk");
     let made = provider.cloud().ensure_disk(&spec).await.map_err(failed)?;
-    if is_other(&made, disk) {
+    if performance::is_other(&made, disk) {
         provider
             .cloud()
             .modify_disk(
@@ -175,7 +159,7 @@ pub(super) async fn update(
             object: format!("disk {name} in {}", disk.zone),
         }));
     };
-    if is_other(found, disk) {
+    if performance::is_other(found, disk) {
         info!(disk = %name, from = found.size_gb, to = disk.size_gb, "change the disk");
         provider
             .cloud()
@@ -184,7 +168,7 @@ pub(super) async fn update(
                 &disk.zone,
                 &name,
                 disk.size_gb.max(found.size_gb),
-                &performance(disk),
+                &performance::chosen(disk),
             )
             .await
             .map_err(failed)?;
