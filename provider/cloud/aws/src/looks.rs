@@ -64,9 +64,7 @@ impl Aws {
             let ids: Vec<String> = mem::take(&mut *locked(&wanted)).into_iter().collect();
             let mut found = BTreeMap::new();
             for some in ids.chunks(VALUES) {
-                let by_id = some
-                    .iter()
-                    .fold(Filter::builder().name("instance-id"), |filter, id| filter.values(id));
+                let by_id = Filter::builder().name("instance-id").set_values(Some(some.to_vec()));
                 let instances = aws.instances(&[by_id.build()]).await?;
                 found.extend(
                     instances

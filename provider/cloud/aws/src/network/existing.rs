@@ -28,8 +28,8 @@ impl Aws {
     }
 
     /// Those subnets that exist.
-    async fn subnets_called<'a>(&self, ids: impl Iterator<Item = &'a String>) -> Called<Vec<Ec2Subnet>> {
-        let wanted = ids.fold(Filter::builder().name("subnet-id"), |wanted, id| wanted.values(id));
+    async fn subnets_called(&self, ids: Vec<String>) -> Called<Vec<Ec2Subnet>> {
+        let wanted = Filter::builder().name("subnet-id").set_values(Some(ids));
         self.subnets(&wanted.build()).await
     }
 
@@ -37,7 +37,7 @@ impl Aws {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let found = self.subnets_called(ids.iter()).await;
+        let found = self.subnets_called(ids.to_vec()).await;
         let found = found.about(&format!("subnets {}", ids.join(", ")))?;
         Ok(found.iter().filter_map(facts).collect())
     }
@@ -50,7 +50,7 @@ impl Aws {
 
     /// The subnets that a cluster was given, as far as they still exist.
     pub(super) async fn given_subnets(&self, given: &ExistingNetwork) -> Called<Vec<Ec2Subnet>> {
-        let mut found = self.subnets_called(given.subnets.values()).await?;
+        let mut found = self.subnets_called(given.subnets.values().cloned().collect()).await?;
         let is_meant = |subnet: &Ec2Subnet| {
             let zone = subnet.availability_zone().unwrap_or_default();
             given.subnets.get(zone).map(String::as_str) == subnet.subnet_id()
