@@ -39,10 +39,11 @@ answer = [sorted(z["SubnetId"] for z in spanned), sorted({g["VpcId"] for g in gr
 "#;
 
 fn configuration(network: &str, zones: &[(&str, &str)]) -> String {
-    let zones: String = zones
+    let zones: Vec<String> = zones
         .iter()
         .map(|(zone, subnet)| format!("    \"us-west-2{zone}\" = {{ {subnet} }}\n"))
         .collect();
+    let zones = zones.concat();
     format!(
         "resource \"multizone_cluster\" \"demo\" {{\n  name = \"demo\"\n  {network}\n  zones = {{\n{zones}  }}\n}}\nresource \
          \"multizone_api_load_balancer\" \"api\" {{\n  cluster = multizone_cluster.demo.name\n  zones   = \
