@@ -40,7 +40,6 @@ pub(crate) const NOT_PROVOKED: &[(&str, &str, &str)] = &[
     ("cluster/existing.rs", "existing_network was not checked", ZONAL),
     ("cluster/existing.rs", "there is no subnet", ZONAL),
     ("cluster/existing.rs", "Subnet that does not fit", ZONAL),
-    ("cluster/existing.rs", "{} is in network", ZONAL),
     ("cluster/existing.rs", "{} is in zone", ZONAL),
     ("cluster/existing.rs", "{} has no free addresses left", ZONAL),
     ("cluster/existing.rs", "{} has the range", ZONAL),
