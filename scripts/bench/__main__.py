@@ -13,6 +13,7 @@ import sys
 import time
 from statistics import median
 
+import aws_cluster
 import masters
 import on_aws
 from start import Client, measure
@@ -177,6 +178,7 @@ def main():
     speeds, runs = (WALK_SPEEDS[:1], 1) if quick else (WALK_SPEEDS, 2)
     table.try_to("walk-through", walks, binary, directory, speeds, runs)
     table.try_to("AWS on moto", on_aws.rows, ROOT, directory)
+    table.try_to("a cluster on moto", aws_cluster.rows, ROOT, directory)
     table.try_to("masters", masters.rows, ROOT, binary, directory, MASTERS_SPEED)
     print(f"\n{os.cpu_count()} cores, {version}; load {os.getloadavg()[0]:.1f} at the end")
     table.print()

@@ -58,6 +58,18 @@ ec2.terminate_instances(InstanceIds=[one["InstanceId"] for reservation in reserv
 """
 
 
+def environment(endpoint):
+    """What leads the provider to moto, and nobody to anybody's account."""
+    return {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    }
+
+
 class Moto:
     """moto's server, which counts what it is asked by others than boto3."""
 
@@ -73,14 +85,7 @@ class Moto:
             env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )
         port = self.process.stdout.readline().strip()
-        self.environment = {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-            "AWS_REGION": REGION,
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        }
+        self.environment = environment(f"http://127.0.0.1:{port}")
 
     def boto3(self, program):
         look = [self.python, "-B", os.path.join(self.programs, "look.py"), program]
