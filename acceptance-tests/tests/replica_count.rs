@@ -149,7 +149,10 @@ fn masters_that_name_their_cluster_by_a_literal_do_not_follow_a_change_of_its_zo
     }
     workspace.write("main.tf", ALONE);
     // Without a refresh nobody sees that they wait.
-    let unread = workspace.terraform(&["plan", "-refresh=false", elsewhere]).exited(1).text();
+    let unread = workspace
+        .terraform(&["plan", "-refresh=false", elsewhere])
+        .exited(1)
+        .text();
     assert!(unread.contains("Plan without -refresh=false"), "{unread}");
     workspace.assert_empty_plan(&["-refresh=false"]);
     assert_eq!(planned(&workspace, &[elsewhere]), json!({ "a": "us-central1-b" }));
