@@ -29,21 +29,31 @@ async fn replaced(
     type_name: &'static str,
     config: Value,
 ) -> usize {
-    let before = before.replacing(type_name);
-    let tainted = operation(taint, type_name, Some(config.clone()));
-    let asked = operation(replace, type_name, Some(config));
+    let asked = operation(replace, type_name, Some(config.clone()));
+    let (all, calls, expected) = tainted(before, &operation(taint, type_name, Some(config)), &WAYS).await;
+    all + without_replace(&before.replacing(type_name), &asked, &calls, &expected).await
+}
+
+/// Replaces an object that somebody has tainted, interrupted in these ways; returns how many points that were, the calls
+/// of a run that is not interrupted, and what there is after it.
+pub(crate) async fn tainted(
+    before: &Snapshot,
+    operation: &Operation,
+    ways: &[&[Moment]],
+) -> (usize, Vec<Call>, String) {
+    let before = before.replacing(operation.type_name);
     let mut world = before.thaw();
     let faults = Faults::at(None);
-    let done = world.run(&tainted, &faults).await;
-    assert!(matches!(done, Some(Ok(()))), "{taint}: {done:?}");
-    let expected = world.converge(&tainted).await;
+    let done = world.run(operation, &faults).await;
+    assert!(matches!(done, Some(Ok(()))), "{}: {done:?}", operation.name);
+    let expected = world.converge(operation).await;
     drop(world);
     let mut all = 0;
-    for moments in WAYS {
-        all += one_after_the_other(&before, &tainted, moments, &expected).await;
+    for moments in ways {
+        all += one_after_the_other(&before, operation, moments, &expected).await;
     }
-    report(taint, all);
-    all + without_replace(&before, &asked, &faults.calls(), &expected).await
+    report(operation.name, all);
+    (all, faults.calls(), expected)
 }
 
 /// Interrupts each apply once, later than the one before, until none is left to be interrupted: the object that is tainted

@@ -20,14 +20,16 @@ use serde_json::{Value, json};
 use crate::{
     CLUSTER, CONTROL_PLANE, ZONES, cluster, control_plane,
     faults::Faults,
-    operation, with,
+    operation,
+    replacement::tainted,
+    with,
     world::{Operation, Snapshot},
 };
 use change::Change;
 use handover::measured;
 use outage::Meanwhile;
 use prober::Prober;
-use relay::{interrupt_one_after_the_other, kill_one_after_the_other};
+use relay::{KILLED_BEFORE, interrupt_one_after_the_other, kill_one_after_the_other};
 
 const BALANCER: &str = "multizone_api_load_balancer";
 const A: (&str, &str) = ("a", "us-central1-a");
@@ -164,6 +166,16 @@ async fn shrinking_with_the_balancer_destroyed_after() {
         operations: vec![of_masters(name, &[A], false), of_the_balancer(name, false)],
     };
     assert!(kill_one_after_the_other(&before, &shrink).await > 20);
+}
+
+/// Every master goes before the first one is made again: there is no quorum to keep, and nothing but the balancer and the
+/// cluster's keys outlives them.  Killed after a call is killed before the next one.
+#[tokio::test]
+async fn replacing_all_of_them_by_taint() {
+    let before = region(&[A, B, F], true, Etcd::StandIn).await;
+    let name = "replace a tainted control plane of three masters behind a balancer";
+    let (covered, ..) = tainted(&before, &of_masters(name, &[A, B, F], true), &[KILLED_BEFORE]).await;
+    assert!(covered > 40, "{covered}");
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use crate::{
 const ENOUGH: usize = 400;
 /// The provider is killed.
 const KILLED: &[Moment] = &[Moment::KilledBefore, Moment::KilledAfter];
-const KILLED_BEFORE: &[Moment] = &[Moment::KilledBefore];
+pub(crate) const KILLED_BEFORE: &[Moment] = &[Moment::KilledBefore];
 /// A reply is lost.
 const REPLY_LOST: &[Moment] = &[Moment::ReplyLost];
 /// The sandbox is killed and started again.
