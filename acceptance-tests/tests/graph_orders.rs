@@ -156,6 +156,59 @@ fn fifty_operations_at_a_time() {
     lives_and_dies("-parallelism=50");
 }
 
+/// Three masters behind their balancer; then two zones go, with all that is in them.
+fn several_masters_live_and_die(parallelism: &str) {
+    if !installed("terraform") {
+        return;
+    }
+    let mut it = Watched::new(Workspace::of_example("highly-available"));
+    let changes = it.apply(&[parallelism], &[]);
+    for object in [
+        "insert networks",
+        "insert addresses",
+        "insert firewalls",
+        "insert secrets",
+        "insert backendServices",
+    ] {
+        assert_order(&changes, object, "insert instances demo-master-a");
+    }
+    assert_order(
+        &changes,
+        "insert instances demo-master-a",
+        "insert instances demo-master-b",
+    );
+    assert_order(
+        &changes,
+        "insert instances demo-master-b",
+        "insert instances demo-master-f",
+    );
+    assert_order(&changes, "insert instances demo-master", "insert instances demo-pool");
+
+    let smaller = [A, r#"-var=masters=["us-central1-a"]"#];
+    let changes = it.apply(&[parallelism], &smaller);
+    assert_eq!(count(&changes, "delete instances demo-master"), 2, "{changes:?}");
+    assert_eq!(count(&changes, "delete instances demo-pool"), 2, "{changes:?}");
+    assert_eq!(count(&changes, "insert instances"), 0, "{changes:?}");
+
+    let changes = it.destroy(&[&[parallelism], &smaller[..]].concat());
+    assert_order(&changes, "delete instances demo-pool", "delete instances demo-master-a");
+    assert_order(&changes, "delete instances", "delete backendServices");
+    for object in ["delete addresses", "delete networks"] {
+        assert_order(&changes, "delete backendServices", object);
+    }
+    it.assert_nothing_left();
+}
+
+#[test]
+fn several_masters_with_one_operation_at_a_time() {
+    several_masters_live_and_die("-parallelism=1");
+}
+
+#[test]
+fn several_masters_with_fifty_operations_at_a_time() {
+    several_masters_live_and_die("-parallelism=50");
+}
+
 #[test]
 fn replace_and_taint_replace_what_depends_on_it_and_nothing_else() {
     if !installed("terraform") {
