@@ -46,6 +46,11 @@ const NOT_CALLED_HERE: [&[&str]; 3] = [
 const TERMINATE: &str = "for r in ec2.describe_instances(Filters=[{'Name': 'tag:multizone-name', 'Values': ['NAME']}])['Reservations']:\n\
     \x20   ec2.terminate_instances(InstanceIds=[i['InstanceId'] for i in r['Instances']])";
 
+/// Takes the instance of this name off the load balancer as somebody else does.
+const DEREGISTER: &str = "group = elbv2.describe_target_groups()['TargetGroups'][0]['TargetGroupArn']\n\
+    for r in ec2.describe_instances(Filters=[{'Name': 'tag:multizone-name', 'Values': ['NAME']}])['Reservations']:\n\
+    \x20   elbv2.deregister_targets(TargetGroupArn=group, Targets=[{'Id': i['InstanceId']} for i in r['Instances']])";
+
 /// An example in an account of its own.
 struct Example {
     workspace: Workspace,
@@ -121,8 +126,9 @@ impl Example {
         zones
     }
 
-    fn terminate(&self, name: &str) {
-        self.moto.boto3(&TERMINATE.replace("NAME", name));
+    /// Does to the instance of this name what a program of boto3 says.
+    fn harm(&self, program: &str, name: &str) {
+        self.moto.boto3(&program.replace("NAME", name));
     }
 
     fn destroy(&self, further: &[&str]) {
@@ -154,8 +160,12 @@ fn masters_grow_from_one_to_three_are_replaced_and_shrink_to_one_without_a_faile
     both.sort();
     assert_eq!(example.zones().iter().collect::<Vec<_>>(), both);
 
+    example.harm(DEREGISTER, "demo-master-c");
+    let steps = example.roll_out_unnoticed("one of three is taken off the load balancer, on AWS", &[]);
+    assert_eq!(steps, ["put master c behind balancer api, wait until it serves"]);
+
     let prober = Prober::start(workspace);
-    example.terminate("demo-master-b");
+    example.harm(TERMINATE, "demo-master-b");
     let steps = planned(workspace, &example.arguments(&[]));
     assert_eq!(steps[0], "remove master b from etcd", "{steps:#?}");
     let _ = applied(workspace);
