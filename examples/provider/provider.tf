@@ -14,3 +14,9 @@ provider "multizone" {
   alias          = "production"
   compute_engine = { project = "my-project", region = "europe-west1" }
 }
+
+# A region of an AWS account, with the credentials that AWS's own tools find.
+provider "multizone" {
+  alias = "aws"
+  aws   = { region = "us-west-2" }
+}
