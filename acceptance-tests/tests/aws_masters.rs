@@ -116,14 +116,23 @@ impl Example {
 
     /// The zone of every node, by Kubernetes.
     fn zones(&self) -> Vec<String> {
-        let zone = "jsonpath={range .items[*]}{.metadata.labels.topology\\.kubernetes\\.io/zone}{\"\\n\"}{end}";
+        self.of_each_node("metadata.labels.topology\\.kubernetes\\.io/zone")
+    }
+
+    /// The version of every node, by Kubernetes.
+    fn versions(&self) -> Vec<String> {
+        self.of_each_node("status.nodeInfo.kubeletVersion")
+    }
+
+    fn of_each_node(&self, field: &str) -> Vec<String> {
+        let output = format!("jsonpath={{range .items[*]}}{{.{field}}}{{\"\\n\"}}{{end}}");
         let nodes = self
             .workspace
-            .kubectl("demo", &["get", "nodes", "-o", zone])
+            .kubectl("demo", &["get", "nodes", "-o", &output])
             .succeeded();
-        let mut zones: Vec<_> = nodes.stdout.lines().map(str::to_owned).collect();
-        zones.sort();
-        zones
+        let mut values: Vec<_> = nodes.stdout.lines().map(str::to_owned).collect();
+        values.sort();
+        values
     }
 
     /// Does to the instance of this name what a program of boto3 says.
@@ -172,17 +181,19 @@ fn masters_grow_from_one_to_three_are_replaced_and_shrink_to_one_without_a_faile
     prober.saw_no_failure("one of three is terminated, on AWS");
     workspace.assert_empty_plan(&example.arguments(&[]));
 
-    let larger = "-var=master_machine_type=t3.large";
-    let steps = example.roll_out_unnoticed("each of three masters is replaced, on AWS", &[larger]);
+    let newer = ["-var=master_machine_type=t3.large", "-var=kubernetes_version=1.34.2"];
+    let steps = example.roll_out_unnoticed("each of three masters is replaced by a newer one, on AWS", &newer);
+    assert_eq!(example.versions(), ["v1.34.2"; 6], "masters and workers");
     let joins = steps.iter().filter(|step| step.contains(" to replace master "));
     assert_eq!(joins.count(), 3, "{steps:#?}");
     let replaced = ["demo-master-a-2", "demo-master-b-2", "demo-master-c-2"];
     assert_eq!(masters(workspace), replaced);
 
-    let _ = example.roll_out_unnoticed("from three to one, on AWS", &[one, larger]);
+    let one = [one, newer[0], newer[1]];
+    let _ = example.roll_out_unnoticed("from three to one, on AWS", &one);
     assert_eq!(masters(workspace), ["demo-master-a-2"]);
 
-    example.destroy(&[one, larger]);
+    example.destroy(&one);
     let (called, documented) = (example.moto.actions(), documented_actions());
     let unpermitted: BTreeSet<_> = called.difference(&documented).collect();
     assert!(unpermitted.is_empty(), "the guide's policy lacks {unpermitted:?}");
@@ -208,6 +219,21 @@ fn the_multi_zone_example_runs_on_aws() {
         example.zones(),
         ["us-west-2a", "us-west-2a", "us-west-2b", "us-west-2c"]
     );
+
+    // Forgotten and imported, nothing is to be done.
+    for (address, id) in [
+        ("multizone_control_plane.demo", "us-west-2/demo"),
+        (
+            r#"multizone_node_group.pool["us-west-2a"]"#,
+            "us-west-2/demo/pool-us-west-2a",
+        ),
+    ] {
+        let _ = workspace.terraform(&["state", "rm", address]).succeeded();
+        let _ = workspace
+            .terraform(&[&["import"], &example.arguments(&small[..1])[..], &[address, id]].concat())
+            .succeeded();
+    }
+    workspace.assert_empty_plan(&example.arguments(&small[..1]));
 
     // Somebody stops a worker: it is started, and has another public address then.
     example.moto.boto3(

@@ -79,10 +79,10 @@ class Moto:
         if made.returncode != 0:
             raise SystemExit(f"moto cannot be installed: {made.stderr}")
         self.recording = os.path.join(directory, "requests.jsonl")
-        environment = dict(os.environ, MOTO_ENABLE_RECORDING="true", MOTO_RECORDER_FILEPATH=self.recording)
+        recorded = dict(os.environ, MOTO_ENABLE_RECORDING="true", MOTO_RECORDER_FILEPATH=self.recording)
         self.process = subprocess.Popen(
             [self.python, "-B", os.path.join(self.programs, "server.py")],
-            env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env=recorded, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )
         port = self.process.stdout.readline().strip()
         self.environment = environment(f"http://127.0.0.1:{port}")
