@@ -56,6 +56,15 @@ impl fmt::Display for ClusterName {
     }
 }
 
+/// The labels to set on one of the cluster's objects, which it stays; `owner` is the cluster that its own label names.  `None`
+/// when it is not the cluster's: one that has lost its label becomes the cluster's by labels that say so, another's never
+/// does.
+pub fn relabelled(owner: Option<&String>, cluster: &ClusterName, wanted: &Labels) -> Option<Labels> {
+    let owner = owner.or_else(|| wanted.get(label::CLUSTER))?;
+    let own = [(label::CLUSTER.to_owned(), cluster.as_str().to_owned())];
+    (owner == cluster.as_str()).then(|| wanted.clone().into_iter().chain(own).collect())
+}
+
 /// What a machine is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
@@ -90,12 +99,30 @@ impl fmt::Display for Role {
 
 #[cfg(test)]
 mod tests {
-    use super::Role;
+    use super::*;
 
     #[test]
     fn a_role_is_found_by_its_whole_name_only() {
         assert_eq!(Role::parse("master"), Some(Role::Master));
         assert_eq!(Role::parse("worker"), Some(Role::Worker));
         assert_eq!(Role::parse("masters"), None);
+    }
+
+    #[test]
+    fn the_owner_cannot_be_lost_and_not_be_taken() {
+        let demo = ClusterName::new("demo");
+        let (own, foreign) = ("demo".to_owned(), "dem".to_owned());
+        let labels = relabelled(Some(&own), &demo, &Labels::from([("a".into(), "b".into())])).unwrap();
+        assert_eq!(labels[label::CLUSTER], "demo");
+        let other = Labels::from([(label::CLUSTER.into(), "other".into())]);
+        assert_eq!(relabelled(Some(&own), &demo, &other).unwrap()[label::CLUSTER], "demo");
+        assert_eq!(relabelled(Some(&foreign), &demo, &labels), None, "another cluster's");
+        assert_eq!(
+            relabelled(None, &demo, &labels).unwrap(),
+            labels,
+            "it had lost the label"
+        );
+        assert_eq!(relabelled(None, &demo, &Labels::new()), None);
+        assert_eq!(relabelled(None, &demo, &other), None);
     }
 }

@@ -9,6 +9,7 @@ mod capabilities;
 mod error;
 mod inventory;
 mod labels;
+mod retries;
 mod spec;
 
 use async_trait::async_trait;
@@ -19,7 +20,8 @@ pub use inventory::{
     Address, AddressHolder, Balancer, BalancerTarget, Disk, FirewallRule, Host, Inventory, Machine, MachineState,
     Network, Subnet, TargetHealth,
 };
-pub use labels::{ClusterName, Labels, Role, label};
+pub use labels::{ClusterName, Labels, Role, label, relabelled};
+pub use retries::Retries;
 pub use spec::{
     AddressSpec, BalancerSpec, DiskSpec, ExistingNetwork, ExistingSubnet, FirewallSpec, MachineSpec, MachineType,
     NetworkSpec, Notice, Performance, SecretSpec, Zone,

@@ -87,6 +87,22 @@ pub struct FirewallSpec {
     pub all_protocols: bool,
 }
 
+impl FirewallSpec {
+    /// The rule, with its lists as the inventory has them.
+    #[must_use]
+    pub fn sorted(mut self) -> Self {
+        self.source_ranges.sort_unstable();
+        self.source_ranges.dedup();
+        self.source_roles.sort_unstable();
+        self.source_roles.dedup();
+        self.target_roles.sort_unstable();
+        self.target_roles.dedup();
+        self.tcp_ports.sort_unstable();
+        self.tcp_ports.dedup();
+        self
+    }
+}
+
 /// A stable external address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddressSpec {

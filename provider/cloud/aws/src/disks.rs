@@ -3,14 +3,14 @@
 pub(crate) mod limits;
 
 use aws_sdk_ec2::types::{Filter, ResourceType, Volume, VolumeState, VolumeType};
-use multizone_cloud::{CloudError, ClusterName, Disk, DiskSpec, Labels, Performance, Result, label};
+use multizone_cloud::{CloudError, ClusterName, Disk, DiskSpec, Labels, Performance, Result, label, relabelled};
 
 use crate::{
     Aws,
     failure::{About as _, Failure, unless_absent},
     making::Called,
     requests::fresh_token,
-    tags::{NAME, at_birth, filter, is_of, of_ec2, of_name, relabelled},
+    tags::{NAME, at_birth, filter, is_of, of_ec2, of_name},
 };
 
 const PAGE: i32 = 500;
@@ -150,7 +150,8 @@ impl Aws {
         let found = self.volume(zone, name).await.about(&object)?;
         let volume = found.ok_or_else(|| CloudError::NotFound { object: object.clone() })?;
         let now = of_ec2(volume.tags());
-        let wanted = relabelled(&now, cluster, labels).ok_or(CloudError::NotOurs { object: object.clone() })?;
+        let wanted = relabelled(now.get(label::CLUSTER), cluster, labels)
+            .ok_or(CloudError::NotOurs { object: object.clone() })?;
         let (set, gone) = self.relabel(&now, &wanted);
         self.retag(volume.volume_id().unwrap_or_default(), &set, &gone)
             .await

@@ -46,4 +46,5 @@ mod tags;
 mod zones;
 
 pub use cloud::Aws;
-pub use settings::{Credentials, Retries, Settings, Timeouts};
+pub use multizone_cloud::Retries;
+pub use settings::{Credentials, Settings, Timeouts};

@@ -9,7 +9,7 @@ use aws_sdk_ec2::types::{
     InstanceType,
 };
 use multizone_cloud::{
-    AddressHolder, CloudError, ClusterName, Labels, Machine, MachineSpec, MachineState, Result, Role, label,
+    AddressHolder, CloudError, ClusterName, Labels, Machine, MachineSpec, MachineState, Result, Role, label, relabelled,
 };
 
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     failure::{About as _, Failure, unless_absent},
     instances::{is_leaving, state, tags, volume_names},
     making::Called,
-    tags::{filter, is_of, relabelled, to_ec2},
+    tags::{filter, is_of, to_ec2},
 };
 
 impl Aws {
@@ -225,7 +225,8 @@ impl Aws {
         let found = self.instance(zone, name).await.about(&object)?;
         let instance = found.ok_or_else(|| CloudError::NotFound { object: object.clone() })?;
         let now = tags(&instance);
-        let wanted = relabelled(&now, cluster, labels).ok_or(CloudError::NotOurs { object: object.clone() })?;
+        let wanted = relabelled(now.get(label::CLUSTER), cluster, labels)
+            .ok_or(CloudError::NotOurs { object: object.clone() })?;
         let (set, gone) = self.relabel(&now, &wanted);
         self.retag(instance.instance_id().unwrap_or_default(), &set, &gone)
             .await

@@ -7,13 +7,12 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
-use multizone_cloud::Unanswered;
+use multizone_cloud::{Retries, Unanswered};
 use sha2::{Digest, Sha256};
 
-use crate::{Retries, failure::Failure};
+use crate::failure::Failure;
 
 /// Counts and retries.
 #[derive(Debug)]
@@ -98,7 +97,7 @@ impl Requests {
             attempts,
             reason: failure.words(),
         }));
-        let delay = self.delay(attempts, rand::random::<f64>());
+        let delay = self.retries.delay(attempts, None, rand::random::<f64>());
         tracing::info!(
             target: "multizone::cloud",
             request = failure.action,
@@ -109,16 +108,6 @@ impl Requests {
             "trying again"
         );
         tokio::time::sleep(delay).await;
-    }
-
-    /// The delay after that many failures: doubled each time, between half of it and all of it.
-    fn delay(&self, failures: u32, chance: f64) -> Duration {
-        let full = self
-            .retries
-            .first_delay
-            .saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)))
-            .min(self.retries.longest_delay);
-        full.mul_f64(0.5 + chance / 2.0)
     }
 }
 
@@ -154,6 +143,8 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::failure::Kind;
 
@@ -183,14 +174,6 @@ mod tests {
         assert_eq!(attempts(Repeat::Undone, lost).await, 1);
         assert_eq!(attempts(Repeat::Undone, throttled).await, 3);
         assert_eq!(attempts(Repeat::Freely, refused).await, 1);
-    }
-
-    #[test]
-    fn delays_double_up_to_their_bound() {
-        let requests = requests();
-        assert_eq!(requests.delay(1, 1.0), Duration::from_millis(2));
-        assert_eq!(requests.delay(2, 0.0), Duration::from_millis(2));
-        assert_eq!(requests.delay(9, 1.0), Duration::from_millis(5));
     }
 
     #[test]

@@ -120,7 +120,7 @@ impl Aws {
         }
         Ok(FirewallRule {
             name: spec.name.clone(),
-            spec: sorted(spec.clone()),
+            spec: spec.clone().sorted(),
             unexpected: None,
         })
     }
@@ -376,24 +376,11 @@ fn rules(cluster: &ClusterName, groups: &BTreeMap<Role, SecurityGroup>) -> Vec<F
         let unexpected = (!unexpected.is_empty()).then(|| unexpected.into_iter().collect::<Vec<_>>().join(", "));
         FirewallRule {
             name,
-            spec: sorted(spec),
+            spec: spec.sorted(),
             unexpected,
         }
     };
     found.into_iter().map(rule).collect()
-}
-
-/// The rule, with its lists as the inventory has them.
-fn sorted(mut spec: FirewallSpec) -> FirewallSpec {
-    spec.source_ranges.sort_unstable();
-    spec.source_ranges.dedup();
-    spec.source_roles.sort_unstable();
-    spec.source_roles.dedup();
-    spec.target_roles.sort_unstable();
-    spec.target_roles.dedup();
-    spec.tcp_ports.sort_unstable();
-    spec.tcp_ports.dedup();
-    spec
 }
 
 #[cfg(test)]

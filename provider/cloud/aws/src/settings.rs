@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use multizone_cloud::ClusterName;
+use multizone_cloud::{ClusterName, Retries};
 
 /// How to reach one region of one account.
 #[derive(Clone, Debug)]
@@ -100,27 +100,6 @@ impl Default for Timeouts {
             operation: Duration::from_mins(10),
             first_pause: Duration::from_millis(250),
             longest_pause: Duration::from_secs(5),
-        }
-    }
-}
-
-/// How often to try a request that the cloud is too busy for, or that gets no reply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retries {
-    /// Attempts in all, the first included.
-    pub attempts: u32,
-    /// Delay after the first failure; it doubles with each further one.  A random half of it is waited or more.
-    pub first_delay: Duration,
-    /// The delay's upper bound.
-    pub longest_delay: Duration,
-}
-
-impl Default for Retries {
-    fn default() -> Self {
-        Self {
-            attempts: 8,
-            first_delay: Duration::from_millis(250),
-            longest_delay: Duration::from_secs(20),
         }
     }
 }

@@ -51,8 +51,8 @@ impl Aws {
             .collect()
     }
 
-    /// What has to change so that an object with these tags has these labels; see [`relabelled`].  Tags to set, and keys
-    /// of those to take away.
+    /// What has to change so that an object with these tags has these labels; see [`multizone_cloud::relabelled`].  Tags to
+    /// set, and keys of those to take away.
     pub(crate) fn relabel(&self, now: &Tags, wanted: &Labels) -> (Tags, Vec<String>) {
         let set = wanted.iter().filter(|(key, value)| now.get(*key) != Some(value));
         let gone = self.labels(now).into_keys().filter(|key| !wanted.contains_key(key));
@@ -66,14 +66,6 @@ impl Aws {
 /// Whether tags say that an object is the cluster's, by its whole name.
 pub(crate) fn is_of(tags: &Tags, cluster: &ClusterName) -> bool {
     tags.get(label::CLUSTER).is_some_and(|found| found == cluster.as_str())
-}
-
-/// The labels to set on one of the cluster's objects, which it stays.  `None` when it is not the cluster's: one that has
-/// lost its tag becomes the cluster's by labels that say so, another's never does.
-pub(crate) fn relabelled(now: &Tags, cluster: &ClusterName, wanted: &Labels) -> Option<Labels> {
-    let owner = now.get(label::CLUSTER).or_else(|| wanted.get(label::CLUSTER))?;
-    let own = [(label::CLUSTER.to_owned(), cluster.as_str().to_owned())];
-    (owner == cluster.as_str()).then(|| wanted.clone().into_iter().chain(own).collect())
 }
 
 /// EC2's tags as a map.
@@ -115,27 +107,6 @@ pub(crate) fn of_name(name: &str) -> Filter {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_owner_cannot_be_lost_and_not_be_taken() {
-        let demo = ClusterName::new("demo");
-        let owned = |cluster: &str| Tags::from([(label::CLUSTER.into(), cluster.into())]);
-        let labels = relabelled(&owned("demo"), &demo, &Labels::from([("a".into(), "b".into())])).unwrap();
-        assert_eq!(labels[label::CLUSTER], "demo");
-        let other = Labels::from([(label::CLUSTER.into(), "other".into())]);
-        assert_eq!(
-            relabelled(&owned("demo"), &demo, &other).unwrap()[label::CLUSTER],
-            "demo"
-        );
-        assert_eq!(relabelled(&owned("dem"), &demo, &labels), None, "another cluster's");
-        assert_eq!(
-            relabelled(&Tags::new(), &demo, &labels).unwrap(),
-            labels,
-            "it had lost the tag"
-        );
-        assert_eq!(relabelled(&Tags::new(), &demo, &Labels::new()), None);
-        assert_eq!(relabelled(&Tags::new(), &demo, &other), None);
-    }
 
     #[test]
     fn a_cluster_is_known_by_its_whole_name() {

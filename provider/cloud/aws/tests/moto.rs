@@ -60,7 +60,7 @@ impl Account {
         self.aws.delete_network(cluster).await.unwrap();
         let left = self.aws.inventory(cluster).await.unwrap();
         assert!(left.is_empty(), "{left:?}");
-        assert_eq!(self.boto3(LEFT), serde_json::json!({}));
+        assert_eq!(self.moto.left(), serde_json::json!({}));
     }
 }
 
@@ -79,26 +79,6 @@ async fn every_object_is_made_found_changed_and_deleted() {
     machines::a_machine_lives_in_a_network_that_exists(&account).await;
     balancers::the_name_stays_while_zones_and_masters_come_and_go(&account).await;
 }
-
-/// Everything that an empty account does not have.
-const LEFT: &str = r#"
-found = {
-    "instances": [i["InstanceId"] for r in ec2.describe_instances()["Reservations"] for i in r["Instances"]
-                  if i["State"]["Name"] != "terminated"],
-    "volumes": [v["VolumeId"] for v in ec2.describe_volumes()["Volumes"]],
-    "snapshots": [s["SnapshotId"] for s in ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"] if s.get("Tags")],
-    "vpcs": [v["VpcId"] for v in ec2.describe_vpcs()["Vpcs"] if not v["IsDefault"]],
-    "subnets": [s["SubnetId"] for s in ec2.describe_subnets()["Subnets"] if s.get("Tags")],
-    "gateways": [g["InternetGatewayId"] for g in ec2.describe_internet_gateways()["InternetGateways"] if g["Tags"]],
-    "groups": [g["GroupId"] for g in ec2.describe_security_groups()["SecurityGroups"] if g.get("Tags")],
-    "load balancers": [b["LoadBalancerName"] for b in elbv2.describe_load_balancers()["LoadBalancers"]],
-    "target groups": [g["TargetGroupName"] for g in elbv2.describe_target_groups()["TargetGroups"]],
-    "secrets": [s["Name"] for s in secretsmanager.list_secrets()["SecretList"]],
-    "roles": [r["RoleName"] for r in iam.list_roles()["Roles"]],
-    "profiles": [p["InstanceProfileName"] for p in iam.list_instance_profiles()["InstanceProfiles"]],
-}
-answer = {kind: things for kind, things in found.items() if things}
-"#;
 
 fn settings(endpoint: &str) -> Settings {
     Settings {

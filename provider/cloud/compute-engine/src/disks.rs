@@ -1,7 +1,7 @@
 //! Zonal disks.
 
 use google_cloud_compute_v1::model::{self, disk::Status};
-use multizone_cloud::{CloudError, ClusterName, Disk, DiskSpec, Labels, Performance, Result, label};
+use multizone_cloud::{CloudError, ClusterName, Disk, DiskSpec, Labels, Performance, Result, label, relabelled};
 
 use crate::{
     ComputeEngine,
@@ -10,7 +10,7 @@ use crate::{
     names::last_segment,
     networks::{present, unless_absent, unless_exists},
     operations::Until,
-    ownership::{labelled, labels_for, relabelled},
+    ownership::{labelled, labels_for},
 };
 
 impl ComputeEngine {
@@ -117,7 +117,7 @@ impl ComputeEngine {
         loop {
             let found = self.disk(zone, name).await.about(&object)?;
             let disk = found.ok_or_else(|| CloudError::NotFound { object: object.clone() })?;
-            let Some(wanted) = relabelled(&disk.labels, cluster, labels) else {
+            let Some(wanted) = relabelled(disk.labels.get(label::CLUSTER), cluster, labels) else {
                 return Err(CloudError::NotOurs { object });
             };
             if wanted == disk.labels.into_iter().collect::<Labels>() {

@@ -38,7 +38,7 @@ impl ComputeEngine {
         }
         let wanted = FirewallRule {
             name: spec.name.clone(),
-            spec: sorted(spec.clone()),
+            spec: spec.clone().sorted(),
             unexpected: None,
         };
         let client = self.clients().firewalls().await.about(&object)?;
@@ -216,7 +216,7 @@ impl ComputeEngine {
                 unexpected.insert(what.to_owned());
             }
         }
-        let spec = sorted(FirewallSpec {
+        let spec = FirewallSpec {
             cluster: cluster.clone(),
             name: name.clone(),
             source_ranges,
@@ -224,7 +224,8 @@ impl ComputeEngine {
             target_roles,
             tcp_ports,
             all_protocols,
-        });
+        }
+        .sorted();
         let unexpected = (!unexpected.is_empty()).then(|| unexpected.into_iter().collect::<Vec<_>>().join(", "));
         Some(FirewallRule { name, spec, unexpected })
     }
@@ -236,19 +237,6 @@ fn refused(object: String, code: &str, reason: &str) -> CloudError {
         code: code.to_owned(),
         reason: reason.to_owned(),
     }
-}
-
-/// The rule, with its lists as the inventory has them.
-pub(crate) fn sorted(mut spec: FirewallSpec) -> FirewallSpec {
-    spec.source_ranges.sort_unstable();
-    spec.source_ranges.dedup();
-    spec.source_roles.sort_unstable();
-    spec.source_roles.dedup();
-    spec.target_roles.sort_unstable();
-    spec.target_roles.dedup();
-    spec.tcp_ports.sort_unstable();
-    spec.tcp_ports.dedup();
-    spec
 }
 
 fn port_range((first, last): (u16, u16)) -> String {

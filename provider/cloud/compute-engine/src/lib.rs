@@ -69,4 +69,5 @@ mod transport;
 mod zones;
 
 pub use cloud::ComputeEngine;
-pub use settings::{Credentials, Retries, Settings, Timeouts};
+pub use multizone_cloud::Retries;
+pub use settings::{Credentials, Settings, Timeouts};

@@ -1,7 +1,7 @@
 //! Machines.
 
 use google_cloud_compute_v1::model::{self, Instance};
-use multizone_cloud::{CloudError, ClusterName, Labels, Machine, MachineSpec, MachineState, Result};
+use multizone_cloud::{CloudError, ClusterName, Labels, Machine, MachineSpec, MachineState, Result, label, relabelled};
 
 use crate::{
     ComputeEngine,
@@ -10,7 +10,7 @@ use crate::{
     names::last_segment,
     networks::{present, unless_absent},
     operations::Until,
-    ownership::{labelled, relabelled},
+    ownership::labelled,
 };
 
 /// How often a change of labels is tried when others change the labels at the same time.
@@ -224,7 +224,7 @@ impl ComputeEngine {
         loop {
             let found = self.instance(zone, name).await.about(&object)?;
             let instance = found.ok_or_else(|| CloudError::NotFound { object: object.clone() })?;
-            let Some(wanted) = relabelled(&instance.labels, cluster, labels) else {
+            let Some(wanted) = relabelled(instance.labels.get(label::CLUSTER), cluster, labels) else {
                 return Err(CloudError::NotOurs { object });
             };
             if wanted

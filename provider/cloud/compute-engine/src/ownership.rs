@@ -3,8 +3,6 @@
 //! Networks, subnets and firewall rules have no labels on Compute Engine, and addresses get theirs only after they were
 //! made: their `description` holds a small JSON document instead.  A description that is not exactly such a document belongs to nobody we know.
 
-use std::collections::HashMap;
-
 use multizone_cloud::{ClusterName, Labels, label};
 use serde::{Deserialize, Serialize};
 
@@ -67,13 +65,6 @@ pub(crate) fn labels_for(cluster: &ClusterName, labels: &Labels) -> Labels {
     labels
 }
 
-/// The labels to set on one of the cluster's objects, which it stays.  `None` when it is not the cluster's: one that has
-/// lost its label becomes the cluster's by labels that say so, another's never does.
-pub(crate) fn relabelled(now: &HashMap<String, String>, cluster: &ClusterName, wanted: &Labels) -> Option<Labels> {
-    let owner = now.get(label::CLUSTER).or_else(|| wanted.get(label::CLUSTER))?;
-    (owner == cluster.as_str()).then(|| labels_for(cluster, wanted))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,26 +100,5 @@ mod tests {
         assert!(labelled(&labels, &demo));
         assert!(!labelled(&labels, &ClusterName::new("dem")));
         assert_eq!(labels["a"], "b");
-    }
-
-    #[test]
-    fn the_owner_label_cannot_be_lost_and_not_be_taken() {
-        let demo = ClusterName::new("demo");
-        let owned = |cluster: &str| HashMap::from([(label::CLUSTER.to_owned(), cluster.to_owned())]);
-        let labels = relabelled(&owned("demo"), &demo, &Labels::from([("a".into(), "b".into())])).unwrap();
-        assert_eq!(labels[label::CLUSTER], "demo");
-        let other = Labels::from([(label::CLUSTER.into(), "other".into())]);
-        assert_eq!(
-            relabelled(&owned("demo"), &demo, &other).unwrap()[label::CLUSTER],
-            "demo"
-        );
-        assert_eq!(relabelled(&owned("dem"), &demo, &labels), None, "another cluster's");
-        assert_eq!(
-            relabelled(&HashMap::new(), &demo, &labels).unwrap(),
-            labels,
-            "it had lost the label"
-        );
-        assert_eq!(relabelled(&HashMap::new(), &demo, &Labels::new()), None);
-        assert_eq!(relabelled(&HashMap::new(), &demo, &other), None);
     }
 }

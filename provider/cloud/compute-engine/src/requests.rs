@@ -6,12 +6,11 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
-use multizone_cloud::Unanswered;
+use multizone_cloud::{Retries, Unanswered};
 
-use crate::{Retries, failure::Failure};
+use crate::failure::Failure;
 
 /// Counts and retries.
 #[derive(Debug)]
@@ -92,7 +91,7 @@ impl Requests {
                 attempts,
                 reason: failure.words(),
             }));
-            let delay = self.delay(attempts, failure.retry_after, rand::random::<f64>());
+            let delay = self.retries.delay(attempts, failure.retry_after, rand::random::<f64>());
             tracing::info!(
                 target: "multizone::cloud",
                 request = what,
@@ -105,22 +104,12 @@ impl Requests {
             tokio::time::sleep(delay).await;
         }
     }
-
-    /// The delay after that many failures: doubled each time, between half of it and all of it, and never shorter than
-    /// the cloud asks for within the bound.
-    fn delay(&self, failures: u32, asked: Option<Duration>, chance: f64) -> Duration {
-        let full = self
-            .retries
-            .first_delay
-            .saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)))
-            .min(self.retries.longest_delay);
-        let jittered = full.mul_f64(0.5 + chance / 2.0);
-        jittered.max(asked.unwrap_or_default().min(self.retries.longest_delay))
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn requests() -> Requests {
@@ -132,23 +121,6 @@ mod tests {
             },
             0x0123_4567_89ab_cdef,
         )
-    }
-
-    #[test]
-    fn delays_double_up_to_their_bound_and_honour_the_cloud() {
-        let requests = requests();
-        assert_eq!(requests.delay(1, None, 1.0), Duration::from_millis(100));
-        assert_eq!(requests.delay(1, None, 0.0), Duration::from_millis(50));
-        assert_eq!(requests.delay(3, None, 1.0), Duration::from_millis(400));
-        assert_eq!(requests.delay(40, None, 1.0), Duration::from_secs(1));
-        assert_eq!(
-            requests.delay(1, Some(Duration::from_millis(700)), 1.0),
-            Duration::from_millis(700)
-        );
-        assert_eq!(
-            requests.delay(1, Some(Duration::from_hours(1)), 1.0),
-            Duration::from_secs(1)
-        );
     }
 
     #[test]

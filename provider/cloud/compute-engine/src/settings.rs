@@ -3,6 +3,7 @@
 use std::{fmt, net::Ipv4Addr, time::Duration};
 
 use ipnet::Ipv4Net;
+use multizone_cloud::Retries;
 
 /// How to reach one region of one project.
 #[derive(Clone, Debug)]
@@ -105,27 +106,6 @@ impl Default for Timeouts {
             request: Duration::from_secs(30),
             operation: Duration::from_mins(10),
             poll_interval: Duration::from_secs(1),
-        }
-    }
-}
-
-/// How often to try a request that the cloud is too busy for, or that gets no reply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retries {
-    /// Attempts in all, the first included.
-    pub attempts: u32,
-    /// Delay after the first failure; it doubles with each further one.  A random half of it is waited or more.
-    pub first_delay: Duration,
-    /// The delay's upper bound.
-    pub longest_delay: Duration,
-}
-
-impl Default for Retries {
-    fn default() -> Self {
-        Self {
-            attempts: 8,
-            first_delay: Duration::from_millis(250),
-            longest_delay: Duration::from_secs(20),
         }
     }
 }

@@ -99,5 +99,5 @@ pub(super) async fn of_several_who_change_a_notice_one_does(account: &Account) {
     );
     aws.remove_notice(&cluster, "demo-turn", &current).await.unwrap();
     assert_eq!(aws.notice(&cluster, "demo-turn").await.unwrap(), None);
-    assert_eq!(account.boto3(super::LEFT), Value::Object(serde_json::Map::new()));
+    assert_eq!(account.moto.left(), Value::Object(serde_json::Map::new()));
 }

@@ -9,7 +9,7 @@ use multizone_cloud::{
 };
 
 use super::{PROBES_RULE, description::Description, health_check, probes, probes_rule};
-use crate::{ComputeEngine, failure::Failure, firewall_rules::sorted};
+use crate::{ComputeEngine, failure::Failure};
 
 impl ComputeEngine {
     /// The balancers of a cluster with these firewall rules and addresses, which tell of them (see [`super`]).
@@ -122,7 +122,7 @@ impl ComputeEngine {
         if let Some(rule) = found.rule {
             unexpected.extend(self.rule_deviations(rule, &found.name, description.port));
         }
-        let wanted = sorted(probes(found.cluster, found.own, description.port));
+        let wanted = probes(found.cluster, found.own, description.port).sorted();
         match found.probes {
             None => unexpected.push("the firewall rule for its probes is gone".to_owned()),
             Some(FirewallRule {
