@@ -6,7 +6,7 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use http::{Request, header::CONTENT_TYPE};
@@ -78,7 +78,7 @@ impl Prober {
 }
 
 async fn probe(kubeconfig: &Kubeconfig, stop: &AtomicBool, answered: &AtomicUsize) -> Vec<String> {
-    let mut failed = Vec::new();
+    let (mut failed, begun) = (Vec::new(), Instant::now());
     for number in 0.. {
         if stop.load(Ordering::Relaxed) {
             break;
@@ -96,7 +96,7 @@ async fn probe(kubeconfig: &Kubeconfig, stop: &AtomicBool, answered: &AtomicUsiz
         for answer in [write, read] {
             match answer {
                 Ok(_) => drop(answered.fetch_add(1, Ordering::Relaxed)),
-                Err(error) => failed.push(error),
+                Err(error) => failed.push(format!("after {:.1?}: {error}", begun.elapsed())),
             }
         }
         sleep(PAUSE).await;

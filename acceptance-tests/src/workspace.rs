@@ -16,6 +16,9 @@ use crate::{Moto, Run, machines::Machines, run};
 /// How much faster than a real cloud the suite's sandboxes run.
 const SPEED: &str = "600";
 
+/// How much of each machine's console is shown when a test has failed.
+const CONSOLE_LINES: usize = 20;
+
 /// What comes before the resources of every configuration that is a test's own.
 pub const PROVIDER: &str = r#"
 terraform {
@@ -271,10 +274,30 @@ impl Workspace {
     }
 }
 
+impl Workspace {
+    /// What the machines have said last: why a test has failed is often found there only.
+    fn print_consoles(&self) {
+        for disk in fs::read_dir(self.path().join("sandbox/disks"))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let console = fs::read(disk.path().join("console.log")).unwrap_or_default();
+            let console = String::from_utf8_lossy(&console);
+            let lines: Vec<_> = console.lines().rev().take(CONSOLE_LINES).collect();
+            println!("--- the console of {}", disk.file_name().display());
+            lines.iter().rev().for_each(|line| println!("{line}"));
+        }
+    }
+}
+
 impl Drop for Workspace {
     fn drop(&mut self) {
         if !self.sandbox {
             return;
+        }
+        if std::thread::panicking() {
+            self.print_consoles();
         }
         let run = self.sandbox(&["stop", "--delete"]);
         assert!(

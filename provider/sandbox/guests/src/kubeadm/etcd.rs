@@ -77,19 +77,43 @@ async fn within<T>(
     }
 }
 
-/// The check-etcd phase: every member must answer, a dead one fails the join.
+/// Where the members are that etcd itself lists: the pod of one that was removed may outlive it for a while.
+async fn members(machine: &Machine, api: &Api, client: &Credentials) -> Result<Vec<String>, String> {
+    let mut last = String::new();
+    for endpoint in endpoints(machine, api).await? {
+        let mut cluster = ClusterClient::new(channel(machine, &endpoint, client)?);
+        match within(machine, cluster.member_list(MemberListRequest { linearizable: true })).await {
+            Ok(answer) => return Ok(answer.members.into_iter().flat_map(|it| it.client_urls).collect()),
+            Err(error) => last = format!("{endpoint}: {}", error.message()),
+        }
+    }
+    Err(format!("error syncing endpoints with etcd: {last}"))
+}
+
+/// The check-etcd phase: every member must answer in time, a dead one fails the join.
 pub(super) async fn check_health(machine: &Machine, api: &Api, client: &Credentials) -> Result<(), String> {
     say(machine, "[check-etcd] Checking that the etcd cluster is healthy");
-    for endpoint in endpoints(machine, api).await? {
+    let deadline = Instant::now() + super::patience(machine, PATIENCE);
+    loop {
+        let error = match every_member_answers(machine, api, client).await {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        if Instant::now() >= deadline {
+            return Err(error);
+        }
+        tokio::time::sleep(machine.interval(POLL, LEAST_POLL)).await;
+    }
+}
+
+async fn every_member_answers(machine: &Machine, api: &Api, client: &Credentials) -> Result<(), String> {
+    for endpoint in members(machine, api, client).await? {
         let mut maintenance = MaintenanceClient::new(channel(machine, &endpoint, client)?);
-        within(machine, maintenance.status(StatusRequest {}))
-            .await
-            .map_err(|error| {
-                format!(
-                    "etcd cluster is not healthy: failed to dial endpoint {endpoint}: {}",
-                    error.message()
-                )
-            })?;
+        let status = within(machine, maintenance.status(StatusRequest {})).await;
+        status.map_err(|error| {
+            let why = error.message();
+            format!("etcd cluster is not healthy: failed to dial endpoint {endpoint}: {why}")
+        })?;
     }
     Ok(())
 }

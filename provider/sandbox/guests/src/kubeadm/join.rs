@@ -26,6 +26,10 @@ const CLUSTER_INFO: &str = "/api/v1/namespaces/kube-public/configmaps/cluster-in
 /// Looking at the machine and pulling what it needs.
 const PREPARE: Duration = Duration::from_secs(8);
 const START_KUBELET: Duration = Duration::from_secs(3);
+/// How long kubeadm tries again to read a `ConfigMap`.
+const SHORT_RETRY: Duration = Duration::from_millis(350);
+/// The least at any pace: etcd elects a leader in the host's own time.
+const LEAST_SHORT_RETRY: Duration = Duration::from_secs(10);
 
 /// Runs every phase of a join.
 pub(super) async fn run(machine: &Machine, path: &str) -> Result<(), PhaseFailed> {
@@ -78,14 +82,18 @@ pub(super) async fn run(machine: &Machine, path: &str) -> Result<(), PhaseFailed
                 .prepare(machine)
                 .await
                 .map_err(in_phase("control-plane-prepare"))?;
-            joining.check_etcd(machine).await.map_err(in_phase("check-etcd"))?;
+            Box::pin(joining.check_etcd(machine))
+                .await
+                .map_err(in_phase("check-etcd"))?;
             Some(joining)
         }
     };
 
     machine.status.phase("kubeadm join: starting the kubelet");
     let failed = in_phase("kubelet-start");
-    let configuration = config_map(&api, "kubelet-config", "kubelet").await.map_err(&failed)?;
+    let configuration = config_map(machine, &api, "kubelet-config", "kubelet")
+        .await
+        .map_err(&failed)?;
     let configuration = patched(machine, &patches, &configuration).map_err(&failed)?;
     let bootstrap = Credentials {
         server: master.as_ref().map_or(bootstrap.server, JoiningMaster::kubelet_server),
@@ -233,7 +241,7 @@ async fn cluster_configuration(machine: &Machine, api: &Api) -> Result<String, S
         machine,
         "[preflight] Reading configuration from the \"kubeadm-config\" ConfigMap in namespace \"kube-system\"...",
     );
-    config_map(api, "kubeadm-config", "ClusterConfiguration").await
+    config_map(machine, api, "kubeadm-config", "ClusterConfiguration").await
 }
 
 /// The cluster's kubelet configuration with this machine's patches.
@@ -255,12 +263,19 @@ fn check_version(
     preflight::judge(machine, findings, &[])
 }
 
-async fn config_map(api: &Api, name: &str, key: &str) -> Result<String, String> {
+/// One value of a map.  What may pass is waited for as long as kubeadm does, which is not long.
+async fn config_map(machine: &Machine, api: &Api, name: &str, key: &str) -> Result<String, String> {
     let problem = |reason: String| format!("unable to fetch the {name} ConfigMap: failed to get config map: {reason}");
-    let map = api
-        .get(&format!("{}/configmaps/{name}", objects::KUBE_SYSTEM))
-        .await
-        .map_err(|error| problem(error.to_string()))?;
+    let deadline = Instant::now() + machine.interval(SHORT_RETRY, LEAST_SHORT_RETRY);
+    let path = format!("{}/configmaps/{name}", objects::KUBE_SYSTEM);
+    let map = loop {
+        match api.get(&path).await {
+            Ok(map) => break map,
+            Err(error) if error.is_transient() && Instant::now() < deadline => {}
+            Err(error) => return Err(problem(error.to_string())),
+        }
+        tokio::time::sleep(LEAST_POLL).await;
+    };
     map["data"][key]
         .as_str()
         .map(str::to_owned)
