@@ -51,6 +51,11 @@ const DEREGISTER: &str = "group = elbv2.describe_target_groups()['TargetGroups']
     for r in ec2.describe_instances(Filters=[{'Name': 'tag:multizone-name', 'Values': ['NAME']}])['Reservations']:\n\
     \x20   elbv2.deregister_targets(TargetGroupArn=group, Targets=[{'Id': i['InstanceId']} for i in r['Instances']])";
 
+/// The zone and the state of every instance, and the zone of every volume.
+const MACHINES: &str = "instances = [i for r in ec2.describe_instances()['Reservations'] for i in r['Instances']]\n\
+    answer = [sorted([i['Placement']['AvailabilityZone'], i['State']['Name']] for i in instances),\n\
+    \x20  sorted(v['AvailabilityZone'] for v in ec2.describe_volumes()['Volumes'])]";
+
 /// An example in an account of its own.
 struct Example {
     workspace: Workspace,
@@ -207,7 +212,7 @@ fn masters_grow_from_one_to_three_are_replaced_and_shrink_to_one_without_a_faile
 
 #[test]
 fn the_multi_zone_example_runs_on_aws() {
-    let Some(example) = Example::of("multi-zone") else {
+    let Some(mut example) = Example::of("multi-zone") else {
         return;
     };
     let workspace = &example.workspace;
@@ -216,12 +221,8 @@ fn the_multi_zone_example_runs_on_aws() {
     workspace.assert_empty_plan(&example.arguments(&small));
     assert_eq!(example.zones(), ["us-west-2a"; 2], "a master and a worker");
 
-    let _ = workspace.apply(&example.arguments(&small[..1]));
-    workspace.assert_empty_plan(&example.arguments(&small[..1]));
-    assert_eq!(
-        example.zones(),
-        ["us-west-2a", "us-west-2a", "us-west-2b", "us-west-2c"]
-    );
+    two_more_zones_of_which_one_has_no_capacity(&mut example, &small[..1]);
+    let workspace = &example.workspace;
 
     // Forgotten and imported, nothing is to be done.
     for (address, id) in [
@@ -253,4 +254,58 @@ fn the_multi_zone_example_runs_on_aws() {
     workspace.assert_empty_plan(&example.arguments(&small));
     assert_eq!(example.zones(), ["us-west-2a"; 2]);
     example.destroy(&small);
+}
+
+/// The zone's subnet exists, and no machine can be had in it: the other zones' groups come up, the error says what is missing
+/// where, nothing is left of the attempt, and the next apply makes that group and nothing else.
+fn two_more_zones_of_which_one_has_no_capacity(example: &mut Example, three_zones: &[&str]) {
+    let cluster = [three_zones, &["-target=multizone_cluster.demo"]].concat();
+    let _ = example.workspace.apply(&example.arguments(&cluster));
+    let subnet = example.moto.boto3(
+        "answer = [s['SubnetId'] for s in ec2.describe_subnets()['Subnets']\n\
+         \x20  if s['AvailabilityZone'] == 'us-west-2b' and s.get('Tags')][0]",
+    );
+    let faults = example.moto.with_faults(&json!([{
+        "service": "ec2",
+        "operation": "RunInstances",
+        "body": format!("\"NetworkInterface.1.SubnetId\" == '{}'", subnet.as_str().unwrap()),
+        "error": {
+            "code": "InsufficientInstanceCapacity",
+            "status": 500,
+            "message": "We currently do not have sufficient t3.medium capacity.",
+        },
+    }]));
+    example.workspace.reach_aws_at(faults.endpoint());
+    let arguments = example.arguments(three_zones);
+    let workspace = &example.workspace;
+    let _ = workspace
+        .terraform(&[&["apply", "-auto-approve"], &arguments[..]].concat())
+        .exited(1)
+        .saying(&[
+            "multizone_node_group.pool[\"us-west-2b\"]",
+            "in us-west-2b: no capacity: We currently do not have sufficient t3.medium capacity \
+             (InsufficientInstanceCapacity, request ",
+            "t3.medium is on offer in us-west-2a, us-west-2c",
+        ]);
+    let asked = faults.asked("RunInstances");
+    let refused = asked.iter().filter(|it| it["NetworkInterface.1.SubnetId"] == subnet);
+    assert_eq!(refused.count(), 1, "asking again makes no capacity: {asked:?}");
+    let running = |zones: &[&str]| zones.iter().map(|zone| json!([zone, "running"])).collect::<Vec<_>>();
+    let of_others = ["us-west-2a", "us-west-2a", "us-west-2c"];
+    let volumes = ["us-west-2a", "us-west-2a", "us-west-2a", "us-west-2c"];
+    assert_eq!(example.moto.boto3(MACHINES), json!([running(&of_others), volumes]));
+    assert_eq!(example.zones(), of_others);
+
+    example.workspace.reach_aws_at(example.moto.endpoint());
+    let arguments = example.arguments(three_zones);
+    let workspace = &example.workspace;
+    let group = r#"multizone_node_group.pool["us-west-2b"]"#;
+    let changes = workspace.planned_changes(&arguments);
+    assert_eq!(changes, [(group.to_owned(), "create".to_owned())]);
+    let _ = workspace.apply(&arguments);
+    workspace.assert_empty_plan(&arguments);
+    let all = ["us-west-2a", "us-west-2a", "us-west-2b", "us-west-2c"];
+    assert_eq!(example.zones(), all);
+    let volumes = [&volumes[..3], &["us-west-2b", "us-west-2c"]].concat();
+    assert_eq!(example.moto.boto3(MACHINES), json!([running(&all), volumes]));
 }
