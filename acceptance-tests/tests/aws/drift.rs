@@ -165,6 +165,7 @@ pub(super) fn what_is_changed_behind_its_back_is_shown_and_healed(moto: &Moto) {
     workspace.assert_empty_plan(&TWO_ZONES);
 
     a_network_that_has_lost_its_tag_is_not_made_twice(moto, &workspace);
+    a_subnet_that_has_lost_its_tag_is_named(moto, &workspace);
     moto.boto3(
         "for t in ec2.describe_route_tables()['RouteTables']:\n\
          \x20 if not t['Associations']:\n\
@@ -222,4 +223,32 @@ fn a_network_that_has_lost_its_tag_is_not_made_twice(moto: &Moto, workspace: &Wo
          ec2.create_tags(Resources=[vpc], Tags=[{'Key': 'multizone-cluster', 'Value': 'demo'}])",
     );
     workspace.assert_empty_plan(&TWO_ZONES);
+}
+
+fn a_subnet_that_has_lost_its_tag_is_named(moto: &Moto, workspace: &Workspace) {
+    let subnet = moto.boto3(&format!("{OBJECTS}answer = subnets['us-west-2b']"));
+    let subnet = subnet.as_str().unwrap();
+    tamper(
+        moto,
+        "ec2.delete_tags(Resources=[subnets['us-west-2b']], Tags=[{'Key': 'multizone-cluster'}])",
+    );
+    assert_eq!(
+        drift(workspace, "multizone_cluster.demo"),
+        ["the subnet of zone us-west-2b is gone"]
+    );
+    let tag = format!("aws ec2 create-tags --resources {subnet} --tags Key=multizone-cluster,Value=demo");
+    let _ = workspace
+        .terraform(&[&["apply", "-auto-approve"], &TWO_ZONES[..]].concat())
+        .exited(1)
+        .saying(&[
+            &format!("subnet {subnet}: refused (InvalidSubnet.Conflict)"),
+            "it has the range 10.0.1.0/24 in zone us-west-2b of this cluster's network vpc-",
+            "and lacks the tag multizone-cluster = demo",
+            &tag,
+        ]);
+    moto.boto3(&format!(
+        "ec2.create_tags(Resources=['{subnet}'], Tags=[{{'Key': 'multizone-cluster', 'Value': 'demo'}}])"
+    ));
+    workspace.assert_empty_plan(&TWO_ZONES);
+    assert_eq!(look(moto)["subnets"], json!(["us-west-2a", "us-west-2b"]));
 }

@@ -1,5 +1,6 @@
 //! A cluster's network: a VPC with a way to the internet, and a subnet in each zone.
 
+mod conflict;
 mod existing;
 mod removal;
 mod route;
@@ -124,7 +125,14 @@ impl Aws {
             made.subnet
                 .ok_or_else(|| Failure::unreadable("the reply names no subnet"))
         };
-        let found = self.found_or_made(&object, look, make).await?;
+        let found = match self.found_or_made(&object, look, make).await {
+            Ok(found) => found,
+            // It may be there, and was not shown yet.
+            Err(error) => match look().await.about(&object)? {
+                Some(found) => found,
+                None => return Err(self.in_the_way(error, cluster, vpc, zone, wanted).await),
+            },
+        };
         if range(found.cidr_block.as_deref()) == Some(wanted) {
             return Ok(());
         }
