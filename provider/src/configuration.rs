@@ -21,6 +21,7 @@ use tokio::sync::Mutex;
 
 use counted::Counted;
 use rooms::Rooms;
+pub use rooms::{Maker, NewMachines};
 
 use crate::{
     inventories::Inventories,

@@ -36,6 +36,7 @@
 
 pub mod cluster;
 mod fingerprint;
+mod growth;
 pub mod node_group;
 mod spread;
 mod timing;
@@ -43,6 +44,7 @@ mod version;
 mod wording;
 
 pub use fingerprint::fingerprint;
+pub use growth::Growth;
 pub use spread::{round, spread};
 pub use timing::{Timing, approximately};
 pub use version::Version;

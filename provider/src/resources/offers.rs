@@ -3,7 +3,7 @@
 use multizone_cloud::{CloudError, ClusterName, Subnets};
 use multizone_schema::{Diagnostic, Diagnostics, Path};
 
-use crate::configuration::Configured;
+use crate::configuration::{Configured, Maker, NewMachines};
 
 /// Why a machine must be of some size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,23 +96,41 @@ pub async fn check_addresses(
     path: Path,
     cluster: &ClusterName,
     zone: &str,
-    (whose, new): (&str, u64),
+    (maker, new): (Maker, NewMachines),
 ) -> Diagnostics {
-    if provider.cloud().capabilities().subnets == Subnets::Regional || new == 0 {
+    if provider.cloud().capabilities().subnets == Subnets::Regional || new == NewMachines::default() {
         return Diagnostics::new();
     }
-    match provider.plan_machines(cluster, zone, whose, new).await {
-        Ok((all, Some(free))) if all > free => Diagnostic::error(
-            "Too few addresses",
-            format!(
-                "{path}: {all} new machine{} planned in zone {zone} of cluster {cluster}, whose subnet has {free} free address{}. \
-                 Plan fewer there, or give the zone a larger subnet, which takes leaving it first.",
-                if all == 1 { " is" } else { "s are" },
-                if free == 1 { "" } else { "es" },
-            ),
-        )
-        .at(path)
-        .into(),
+    match provider.plan_machines(cluster, zone, maker, new).await {
+        Ok((all, Some(free))) if all.staying + all.passing > free => {
+            let most = all.staying + all.passing;
+            let passing = match all.passing {
+                0 => String::new(),
+                passing => format!(
+                    " {passing} of them {} there until the machine{} that {} gone; a node group with max_surge = 0 and \
+                     max_unavailable = 1 does without.",
+                    if passing == 1 { "is" } else { "are" },
+                    if passing == 1 { "" } else { "s" },
+                    if passing == 1 {
+                        "it replaces is"
+                    } else {
+                        "they replace are"
+                    },
+                ),
+            };
+            Diagnostic::error(
+                "Too few addresses",
+                format!(
+                    "{path}: {most} new machine{} planned in zone {zone} of cluster {cluster}, whose subnet has {free} \
+                     free address{}.{passing} Plan fewer there, or give the zone a larger subnet, which takes leaving it \
+                     first.",
+                    if most == 1 { " is" } else { "s are" },
+                    if free == 1 { "" } else { "es" },
+                ),
+            )
+            .at(path)
+            .into()
+        }
         Ok(_) => Diagnostics::new(),
         Err(error) => unasked(&path, "the free addresses of the zone's subnet", &error),
     }

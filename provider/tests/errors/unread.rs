@@ -44,7 +44,7 @@ pub(crate) const NOT_PROVOKED: &[(&str, &str, &str)] = &[
     ("cluster/existing.rs", "{} has no free addresses left", ZONAL),
     ("cluster/existing.rs", "{} has the range", ZONAL),
     ("resources/offers.rs", "Too few addresses", ZONAL),
-    ("resources/offers.rs", "{path}: {all} new machine", ZONAL),
+    ("resources/offers.rs", "{path}: {most} new machine", ZONAL),
     ("resources/offers.rs", "the free addresses of the zone's subnet", ZONAL),
     ("cluster/subnets.rs", "Zones have subnets of their own here", ZONAL),
     ("cluster/subnets.rs", "Zone {zone} needs {path}", ZONAL),

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::{Desired, Next, Observed, Step, effect, gates::Gates, group::Group, next, next::without_group};
 use crate::{
-    PreviewedStep, Timing,
+    Growth, PreviewedStep, Timing,
     timing::API_CALL,
     wording::{listed, workers},
 };
@@ -22,6 +22,19 @@ impl Preview {
     /// Whether it changes anything: waiting alone does not.
     pub fn changes_anything(&self) -> bool {
         self.steps.iter().any(|step| !step.only_waits())
+    }
+
+    /// How many machines more there are while the steps are taken, and after them.
+    pub fn growth(&self) -> Growth {
+        let mut growth = Growth::default();
+        for step in &self.steps {
+            match step {
+                Step::CreateMachines(names) => growth.make(names.len()),
+                Step::DeleteMachines(names) => growth.delete(names.len()),
+                _ => {}
+            }
+        }
+        growth
     }
 
     /// The steps in words.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use multizone_cloud::ClusterName;
 use multizone_kubernetes::cluster_access::dropped_objects;
 use multizone_planner::{
+    Growth,
     cluster::{Next, Preview, Step, Violation, Warning, preview},
     lines,
 };
@@ -17,7 +18,7 @@ use super::{
     wanted::Wanted,
 };
 use crate::{
-    configuration::Configured,
+    configuration::{Configured, Maker, NewMachines},
     resources::{
         Planning,
         api_load_balancer::check_planned_balancer,
@@ -42,22 +43,60 @@ pub(super) async fn plan(
             .diagnostics
             .extend(certificates::warnings(prior, provider.now()));
     }
-    if planning.diagnostics.has_errors() {
-        return planning;
+    let mut growth = None;
+    if !planning.diagnostics.has_errors() {
+        if prior.is_none() {
+            planning.diagnostics.extend(replaced(provider, &planning.planned));
+        }
+        let said = foresee(provider, prior, &planning.private, &mut planning.planned, &mut growth);
+        planning.diagnostics.extend(said);
     }
-    if prior.is_none() {
-        planning.diagnostics.extend(replaced(provider, &planning.planned));
-    }
-    let said = foresee(provider, prior, &planning.private, &mut planning.planned);
-    planning.diagnostics.extend(said);
+    let room = ask_for_room(provider, prior, &planning.planned, growth).await;
+    planning.diagnostics.extend(room);
     planning
+}
+
+/// Asks the cloud whether the zones' subnets have addresses for the masters that the steps make; without steps that are known,
+/// for those that the replicas say.
+async fn ask_for_room(
+    provider: &Configured,
+    prior: Option<&ControlPlane>,
+    planned: &ControlPlanePlanned,
+    growth: Option<BTreeMap<String, Growth>>,
+) -> Diagnostics {
+    let Some(cluster) = planned.cluster.known() else {
+        return Diagnostics::new();
+    };
+    let mut new: BTreeMap<String, NewMachines> = BTreeMap::new();
+    for (zone, growth) in growth.iter().flatten() {
+        let growth = NewMachines {
+            staying: growth.staying(),
+            passing: growth.passing(),
+        };
+        new.insert(zone.clone(), growth);
+    }
+    if growth.is_none() {
+        for (key, replica) in planned.replicas.known().into_iter().flatten() {
+            let zone = replica.known().and_then(|replica| replica.zone.known());
+            let stays = prior.and_then(|prior| prior.replicas.get(key)).map(|was| &was.zone) == zone;
+            if let Some(zone) = zone.filter(|_| !stays) {
+                new.entry(zone.clone()).or_default().staying += 1;
+            }
+        }
+    }
+    let cluster = ClusterName::new(cluster);
+    let mut diagnostics = Diagnostics::new();
+    for (zone, new) in new {
+        let new = (Maker::Masters, new);
+        diagnostics.extend(offers::check_addresses(provider, Path::from("replicas"), &cluster, &zone, new).await);
+    }
+    diagnostics
 }
 
 /// Asks the cloud whether what is new can be had.
 async fn ask(provider: &Configured, prior: Option<&ControlPlane>, planned: &ControlPlanePlanned) -> Diagnostics {
     let mut diagnostics = Diagnostics::new();
     let mut new_zones = Vec::new();
-    let mut new_machines: BTreeMap<String, u64> = BTreeMap::new();
     for (key, replica) in planned.replicas.known().into_iter().flatten() {
         let Some(zone) = replica.known().and_then(|replica| replica.zone.known()) else {
             continue;
@@ -74,7 +113,6 @@ async fn ask(provider: &Configured, prior: Option<&ControlPlane>, planned: &Cont
                 unknown = check_planned_zone(provider, &ClusterName::new(cluster), path.clone(), zone);
             }
             if unknown.is_empty() {
-                *new_machines.entry(zone.clone()).or_default() += 1;
                 new_zones.push((path, zone.clone()));
             }
             diagnostics.extend(unknown);
@@ -86,13 +124,6 @@ async fn ask(provider: &Configured, prior: Option<&ControlPlane>, planned: &Cont
             let path = Path::from("machine_type");
             let said = offers::check_machine_type(provider, path, zone, machine_type, Purpose::Master).await;
             diagnostics.extend(said);
-        }
-    }
-    if let Some(cluster) = planned.cluster.known() {
-        let cluster = ClusterName::new(cluster);
-        for (zone, new) in &new_machines {
-            let new = ("the control plane", *new);
-            diagnostics.extend(offers::check_addresses(provider, Path::from("replicas"), &cluster, zone, new).await);
         }
     }
     if let (Some(cluster), Some(balancer)) = (planned.cluster.known(), planned.load_balancer.known()) {
@@ -110,6 +141,7 @@ fn foresee(
     prior: Option<&ControlPlane>,
     private: &[u8],
     planned: &mut ControlPlanePlanned,
+    growth: &mut Option<BTreeMap<String, Growth>>,
 ) -> Diagnostics {
     let capabilities = provider.cloud().capabilities();
     let unchanged = |planned: &mut ControlPlanePlanned| {
@@ -151,6 +183,7 @@ fn foresee(
     seen::expect_the_others(&mut world, &wanted);
     let operation = wanted.operation(prior.map(|prior| prior.endpoint.clone()));
     let preview = preview(&world, &operation);
+    *growth = Some(preview.growth(&world));
     diagnostics.extend(end(&preview, &wanted));
     let idle = !preview.changes_anything() && !drift.heals();
     if idle || matches!(preview.end, Next::Refused(_)) {

@@ -9,7 +9,10 @@ use super::{
     ControlPlane, ControlPlanePlanned, ControlPlaneResource, MasterNode, Replica, Stop, drift::Drift, kubeadm::Kubeadm,
     manifest, plan::blank, seen, wanted::Wanted,
 };
-use crate::resources::{PlanRequest, Planning, Resource as _, memory_cloud::MemoryCloud};
+use crate::{
+    configuration::Configured,
+    resources::{PlanRequest, Planning, Resource as _, memory_cloud::MemoryCloud},
+};
 
 pub(super) fn control_plane(zones: &[(&str, &str)]) -> ControlPlane {
     let replica = |(key, zone): &(&str, &str)| {
@@ -38,6 +41,15 @@ const THREE: [(&str, &str); 3] = [("a", "us-central1-a"), ("b", "us-central1-b")
 
 async fn plan(prior: Option<&ControlPlane>, private: &[u8], wanted: ControlPlane) -> Planning<ControlPlane> {
     let (_, provider) = MemoryCloud::region();
+    plan_in(&provider, prior, private, wanted).await
+}
+
+async fn plan_in(
+    provider: &Configured,
+    prior: Option<&ControlPlane>,
+    private: &[u8],
+    wanted: ControlPlane,
+) -> Planning<ControlPlane> {
     let planned = ControlPlanePlanned::from(wanted);
     let config = planned.clone();
     let request = PlanRequest {
@@ -46,7 +58,7 @@ async fn plan(prior: Option<&ControlPlane>, private: &[u8], wanted: ControlPlane
         planned,
         prior_private: private,
     };
-    ControlPlaneResource.plan(&provider, request).await
+    ControlPlaneResource.plan(provider, request).await
 }
 
 fn rollout(planning: &Planning<ControlPlane>) -> Vec<String> {
@@ -166,6 +178,29 @@ async fn a_single_masters_other_machine_type_is_an_ordered_replacement() {
     let said = planning.diagnostics.to_string();
     assert!(!planning.diagnostics.has_errors(), "{said}");
     assert!(said.contains("no backup of etcd"), "{said}");
+}
+
+#[tokio::test]
+async fn a_master_that_is_replaced_needs_an_address_for_the_one_that_joins_first() {
+    let (prior, private) = single();
+    let wanted = ControlPlane {
+        machine_type: "n1-standard-4".into(),
+        ..prior.clone()
+    };
+    let (_, provider) = MemoryCloud::region_with_free_addresses(0);
+    let said = plan_in(&provider, Some(&prior), &private, wanted.clone())
+        .await
+        .diagnostics;
+    let words = "1 new machine is planned in zone us-central1-a of cluster demo, whose subnet has 0 free addresses. 1 of them is \
+                 there until the machine that it replaces is gone";
+    assert!(said.to_string().contains(words), "{said}");
+    let said = plan_in(&provider, Some(&prior), &private, prior.clone())
+        .await
+        .diagnostics;
+    assert!(!said.has_errors(), "nothing is to be made: {said}");
+    let (_, provider) = MemoryCloud::region_with_free_addresses(1);
+    let said = plan_in(&provider, Some(&prior), &private, wanted).await.diagnostics;
+    assert!(!said.has_errors(), "{said}");
 }
 
 #[tokio::test]

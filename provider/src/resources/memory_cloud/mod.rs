@@ -52,6 +52,8 @@ struct State {
     strays: BTreeMap<String, Option<String>>,
     kept_back: BTreeMap<String, CloudError>,
     forgetful: bool,
+    /// Of each zone's subnet.
+    free_addresses: Option<u64>,
 }
 
 impl State {
@@ -96,10 +98,21 @@ impl State {
 impl MemoryCloud {
     /// An empty region, and a provider on it.
     pub(crate) fn region() -> (Arc<Self>, Configured) {
+        Self::region_with(Subnets::Regional)
+    }
+
+    /// The same, whose zones have subnets of their own, with that many free addresses each.
+    pub(crate) fn region_with_free_addresses(free: u64) -> (Arc<Self>, Configured) {
+        let (cloud, provider) = Self::region_with(Subnets::Zonal);
+        cloud.lock().free_addresses = Some(free);
+        (cloud, provider)
+    }
+
+    fn region_with(subnets: Subnets) -> (Arc<Self>, Configured) {
         let second = Duration::from_secs(1);
         let cloud = Arc::new(Self {
             capabilities: Capabilities {
-                subnets: Subnets::Regional,
+                subnets,
                 existing_networks: false,
                 endpoint: EndpointKind::Address,
                 disk_types: &["pd-balanced", "pd-ssd", "pd-standard"],
@@ -305,6 +318,9 @@ impl Cloud for MemoryCloud {
             up: true,
         };
         self.answer(|_| ["us-central1-a", "us-central1-b"].map(zone).to_vec())
+    }
+    async fn free_addresses(&self, _: &ClusterName, _: &str) -> Result<Option<u64>> {
+        self.answer(|state| state.free_addresses)
     }
     async fn machine_type(&self, zone: &str, name: &str) -> Result<Option<MachineType>> {
         if !self.zones().await?.iter().any(|known| known.name == zone) {

@@ -28,8 +28,8 @@ use super::{
     trouble::{ADOPTED, CONTINUED, STILL_THERE, Situation},
 };
 use plan::{
-    ask, blank, complete, control_plane_id, foresee, name_fits, region, repeated_taints, same_region, skew, taken,
-    unwell,
+    ask, ask_for_room, blank, complete, control_plane_id, foresee, name_fits, region, repeated_taints, same_region,
+    skew, taken, unwell,
 };
 
 use crate::{configuration::Configured, stop::Stop};
@@ -212,7 +212,9 @@ impl Resource for NodeGroupResource {
             planning.diagnostics.extend(unwell(prior, observed));
         }
         planning.diagnostics.extend(prior.iter().flat_map(taken));
-        foresee(provider, prior.as_ref(), observed, &mut planning.planned);
+        let growth = foresee(provider, prior.as_ref(), observed, &mut planning.planned);
+        let room = ask_for_room(provider, prior.as_ref(), &planning.planned, growth).await;
+        planning.diagnostics.extend(room);
         planning
     }
 

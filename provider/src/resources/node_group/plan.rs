@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use multizone_cloud::{ClusterName, label};
 use multizone_kubernetes::version::KubernetesVersion;
 use multizone_planner::{
-    lines,
+    Growth, lines,
     node_group::{Api, NAME_OVERHEAD, Next, Observed, Power, Step, preview},
 };
 use multizone_schema::{Diagnostic, Diagnostics, Field as _, Path, Planned, PlannedModel, Value};
 
 use super::{NodeGroup, NodeGroupPlanned, executor, facts, steps::away_from_the_pod_network, worker};
 use crate::{
-    configuration::Configured,
+    configuration::{Configured, Maker, NewMachines},
     resources::{
         cluster::check_planned_zone,
         control_plane::timing,
@@ -48,15 +48,32 @@ pub(super) async fn ask(provider: &Configured, prior: Option<&NodeGroup>, planne
         let path = Path::from("machine_type");
         diagnostics.extend(offers::check_machine_type(provider, path, zone, machine_type, Purpose::Worker).await);
     }
-    let had = prior.filter(|_| same_zone).map_or(0, |prior| prior.size);
-    let new = planned.size.known().map_or(0, |size| size - had);
-    if let (Some(cluster), Some(name), Ok(new)) =
-        (cluster_of(provider, planned), planned.name.known(), u64::try_from(new))
-    {
-        let (path, new) = (Path::from("size"), (name.as_str(), new));
-        diagnostics.extend(offers::check_addresses(provider, path, &cluster, zone, new).await);
-    }
     diagnostics
+}
+
+/// Asks the cloud whether the zone's subnet has addresses for the machines that the steps make; without steps that are known,
+/// for those that the sizes say.
+pub(super) async fn ask_for_room(
+    provider: &Configured,
+    prior: Option<&NodeGroup>,
+    planned: &NodeGroupPlanned,
+    growth: Option<Growth>,
+) -> Diagnostics {
+    let (Some(zone), Some(name)) = (planned.zone.known(), planned.name.known()) else {
+        return Diagnostics::new();
+    };
+    let Some(cluster) = cluster_of(provider, planned) else {
+        return Diagnostics::new();
+    };
+    let had = prior.filter(|prior| prior.zone == *zone).map_or(0, |prior| prior.size);
+    let wanted = planned.size.known().map_or(0, |size| size - had);
+    let new = NewMachines {
+        staying: growth.map_or(u64::try_from(wanted).unwrap_or_default(), Growth::staying),
+        passing: growth.map_or(0, Growth::passing),
+    };
+    let path = Path::from(if new.staying > 0 { "size" } else { "max_surge" });
+    let maker = Maker::Workers(name.clone());
+    offers::check_addresses(provider, path, &cluster, zone, (maker, new)).await
 }
 
 /// The cluster that the group belongs to, as far as a plan can know: a control plane that is still to be made is one of those
@@ -275,13 +292,14 @@ pub(super) fn give_back(machine: &str, cluster: &ClusterName, other: &str) -> St
     )
 }
 
-/// Plans what the engine will do: its steps, and what they make unknown.
+/// Plans what the engine will do: its steps, and what they make unknown.  Gives how many machines
+/// more there are then, where the steps are known.
 pub(super) fn foresee(
     provider: &Configured,
     prior: Option<&NodeGroup>,
     observed: Option<Observed>,
     planned: &mut NodeGroupPlanned,
-) {
+) -> Option<Growth> {
     let unchanged = |planned: &mut NodeGroupPlanned| {
         if let Some(prior) = prior {
             let prior = NodeGroupPlanned::from(prior.clone());
@@ -291,7 +309,7 @@ pub(super) fn foresee(
     };
     let (Some(observed), Ok(wanted)) = (observed, worker::Wanted::of(planned)) else {
         // Something is known after apply: so are the steps, unless nothing changes at all.
-        return;
+        return None;
     };
     let before = prior.and_then(|prior| worker::Wanted::of(&prior.clone().into()).ok());
     let desired = wanted.desired(region(provider), before.as_ref(), false);
@@ -305,7 +323,8 @@ pub(super) fn foresee(
         &desired,
     );
     if !preview.changes_anything() || matches!(preview.end, Next::Refused(_)) {
-        return unchanged(planned);
+        unchanged(planned);
+        return Some(Growth::default());
     }
     let timing = timing(provider.cloud().capabilities().timing);
     let steps = lines(&preview.describe(&desired, &timing));
@@ -317,6 +336,7 @@ pub(super) fn foresee(
     } else if let Some(prior) = prior {
         planned.nodes = NodeGroupPlanned::from(prior.clone()).nodes;
     }
+    Some(preview.growth())
 }
 
 /// The planned object with what only apply could tell.

@@ -71,7 +71,7 @@ fn a_control_plane_is_named_by_its_id() {
 
 mod in_a_region {
     use multizone_cloud::{Role, label};
-    use multizone_planner::node_group::Step;
+    use multizone_planner::node_group::{Step, effect, preview};
     use multizone_schema::Planned;
 
     use super::*;
@@ -89,14 +89,88 @@ mod in_a_region {
 
     async fn plan(planned: NodeGroupPlanned) -> Planning<NodeGroup> {
         let (_, provider) = MemoryCloud::region();
+        plan_in(&provider, None, planned).await
+    }
+
+    /// The plan of a group that is all there, or of a new one.
+    async fn plan_in(
+        provider: &Configured,
+        prior: Option<&NodeGroup>,
+        planned: NodeGroupPlanned,
+    ) -> Planning<NodeGroup> {
         let config = planned.clone();
+        let private = prior.map(|prior| {
+            let wanted = worker::Wanted::of(&prior.clone().into()).unwrap();
+            let desired = wanted.desired("us-central1", None, false);
+            let mut observed = facts::nothing();
+            for step in preview(&observed, &desired).steps {
+                observed = effect(observed, &step, &desired);
+            }
+            facts::encode(&observed)
+        });
         let request = PlanRequest {
             config: &config,
-            prior: None,
+            prior,
             planned,
-            prior_private: &[],
+            prior_private: &private.unwrap_or_default(),
         };
-        NodeGroupResource.plan(&provider, request).await
+        NodeGroupResource.plan(provider, request).await
+    }
+
+    #[tokio::test]
+    async fn a_replacement_needs_addresses_for_its_surge() {
+        let prior = NodeGroup {
+            id: "us-central1/demo/pool".into(),
+            region: "us-central1".into(),
+            ..group()
+        };
+        let other_type = |max_surge, max_unavailable, size| {
+            planned(|planned| {
+                planned.machine_type = "n1-standard-4".into();
+                planned.max_surge = Planned::Known(max_surge);
+                planned.max_unavailable = Planned::Known(max_unavailable);
+                planned.size = Planned::Known(size);
+            })
+        };
+        let refused = async |free, wanted| {
+            let (_, provider) = MemoryCloud::region_with_free_addresses(free);
+            let said = plan_in(&provider, Some(&prior), wanted).await.diagnostics;
+            let refused = said.has_errors();
+            assert_eq!(refused, said.to_string().contains("Too few addresses"), "{said}");
+            refused.then(|| said.to_string())
+        };
+        let said = refused(0, other_type(1, 0, 3)).await.unwrap();
+        assert!(said.contains("at max_surge"), "{said}");
+        assert!(
+            said.contains("1 new machine is planned in zone us-central1-a of cluster demo, whose subnet has 0 free"),
+            "{said}"
+        );
+        assert!(
+            said.contains("1 of them is there until the machine that it replaces is gone"),
+            "{said}"
+        );
+        assert_eq!(refused(1, other_type(1, 0, 3)).await, None);
+        assert_eq!(refused(0, other_type(0, 1, 3)).await, None, "one goes first");
+        assert!(refused(1, other_type(1, 0, 4)).await.unwrap().contains("at size"));
+        assert_eq!(refused(2, other_type(1, 0, 4)).await, None);
+        assert_eq!(refused(0, planned(|_| {})).await, None, "nothing is to be made");
+    }
+
+    #[tokio::test]
+    async fn groups_that_are_replaced_at_the_same_time_need_addresses_together() {
+        let (_, provider) = MemoryCloud::region_with_free_addresses(1);
+        for (name, refused) in [("pool", false), ("other", true)] {
+            let prior = NodeGroup {
+                name: name.into(),
+                ..group()
+            };
+            let wanted = planned(|planned| {
+                planned.name = name.into();
+                planned.machine_type = "n1-standard-4".into();
+            });
+            let said = plan_in(&provider, Some(&prior), wanted).await.diagnostics;
+            assert_eq!(said.has_errors(), refused, "{name}: {said}");
+        }
     }
 
     #[tokio::test]
