@@ -211,6 +211,53 @@ fn masters_grow_from_one_to_three_are_replaced_and_shrink_to_one_without_a_faile
 }
 
 #[test]
+fn the_balancer_stays_as_long_as_masters_do_and_all_goes_in_one_destroy() {
+    let Some(example) = Example::of("highly-available") else {
+        return;
+    };
+    let workspace = &example.workspace;
+    let all = example.arguments(&[
+        r#"-var=zones=["us-west-2a"]"#,
+        r#"-var=masters=["us-west-2a"]"#,
+        "-var=nodes_per_zone=0",
+    ]);
+    let without = [&all[..], &["-var=balancer=false"]].concat();
+    let _ = workspace.apply(&all);
+
+    // The control plane that is to do without says so.
+    let _ = workspace
+        .terraform(&[&["plan"], &without[..]].concat())
+        .exited(1)
+        .saying(&[
+            "load_balancer was api and cannot be left out",
+            "Keep the multizone_api_load_balancer",
+        ]);
+
+    // One that still names it has nothing to say in the plan: the balancer itself stays, and serves.
+    let main = std::fs::read_to_string(workspace.path().join("main.tf")).unwrap();
+    let reference = "one(multizone_api_load_balancer.api[*].name)";
+    assert!(main.contains(reference), "{main}");
+    workspace.write("main.tf", &main.replace(reference, "\"api\""));
+    let prober = Prober::start(workspace);
+    let _ = workspace
+        .terraform(&[&["apply", "-auto-approve"], &without[..]].concat())
+        .exited(1)
+        .saying(&[
+            "The API's endpoint is the balancer's name: without the balancer nothing reaches the masters",
+            "Put the multizone_api_load_balancer back into the configuration",
+            "multizone_api_load_balancer.NAME.name",
+        ]);
+    prober.saw_no_failure("the balancer is to go before its masters, on AWS");
+    workspace.write("main.tf", &main);
+    workspace.assert_empty_plan(&all);
+
+    let _ = workspace
+        .terraform(&[&["destroy", "-auto-approve", "-parallelism=1"], &all[..]].concat())
+        .succeeded();
+    assert_eq!(example.moto.left(), json!({}));
+}
+
+#[test]
 fn the_multi_zone_example_runs_on_aws() {
     let Some(mut example) = Example::of("multi-zone") else {
         return;

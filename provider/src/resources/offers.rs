@@ -107,15 +107,8 @@ pub async fn check_addresses(
             let passing = match all.passing {
                 0 => String::new(),
                 passing => format!(
-                    " {passing} of them {} there until the machine{} that {} gone; a node group with max_surge = 0 and \
-                     max_unavailable = 1 does without.",
-                    if passing == 1 { "is" } else { "are" },
-                    if passing == 1 { "" } else { "s" },
-                    if passing == 1 {
-                        "it replaces is"
-                    } else {
-                        "they replace are"
-                    },
+                    " Of these, {passing} only while others are replaced: a node group with max_surge = 0 and \
+                     max_unavailable = 1 does without."
                 ),
             };
             Diagnostic::error(

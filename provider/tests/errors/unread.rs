@@ -45,6 +45,7 @@ pub(crate) const NOT_PROVOKED: &[(&str, &str, &str)] = &[
     ("cluster/existing.rs", "{} has the range", ZONAL),
     ("resources/offers.rs", "Too few addresses", ZONAL),
     ("resources/offers.rs", "{path}: {most} new machine", ZONAL),
+    ("resources/offers.rs", " Of these, {passing} only while", ZONAL),
     ("resources/offers.rs", "the free addresses of the zone's subnet", ZONAL),
     ("cluster/subnets.rs", "Zones have subnets of their own here", ZONAL),
     ("cluster/subnets.rs", "Zone {zone} needs {path}", ZONAL),
@@ -97,8 +98,14 @@ pub(crate) const NOT_PROVOKED: &[(&str, &str, &str)] = &[
     ("functions/spread.rs", "Names of zones", DOCUMENTATION),
     (
         "api_load_balancer/executor.rs",
-        "Destroy the control plane first",
-        "of clouds whose balancers are reached by name: none yet",
+        "Put the multizone_api_load_balancer back",
+        NAMED,
+    ),
+    ("control_plane/plan.rs", "The endpoint is the balancer's name", NAMED),
+    (
+        "control_plane/plan.rs",
+        "load_balancer was {was} and cannot be left out",
+        NAMED,
     ),
     (
         "api_load_balancer/executor.rs",
@@ -297,6 +304,7 @@ pub(crate) const NOT_PROVOKED: &[(&str, &str, &str)] = &[
 ];
 
 const ZONAL: &str = "of clouds whose subnets are zonal, read in acceptance-tests/tests/aws.rs";
+const NAMED: &str = "of clouds whose balancers are reached by name, read in acceptance-tests/tests/aws_masters.rs";
 const INTERNAL: &str = "only an error in the provider itself gives it";
 const PLANNED: &str = "Terraform applies nothing of which something is unknown";
 const LOGGED: &str = "the name of a step, for the log";

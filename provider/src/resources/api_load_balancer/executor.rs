@@ -94,7 +94,9 @@ impl Executor<'_> {
                     return Err(self.situation.error(&sentence(&blocked), what_to_do(&blocked)));
                 }
                 Next::Refused(violation) => {
-                    let next = "Destroy the control plane first, or keep the balancer.";
+                    let next = "Put the multizone_api_load_balancer back into the configuration. To destroy both, let \
+                                the control plane's load_balancer be multizone_api_load_balancer.NAME.name: then Terraform \
+                                knows the order.";
                     return Err(self.situation.error(&sentence(&violation), next));
                 }
             };

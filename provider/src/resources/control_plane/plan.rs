@@ -179,6 +179,9 @@ fn foresee(
     };
     if let Some(prior) = prior {
         diagnostics.extend(drift.warnings(&world, prior));
+        if !world.has_an_address() && world.balancer.is_some() {
+            diagnostics.extend(keeps_its_balancer(prior, &wanted));
+        }
     }
     seen::expect_the_others(&mut world, &wanted);
     let operation = wanted.operation(prior.map(|prior| prior.endpoint.clone()));
@@ -215,6 +218,25 @@ fn foresee(
         _ => Planned::Unknown,
     };
     diagnostics
+}
+
+/// Refuses to do without a balancer whose name is the endpoint.  Terraform would destroy it before the control plane, and that
+/// the balancer refuses only then: while it plans, it cannot know whether the masters are to go as well.
+fn keeps_its_balancer(prior: &ControlPlane, wanted: &Wanted) -> Diagnostics {
+    let Some(was) = prior.load_balancer.as_ref().filter(|_| wanted.balancer.is_none()) else {
+        return Diagnostics::new();
+    };
+    Diagnostic::error(
+        "The endpoint is the balancer's name",
+        format!(
+            "load_balancer was {was} and cannot be left out: the endpoint of cluster {} is a name that leads to its masters \
+             through that balancer. Nothing was changed. Keep the multizone_api_load_balancer and name it again; with a single \
+             master, too. Both can go together only: destroy the control plane, or all.",
+            wanted.cluster
+        ),
+    )
+    .at("load_balancer")
+    .into()
 }
 
 /// Whether the state of masters shows a step.

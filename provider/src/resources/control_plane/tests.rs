@@ -191,8 +191,8 @@ async fn a_master_that_is_replaced_needs_an_address_for_the_one_that_joins_first
     let said = plan_in(&provider, Some(&prior), &private, wanted.clone())
         .await
         .diagnostics;
-    let words = "1 new machine is planned in zone us-central1-a of cluster demo, whose subnet has 0 free addresses. 1 of them is \
-                 there until the machine that it replaces is gone";
+    let words = "1 new machine is planned in zone us-central1-a of cluster demo, whose subnet has 0 free addresses. \
+                 Of these, 1 only while others are replaced";
     assert!(said.to_string().contains(words), "{said}");
     let said = plan_in(&provider, Some(&prior), &private, prior.clone())
         .await

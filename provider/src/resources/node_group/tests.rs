@@ -146,7 +146,7 @@ mod in_a_region {
             "{said}"
         );
         assert!(
-            said.contains("1 of them is there until the machine that it replaces is gone"),
+            said.contains("Of these, 1 only while others are replaced: a node group with max_surge = 0"),
             "{said}"
         );
         assert_eq!(refused(1, other_type(1, 0, 3)).await, None);
