@@ -20,6 +20,8 @@ pub(super) struct Counted(Mutex<BTreeMap<ClusterName, Seen>>);
 
 #[derive(Clone, Debug, Default)]
 struct Seen {
+    /// The cluster was planned, whether or not its zones were known.
+    cluster: bool,
     /// They were read before the cluster was planned.
     read_early: bool,
     /// They were read after it was planned, or planned after it was applied.
@@ -45,6 +47,16 @@ impl Configured {
         });
     }
 
+    /// Notes that a cluster is planned, maybe over zones that are not known yet.
+    pub fn cluster_is_planned(&self, cluster: &ClusterName) {
+        self.inner.counted.with(cluster, |seen| seen.cluster = true);
+    }
+
+    /// Whether a cluster was planned, maybe over zones that are not known yet.
+    pub fn cluster_was_planned(&self, cluster: &ClusterName) -> bool {
+        self.inner.counted.with(cluster, |seen| seen.cluster)
+    }
+
     /// Notes that a cluster has been applied: what is planned from now on was planned to wait for it.
     pub fn cluster_is_applied(&self, cluster: &ClusterName) {
         self.inner.counted.with(cluster, |seen| seen.wait = true);
@@ -60,6 +72,11 @@ impl Configured {
     pub fn counted_do_not_wait(&self, cluster: &ClusterName, zones: &BTreeSet<String>) -> bool {
         let changes = self.planned_zones(cluster).is_some_and(|planned| planned != *zones);
         changes && self.inner.counted.with(cluster, |seen| seen.read_early)
+    }
+
+    /// Whether such masters were seen to wait for their cluster.
+    pub fn counted_wait(&self, cluster: &ClusterName) -> bool {
+        self.inner.counted.with(cluster, |seen| seen.wait)
     }
 
     /// Whether nobody has seen that such masters wait for their cluster, whose zones change from `zones` on.

@@ -238,6 +238,19 @@ async fn replicas_that_cannot_be_spread() {
     };
     read!("zones_not_kept", run.apply(CONTROL_PLANE, Some(&counted(3))).await);
 
+    // The masters name the cluster, which is planned after them, by a literal.
+    let mut run = Run::new();
+    read!(
+        "planned_before_their_cluster",
+        run.plan(CONTROL_PLANE, Some(&counted(3))).await
+    );
+    run.cloud.hide(Some(CloudError::Forbidden {
+        object: format!("secret {name}"),
+        reason: "secretmanager.versions.access is missing".into(),
+    }));
+    let said = run.plan(CONTROL_PLANE, Some(&counted(3))).await;
+    read!("zones_that_cannot_be_asked_for", said);
+
     // The masters name the cluster, which is planned to span another zone, by a literal.
     let mut run = region().await;
     state(&mut run, &made(), &json!({}));

@@ -15,11 +15,13 @@ pub(super) async fn refuse_foreign(
 ) -> Result<(), Diagnostics> {
     let cluster = &wanted.cluster;
     let region = provider.cloud().region();
-    let inventory = provider
+    let mut inventory = provider
         .inventory(cluster)
         .await
         .map_err(|error| situation.cloud(&error))?;
     let secrets = SecretNames::of(region, cluster);
+    // Masters that were begun before their cluster leave this behind, and nothing else.
+    inventory.secrets.retain(|secret| *secret != secrets.turn);
     if inventory.is_empty() {
         return Ok(());
     }

@@ -26,7 +26,7 @@ use multizone_cloud::{ClusterName, Inventory};
 use multizone_schema::{Diagnostic, Diagnostics, Model, Nested, Path, Planned, PlannedModel};
 
 pub use settings::{ClusterFacts, ClusterSettings};
-pub use zones::{check_planned_zone, check_zone, spanned_zones, unordered};
+pub use zones::{Stored, check_planned_zone, check_zone, spanned_zones, stored_zones, unordered};
 
 use super::{
     Created, Failed, PlanRequest, Planning, Resource, Updated, checks,
@@ -154,6 +154,9 @@ impl Resource for ClusterResource {
         let mut planning = Planning::of(request);
         if let Some(prior) = prior.as_ref().filter(|_| !stranger.is_empty()) {
             planning.diagnostics.push(held_by_a_stranger(prior, &stranger));
+        }
+        if let Some(name) = planning.planned.name.known() {
+            provider.cluster_is_planned(&ClusterName::new(name));
         }
         if let Some(zones) = planning.planned.zones.known() {
             if let Some(name) = planning.planned.name.known() {
@@ -296,6 +299,7 @@ impl Resource for ClusterResource {
             Ok(made) => made,
             Err(errors) => return Err(adoption::with_what_is_left(provider, &wanted.cluster, errors).await),
         };
+        provider.cluster_is_applied(&wanted.cluster);
         Ok(Created::new(complete(provider, planned, made)?))
     }
 

@@ -114,15 +114,41 @@ pub(super) async fn settings(
         .secret(&name)
         .await
         .map_err(|error| situation.cloud(&error))?;
-    let stored = stored.ok_or_else(|| {
+    let Some(stored) = stored else {
         if situation.deletes() {
             let what = format!("The secret {name} with the settings of cluster {cluster} is gone.");
-            return situation.error(&what, GONE_SETTINGS);
+            return Err(situation.error(&what, GONE_SETTINGS));
         }
         let none = "settings: it does not exist, or its create has not finished";
-        missing(provider, cluster, none, situation)
-    })?;
-    ClusterSettings::from_json(&stored).map_err(|error| {
+        return Err(missing(provider, cluster, none, situation));
+    };
+    readable(&name, &stored, cluster, situation)
+}
+
+/// The settings of a cluster of this region that may not be there.
+pub(super) async fn settings_if_any(
+    provider: &Configured,
+    cluster: &ClusterName,
+    situation: &Situation<'_>,
+) -> Result<Option<ClusterSettings>, Diagnostics> {
+    let name = SecretNames::of(provider.cloud().region(), cluster).settings;
+    let question = provider.cloud().secret(&name);
+    let stored = provider
+        .ask(&format!("the settings of cluster {cluster}"), question)
+        .await
+        .map_err(|error| situation.cloud(&error))?;
+    stored
+        .map(|stored| readable(&name, &stored, cluster, situation))
+        .transpose()
+}
+
+fn readable(
+    name: &str,
+    stored: &[u8],
+    cluster: &ClusterName,
+    situation: &Situation<'_>,
+) -> Result<ClusterSettings, Diagnostics> {
+    ClusterSettings::from_json(stored).map_err(|error| {
         let next = if situation.deletes() {
             UNREADABLE_SETTINGS
         } else {

@@ -52,6 +52,29 @@ pub async fn spanned_zones(
     Ok(settings::settings(provider, cluster, situation).await?.zones)
 }
 
+/// What is stored beside a cluster's keys of the zones that it spans.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// There is no such cluster, or it is being made.
+    Nothing,
+    /// An earlier release did not keep them.
+    WithoutZones,
+    /// These.
+    Zones(BTreeSet<String>),
+}
+
+/// The zones that the cluster spans, if it was applied already, for a plan.
+pub async fn stored_zones(
+    provider: &Configured,
+    cluster: &ClusterName,
+    situation: &Situation<'_>,
+) -> Result<Stored, Diagnostics> {
+    let settings = settings::settings_if_any(provider, cluster, situation).await?;
+    Ok(settings.map_or(Stored::Nothing, |settings| {
+        settings.zones.map_or(Stored::WithoutZones, Stored::Zones)
+    }))
+}
+
 /// Refuses a change of the cluster's zones for which masters that are given by their number do not wait.
 pub fn unordered(cluster: &ClusterName, path: &str) -> Diagnostic {
     Diagnostic::error(

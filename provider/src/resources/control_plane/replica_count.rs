@@ -4,9 +4,10 @@
 //! possible of the masters that Terraform knows ([`multizone_planner::spread`]).  The zones are those of the cluster as it
 //! is planned in this process: where the same apply changes them, Terraform plans the cluster before, also when it plans
 //! for the second time, during the apply.  Where it does not, they are the ones that private data keep, so that both plans
-//! choose alike; for a control plane that is to be made, what is stored beside the cluster's keys.  Where none of these
-//! says, the choice is left to the apply.  Where masters name their cluster by a literal, so that Terraform plans the two in
-//! any order, a change of the zones is refused, as it is where nothing was read that would show the order.
+//! choose alike; for a control plane that is to be made, what is stored beside the cluster's keys.  Where these differ, or
+//! were not kept, the choice is left to the apply.  Where masters name their cluster by a literal, so that Terraform plans
+//! the two in any order, a change of the zones is refused, as it is where nothing was read that would show the order; and so
+//! are masters that are planned before the cluster that they are to be in, whatever the first plan of the apply chose.
 
 #[cfg(test)]
 mod tests;
@@ -21,7 +22,7 @@ use super::{ControlPlane, ControlPlanePlanned, Replica, seen};
 use crate::{
     configuration::Configured,
     resources::{
-        cluster::{spanned_zones, unordered},
+        cluster::{Stored, spanned_zones, stored_zones, unordered},
         trouble::Situation,
     },
 };
@@ -110,10 +111,19 @@ pub(super) async fn choose(
             {
                 return unordered(&cluster, "cluster").into();
             }
-            if known.is_some_and(|known| provider.nobody_saw_counted_wait(&cluster, &known)) {
+            if known
+                .as_ref()
+                .is_some_and(|known| provider.nobody_saw_counted_wait(&cluster, known))
+            {
                 return unread(&cluster).into();
             }
-            zones(provider, &cluster, prior, private).await
+            match prior {
+                Some(_) => zones_of_old(provider, &cluster, known),
+                None => match zones_of_new(provider, &cluster).await {
+                    Ok(zones) => zones,
+                    Err(refused) => return refused,
+                },
+            }
         }
         _ => None,
     };
@@ -182,24 +192,59 @@ fn known(prior: Option<&ControlPlane>, private: &[u8]) -> Option<BTreeSet<String
     Some(zones.filter(|(_, zone)| !zone.leaving).map(|(name, _)| name).collect())
 }
 
-/// The zones of the cluster, as the module's documentation says.
-async fn zones(
+/// The zones of the cluster of masters that are there, as the module's documentation says.
+fn zones_of_old(
     provider: &Configured,
     cluster: &ClusterName,
-    prior: Option<&ControlPlane>,
-    private: &[u8],
+    known: Option<BTreeSet<String>>,
 ) -> Option<BTreeSet<String>> {
-    if let Some(planned) = provider.planned_zones(cluster) {
-        return Some(planned);
-    }
-    if prior.is_some() {
-        let known = known(prior, private)?;
+    provider.planned_zones(cluster).or_else(|| {
+        let known = known?;
         provider.spread_counted(cluster, &known);
-        return Some(known);
-    }
+        Some(known)
+    })
+}
+
+/// The zones of the cluster of masters that are to be made.  Nothing was read that would show whether they wait for it, so
+/// that is chosen which they would choose before it and after it; `None` leaves it to the apply.
+async fn zones_of_new(provider: &Configured, cluster: &ClusterName) -> Result<Option<BTreeSet<String>>, Diagnostics> {
+    let doing = format!("plan the control plane of cluster {cluster}");
     let situation = Situation {
-        doing: "plan the control plane",
+        doing: &doing,
         left: "Nothing was changed.",
     };
-    spanned_zones(provider, cluster, &situation).await.ok()?
+    let Some(planned) = provider.planned_zones(cluster) else {
+        return match stored_zones(provider, cluster, &situation).await? {
+            Stored::Zones(zones) => {
+                provider.spread_counted(cluster, &zones);
+                Ok(Some(zones))
+            }
+            Stored::Nothing if !provider.cluster_was_planned(cluster) => Err(too_early(provider, cluster).into()),
+            Stored::Nothing | Stored::WithoutZones => Ok(None),
+        };
+    };
+    if provider.counted_wait(cluster) {
+        return Ok(Some(planned));
+    }
+    Ok(match stored_zones(provider, cluster, &situation).await {
+        Ok(Stored::Zones(zones)) if zones != planned => None,
+        Ok(Stored::WithoutZones) => None,
+        // The plan does without the answer, as it does where it checks the zones.
+        Ok(Stored::Zones(_) | Stored::Nothing) | Err(_) => Some(planned),
+    })
+}
+
+/// Refuses masters that are planned before the cluster that they are to be in.
+fn too_early(provider: &Configured, cluster: &ClusterName) -> Diagnostic {
+    Diagnostic::error(
+        "Masters that do not wait for their cluster",
+        format!(
+            "replica_count spreads the masters over the zones of cluster {cluster}, but region {} has no such cluster, and \
+             Terraform has planned none before these masters. None of them was made. If this configuration has the \
+             cluster, write cluster = multizone_cluster.NAME.name in the control plane instead of \"{cluster}\"; otherwise \
+             create the cluster first.",
+            provider.cloud().region()
+        ),
+    )
+    .at("cluster")
 }

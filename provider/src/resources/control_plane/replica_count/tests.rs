@@ -5,6 +5,7 @@ use multizone_planner::cluster::Zone;
 use super::*;
 use crate::resources::{
     PlanRequest, Planning, Resource as _,
+    cluster::ClusterSettings,
     control_plane::{
         ControlPlaneResource,
         drift::Drift,
@@ -97,6 +98,8 @@ async fn a_first_plan_shows_the_zones_and_the_steps_of_a_cluster_planned_before(
 #[tokio::test]
 async fn where_nobody_knows_the_zones_the_apply_chooses() {
     let (_, provider) = MemoryCloud::region();
+    // Over zones that are not known yet.
+    provider.cluster_is_planned(&demo());
     let (config, planned) = counted(None, 3);
     let planning = plan(&provider, None, &config, planned).await;
     assert!(planning.planned.replicas.is_unknown() && planning.planned.rollout.is_unknown());
@@ -111,6 +114,62 @@ async fn where_nobody_knows_the_zones_the_apply_chooses() {
         failed.to_string().contains("Create it with multizone_cluster first"),
         "{failed}"
     );
+}
+
+/// What is stored beside the keys of a cluster that spans these zones, or none that are known.
+fn store(cloud: &MemoryCloud, zones: Option<&[&str]>) {
+    let settings = ClusterSettings::new(String::new(), String::new(), String::new());
+    let settings = match zones {
+        Some(zones) => settings.spanning(names(zones)),
+        None => settings,
+    };
+    cloud.tamper_with_secret("multizone-us-central1-demo-settings", Some(&settings.to_json()));
+}
+
+/// Masters and a cluster that are made together, and the masters name it by a literal: whichever of the two Terraform plans
+/// first, in the plan or in the apply, what was chosen once is never taken back.
+#[tokio::test]
+async fn new_masters_that_are_planned_before_their_new_cluster_are_refused() {
+    let (config, planned) = counted(None, 3);
+    let (_, provider) = MemoryCloud::region();
+    let masters_first = plan(&provider, None, &config, planned.clone()).await;
+    let said = masters_first.diagnostics.to_string();
+    assert!(
+        said.contains("at cluster") && said.contains("multizone_cluster.NAME.name"),
+        "{said}"
+    );
+    // One that is there has its zones.
+    let (cloud, provider) = MemoryCloud::region();
+    provider.plan_balancer(&demo(), "api", Some(names(&[A, B])));
+    store(&cloud, Some(&[A, B]));
+    let planning = plan(&provider, None, &config, planned).await;
+    assert!(!planning.diagnostics.has_errors(), "{}", planning.diagnostics);
+    assert_eq!(chosen(&planning), Some(in_zones(&[("a", A), ("b", B), ("c", A)])));
+}
+
+/// The first masters of a cluster that is there, in the plan that changes its zones.
+#[tokio::test]
+async fn new_masters_of_a_cluster_whose_zones_change_are_spread_by_the_apply() {
+    let (config, planned) = counted(None, 3);
+    for stored in [Some(&[A][..]), None] {
+        let (cloud, provider) = MemoryCloud::region();
+        store(&cloud, stored);
+        provider.plan_zones(&demo(), names(&[A, B]));
+        provider.plan_balancer(&demo(), "api", Some(names(&[A, B])));
+        let first = plan(&provider, None, &config, planned.clone()).await;
+        assert!(first.planned.replicas.is_unknown(), "{stored:?}");
+        assert!(!first.diagnostics.has_errors(), "{}", first.diagnostics);
+        // The second plan of masters that wait for their cluster.
+        provider.cluster_is_applied(&demo());
+        let second = plan(&provider, None, &config, planned.clone()).await;
+        assert_eq!(chosen(&second), Some(in_zones(&[("a", A), ("b", B), ("c", A)])));
+    }
+    // Of masters that do not, the cluster is told.
+    let (cloud, provider) = MemoryCloud::region();
+    store(&cloud, Some(&[A]));
+    let masters_first = plan(&provider, None, &config, planned).await;
+    assert_eq!(chosen(&masters_first), Some(in_zones(&[("a", A), ("b", A), ("c", A)])));
+    assert!(provider.counted_were_spread_over_others(&demo(), &names(&[A, B])));
 }
 
 #[tokio::test]
