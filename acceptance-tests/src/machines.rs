@@ -97,7 +97,12 @@ impl Machines {
         let network = Network::with_pace(pace);
         let world = Arc::new(World {
             moto,
-            guests: Guests::new(network.clone(), Arc::new(Services::of(moto)), pace, Etcd::found()),
+            guests: Guests::new(
+                network.clone(),
+                Arc::new(Services::of(moto)),
+                pace,
+                Etcd::found().expect("MULTIZONE_ETCD names an etcd"),
+            ),
             checks: Checks::new(moto, network.clone(), pace),
             network,
             disks: tempfile::tempdir().expect("a temporary directory"),

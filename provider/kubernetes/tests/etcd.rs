@@ -41,7 +41,7 @@ async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
 /// Both kinds, or the stand-in alone where etcd is not installed.
 #[allow(clippy::print_stderr)]
 fn kinds() -> Vec<Kind> {
-    let found = Kind::found();
+    let found = Kind::found().expect("MULTIZONE_ETCD names an etcd");
     if found == Kind::StandIn {
         eprintln!("SKIPPED: the tests against real etcd: it is not installed");
         return vec![found];

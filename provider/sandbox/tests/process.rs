@@ -186,6 +186,14 @@ fn mistakes_are_explained() {
             .complains(&["run", "--speed=-1", "--region", "us-central1"])
             .contains("not a positive number")
     );
+    for arguments in [&["start"][..], &["run", "--region", "us-central1"]] {
+        let mut command = sandbox.command(arguments);
+        let output = command.env("MULTIZONE_ETCD", "/nowhere/etcd").output().unwrap();
+        assert!(!output.status.success());
+        let complaint = String::from_utf8(output.stderr).unwrap();
+        let said = "MULTIZONE_ETCD is /nowhere/etcd, and there is no such program";
+        assert!(complaint.contains(said), "{complaint}");
+    }
     assert!(!sandbox.path().exists(), "what cannot be leaves nothing behind");
     sandbox.says(&["start", "--region", "us-central1"]);
     assert!(

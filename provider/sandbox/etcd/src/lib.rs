@@ -16,5 +16,5 @@ mod process;
 mod stand_in;
 
 pub use config::{ClusterState, MemberConfig, Tls};
-pub use kind::Kind;
+pub use kind::{Kind, NoSuchEtcd};
 pub use member::{EtcdMember, Exit, StartError};

@@ -10,7 +10,7 @@ use crate::machines::Machines;
 use crate::region::Region;
 use jiff::Timestamp;
 use multizone_sandbox_data_plane::{Network, Pace};
-use multizone_sandbox_etcd::Kind;
+use multizone_sandbox_etcd::{Kind, NoSuchEtcd};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -69,6 +69,9 @@ pub enum RunError {
     /// No addresses.
     #[error(transparent)]
     Claim(#[from] ClaimError),
+    /// There is no such etcd for the masters.
+    #[error(transparent)]
+    Etcd(#[from] NoSuchEtcd),
     /// Something of the system failed.
     #[error("the sandbox cannot {action}: {source}")]
     System {
@@ -107,6 +110,7 @@ pub(super) fn require_possible(region: Option<&str>, speed: Option<f64>) -> Resu
 /// Runs the region until it is asked to stop, by its API or by a signal.
 pub async fn run(wanted: RunSettings) -> Result<(), RunError> {
     require_possible(wanted.region.as_deref(), wanted.speed)?;
+    let etcd = wanted.etcd.clone().map_or_else(Kind::found, Ok)?;
     let place = wanted.place.clone();
     place.make()?;
     let _lock = lock(&place)?;
@@ -120,7 +124,6 @@ pub async fn run(wanted: RunSettings) -> Result<(), RunError> {
     let core = Core::open(settings, store, Timestamp::now())?;
     let region_name = core.settings().region.name.to_owned();
     let region = Region::new(core, Arc::new(Timestamp::now), network.clone());
-    let etcd = wanted.etcd.clone().unwrap_or_else(Kind::found);
     tracing::info!(%etcd, "the masters' etcd");
     region.populate(Machines::new(&region, network, speed, place.disks(), etcd));
     let time = tokio::spawn(Arc::clone(&region).drive());

@@ -6,6 +6,7 @@ use super::run::{RunError, require_possible};
 use super::{EXIT_RUNNING_ALREADY, VERSION};
 use crate::client::{Client, ClientError};
 use ipnet::Ipv4Net;
+use multizone_sandbox_etcd::Kind;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -202,6 +203,7 @@ pub(crate) fn find(place: &Place, region: &str) -> Result<Option<RunningSandbox>
 /// child puts itself into a session of its own.
 fn spawn(program: &Path, place: &Place, settings: &SandboxSettings) -> Result<Child, SandboxError> {
     use std::os::unix::fs::OpenOptionsExt as _;
+    let etcd = Kind::found().map_err(RunError::from).map_err(Box::new)?;
     place.make()?;
     let failed = |source| SandboxError::Spawn {
         program: program.to_owned(),
@@ -224,6 +226,7 @@ fn spawn(program: &Path, place: &Place, settings: &SandboxSettings) -> Result<Ch
             "--directory",
         ])
         .arg(&place.directory)
+        .envs([etcd.as_variable()])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(log)

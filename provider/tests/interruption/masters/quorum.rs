@@ -32,7 +32,7 @@ const LONG_BEFORE: usize = 5;
 
 /// The installed etcd; its stand-in, said loudly, where there is none.
 pub(crate) fn installed() -> Etcd {
-    let etcd = Etcd::found();
+    let etcd = Etcd::found().expect("MULTIZONE_ETCD names an etcd");
     match &etcd {
         Etcd::StandIn => println!("SKIPPED: real etcd: it is not installed, so its stand-in keeps the writes"),
         Etcd::Process(program) => {

@@ -31,7 +31,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 /// The installed etcd; says so loudly when there is none.
 #[allow(clippy::print_stderr)]
 pub(crate) fn real_etcd() -> Option<Kind> {
-    match Kind::found() {
+    match Kind::found().expect("MULTIZONE_ETCD names an etcd") {
         kind @ Kind::Process(_) => Some(kind),
         Kind::StandIn => {
             eprintln!("SKIPPED: the tests against real etcd: it is not installed");
