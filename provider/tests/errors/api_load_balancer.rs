@@ -1,11 +1,11 @@
 //! Errors of balancers.
 
-use multizone_cloud::{AddressHolder, BalancerTarget, CloudError, Labels, Role, TargetHealth, label};
+use multizone_cloud::{AddressHolder, BalancerTarget, Cloud as _, CloudError, Labels, Role, TargetHealth, label};
 use serde_json::{Value, json};
 
 use crate::{
     cluster::CLUSTER,
-    memory_cloud::{Fault, machine},
+    memory_cloud::{Fault, MemoryCloud, machine},
     read,
     run::{Run, check},
 };
@@ -131,6 +131,22 @@ async fn destroys_that_fail() {
     let inventory = run.cloud.all();
     let holder = inventory.address("api").and_then(|address| address.holder.clone());
     assert_eq!(holder, Some(AddressHolder::Balancer { name: "api".into() }));
+}
+
+#[tokio::test]
+async fn a_balancer_whose_name_is_the_endpoint_stays_while_there_are_masters() {
+    let mut run = balanced(&[SERVES]).await;
+    // Its name is no address that could be handed over.
+    let (cloud, provider) = MemoryCloud::region_of_names();
+    cloud.tamper(|inventory| *inventory = run.cloud.all());
+    for name in run.cloud.all().secrets {
+        let secret = run.cloud.secret(&name).await.unwrap();
+        cloud.tamper_with_secret(&name, secret.as_deref());
+    }
+    (run.cloud, run.provider) = (cloud, provider);
+    assert!(run.read(BALANCER).await.is_empty());
+    read!("destroy_of_the_endpoint", run.apply(BALANCER, None).await);
+    assert_eq!(run.cloud.all().balancers.len(), 1);
 }
 
 #[tokio::test]

@@ -289,6 +289,19 @@ async fn changes_that_are_refused_or_warned_of() {
     );
     let spread = json!({ "a": { "zone": "us-central1-a" }, "b": { "zone": "us-central1-a" } });
     read!("two_masters", plan(with("replicas", spread)).await);
+
+    let mut run = region().await;
+    state(&mut run, &made(), &json!({}));
+    run.amend(CONTROL_PLANE, "load_balancer", &json!("api"));
+    seen_otherwise(&mut run, |seen| {
+        let world = &mut seen["world"];
+        world["cloud"]["endpoint"] = "DnsName".into();
+        world["balancer"] = json!({ "zones": ["us-central1-a"], "targets": { "demo-master-a": "Serving" } });
+    });
+    read!(
+        "without_the_balancer_that_is_the_endpoint",
+        run.plan(CONTROL_PLANE, Some(&control_plane())).await
+    );
 }
 
 #[tokio::test]

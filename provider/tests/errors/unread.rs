@@ -63,11 +63,6 @@ pub(crate) const NOT_PROVOKED: &[(&str, &str, &str)] = &[
         "the balancers of cluster",
         "a plan that asks in vain says nothing of balancers",
     ),
-    (
-        "control_plane/replica_count.rs",
-        "plan the control plane",
-        "a plan that asks in vain leaves the choice to the apply",
-    ),
     ("cluster/objects.rs", "Value not known", PLANNED),
     ("cluster/objects.rs", "{name} has no value when it is applied", PLANNED),
     (
@@ -96,17 +91,6 @@ pub(crate) const NOT_PROVOKED: &[(&str, &str, &str)] = &[
     ("functions/spread.rs", "The zone of each", DOCUMENTATION),
     ("functions/spread.rs", "Number of replicas", DOCUMENTATION),
     ("functions/spread.rs", "Names of zones", DOCUMENTATION),
-    (
-        "api_load_balancer/executor.rs",
-        "Put the multizone_api_load_balancer back",
-        NAMED,
-    ),
-    ("control_plane/plan.rs", "The endpoint is the balancer's name", NAMED),
-    (
-        "control_plane/plan.rs",
-        "load_balancer was {was} and cannot be left out",
-        NAMED,
-    ),
     (
         "api_load_balancer/executor.rs",
         "Run Terraform again then.",
@@ -273,10 +257,7 @@ pub(crate) const NOT_PROVOKED: &[(&str, &str, &str)] = &[
         "Nothing is lost: run Terraform again when",
         TEARDOWN,
     ),
-    ("node_group/steps.rs", "The cluster has no stable address", FAILS),
-    ("node_group/steps.rs", "Apply the cluster again", FAILS),
-    ("node_group/steps.rs", "there is no connection", FAILS),
-    ("node_group/steps.rs", "The cluster's certificate cannot be read", FAILS),
+    ("node_group/steps.rs", "there is no connection", INTERNAL),
     ("node_group/steps.rs", "No bootstrap token could be made", FAILS),
     ("node_group/steps.rs", "Apply again once the API serves", FAILS),
     ("node_group/steps.rs", "Not every worker has joined: {error}", FAILS),
@@ -304,7 +285,6 @@ pub(crate) const NOT_PROVOKED: &[(&str, &str, &str)] = &[
 ];
 
 const ZONAL: &str = "of clouds whose subnets are zonal, read in acceptance-tests/tests/aws.rs";
-const NAMED: &str = "of clouds whose balancers are reached by name, read in acceptance-tests/tests/aws_masters.rs";
 const INTERNAL: &str = "only an error in the provider itself gives it";
 const PLANNED: &str = "Terraform applies nothing of which something is unknown";
 const LOGGED: &str = "the name of a step, for the log";

@@ -98,23 +98,29 @@ impl State {
 impl MemoryCloud {
     /// An empty region, and a provider on it.
     pub(crate) fn region() -> (Arc<Self>, Configured) {
-        Self::region_with(Subnets::Regional)
+        Self::region_with(Subnets::Regional, EndpointKind::Address)
     }
 
-    /// The same, whose zones have subnets of their own, with that many free addresses each.
+    /// The same, whose endpoints are the names of balancers.
+    #[allow(dead_code)]
+    pub(crate) fn region_of_names() -> (Arc<Self>, Configured) {
+        Self::region_with(Subnets::Regional, EndpointKind::DnsName)
+    }
+
+    /// The same as the first, whose zones have subnets of their own, with that many free addresses each.
     pub(crate) fn region_with_free_addresses(free: u64) -> (Arc<Self>, Configured) {
-        let (cloud, provider) = Self::region_with(Subnets::Zonal);
+        let (cloud, provider) = Self::region_with(Subnets::Zonal, EndpointKind::Address);
         cloud.lock().free_addresses = Some(free);
         (cloud, provider)
     }
 
-    fn region_with(subnets: Subnets) -> (Arc<Self>, Configured) {
+    fn region_with(subnets: Subnets, endpoint: EndpointKind) -> (Arc<Self>, Configured) {
         let second = Duration::from_secs(1);
         let cloud = Arc::new(Self {
             capabilities: Capabilities {
                 subnets,
                 existing_networks: false,
-                endpoint: EndpointKind::Address,
+                endpoint,
                 disk_types: &["pd-balanced", "pd-ssd", "pd-standard"],
                 machine_type: "n1-standard-2",
                 timing: Timing {

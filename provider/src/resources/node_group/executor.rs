@@ -9,10 +9,7 @@ use std::{
 };
 
 use multizone_cloud::{Inventory, Machine, label};
-use multizone_kubernetes::{
-    bootstrap_token::BootstrapToken, cluster_access::Cluster as ClusterConnection, endpoint::ControlPlaneEndpoint,
-    pauses::Pauses, pki::NodeCredential,
-};
+use multizone_kubernetes::{bootstrap_token::BootstrapToken, pauses::Pauses};
 use multizone_planner::{
     lines,
     node_group::{Blocked, Desired, Next, Observed, Preview, Step, next, preview},
@@ -23,15 +20,15 @@ use tracing::{info, warn};
 
 use super::{
     Worker,
-    facts::{self, Kubernetes},
+    facts::{self, Access, Kubernetes},
     plan::give_back,
     worker::Wanted,
 };
 use crate::{
     configuration::Configured,
     resources::{
-        cluster::check_zone, control_plane::timing, identity::API_ADDRESS, marks, rollout::outage, settled, strays,
-        timeouts, trouble::Situation,
+        cluster::check_zone, control_plane::timing, marks, rollout::outage, settled, strays, timeouts,
+        trouble::Situation,
     },
     stop::Stop,
 };
@@ -66,8 +63,7 @@ pub(super) struct Executor<'a> {
     pub(super) deadline: Instant,
     pub(super) stop: &'a Stop,
     pub(super) situation: Situation<'a>,
-    pub(super) access: Option<(ClusterConnection, NodeCredential)>,
-    pub(super) endpoint: Option<ControlPlaneEndpoint>,
+    pub(super) access: Option<Access>,
     pub(super) token: Option<(BootstrapToken, Instant)>,
     /// Machines that this operation made: they hold its token.
     pub(super) made: BTreeSet<String>,
@@ -96,7 +92,6 @@ impl<'a> Executor<'a> {
             stop,
             situation,
             access: None,
-            endpoint: None,
             token: None,
             made: BTreeSet::new(),
             drained: BTreeSet::new(),
@@ -157,8 +152,8 @@ impl<'a> Executor<'a> {
     /// Loops until the planner says that it is done.  The operation's token does not outlive it.
     pub(super) async fn run(&mut self) -> Result<Reached, Diagnostics> {
         let result = self.steps_to_the_end().await;
-        if let (Some((token, _)), Some((connection, _))) = (self.token.take(), &self.access)
-            && let Err(error) = connection.delete_bootstrap_token(token.id()).await
+        if let (Some((token, _)), Some(access)) = (self.token.take(), &self.access)
+            && let Err(error) = access.connection.delete_bootstrap_token(token.id()).await
         {
             warn!(%error, "the operation's bootstrap token is not deleted; it ends by itself within half an hour");
         }
@@ -317,19 +312,11 @@ impl<'a> Executor<'a> {
             let machines = facts::machines(&inventory, &self.wanted.group);
             marks::confirm(self.provider, &self.wanted.cluster, machines).await;
         }
-        if self.endpoint.is_none() {
-            let address = inventory.address(API_ADDRESS);
-            self.endpoint = address.map(|address| ControlPlaneEndpoint::new(address.address.to_string()));
-        }
         let connection = match &self.access {
-            Some((connection, _)) => Ok(connection.clone()),
-            None => match facts::connect(self.provider, &self.wanted.cluster, &inventory).await {
-                Ok((connection, credential)) => {
-                    self.access = Some((connection.clone(), credential));
-                    Ok(connection)
-                }
-                Err(reason) => Err(reason),
-            },
+            Some(access) => Ok(access.connection.clone()),
+            None => facts::connect(self.provider, &self.wanted.cluster, &inventory)
+                .await
+                .map(|access| self.access.insert(access).connection.clone()),
         };
         let kubernetes = facts::look(&inventory, &connection).await;
         let Wanted {

@@ -10,6 +10,7 @@ use std::{
 use multizone_cloud::{CloudError, ClusterName, Inventory, Machine as CloudMachine, MachineState, Role, label};
 use multizone_kubernetes::{
     cluster_access::{Cluster as ClusterConnection, ClusterAddress, NodeFacts},
+    endpoint::ControlPlaneEndpoint,
     pki::NodeCredential,
 };
 use multizone_planner::node_group::{Api, Machine, Member, Node, Observed, Power, preview};
@@ -72,12 +73,19 @@ pub(super) fn is_of(machine: &CloudMachine, group: &str) -> bool {
     machine.role() == Some(Role::Worker) && machine.labels.get(label::NODE_GROUP).is_some_and(|of| of == group)
 }
 
+/// A cluster's API for those who own node groups, and what machines have to know to join.
+pub(super) struct Access {
+    pub(super) connection: ClusterConnection,
+    pub(super) endpoint: ControlPlaneEndpoint,
+    pub(super) ca_certificate_hash: String,
+}
+
 /// A connection as the node groups' user, if the cluster has got that far.
 pub(super) async fn connect(
     provider: &Configured,
     cluster: &ClusterName,
     inventory: &Inventory,
-) -> Result<(ClusterConnection, NodeCredential), String> {
+) -> Result<Access, String> {
     let name = SecretNames::of(provider.cloud().region(), cluster).node_credential;
     let stored = provider
         .cloud()
@@ -89,10 +97,15 @@ pub(super) async fn connect(
     let address = inventory
         .address(API_ADDRESS)
         .ok_or_else(|| format!("cluster {cluster} has no stable address"))?;
-    let endpoint = multizone_kubernetes::endpoint::ControlPlaneEndpoint::new(address.address.to_string());
+    let endpoint = ControlPlaneEndpoint::new(address.address.to_string());
     let address = ClusterAddress::new(&endpoint, credential.ca_certificate_pem.clone());
     let connection = ClusterConnection::connect(&address, &credential.client).map_err(|error| error.to_string())?;
-    Ok((connection, credential))
+    let ca_certificate_hash = credential.ca_certificate_hash();
+    Ok(Access {
+        connection,
+        endpoint,
+        ca_certificate_hash: ca_certificate_hash.map_err(|error| format!("secret {name}: {error}"))?,
+    })
 }
 
 /// What the Kubernetes API says, as far as it says anything.
@@ -393,7 +406,7 @@ pub(super) async fn refresh(
     marks::confirm(provider, &id.cluster, machines(&inventory, &state.name)).await;
     let connection = connect(provider, &id.cluster, &inventory)
         .await
-        .map(|(connection, _)| connection);
+        .map(|access| access.connection);
     let kubernetes = look(&inventory, &connection).await;
     if let Kubernetes::Silent { reason, .. } = &kubernetes {
         warn!(node_group = %state.name, %reason, "the Kubernetes API does not answer; nodes are shown as last seen");
@@ -499,7 +512,7 @@ async fn record(
 ) -> Result<Option<Record>, Diagnostics> {
     let connection = connect(provider, cluster, inventory)
         .await
-        .map(|(connection, _)| connection);
+        .map(|access| access.connection);
     let nodes = match look(inventory, &connection).await {
         Kubernetes::Serving(_, nodes) => nodes,
         Kubernetes::Gone => return Ok(None),

@@ -23,7 +23,7 @@ use tracing::{info, warn};
 
 use super::{
     executor::Executor,
-    facts,
+    facts::{self, Access},
     worker::{Join, LEAVING_LABEL},
 };
 use crate::resources::{control_plane::SPECIFICATION, timeouts, trouble::within};
@@ -170,22 +170,9 @@ impl Executor<'_> {
 
     /// What machines need to join, with a token that lives long enough.
     async fn join(&mut self, api: Option<Version>) -> Result<Join, Diagnostics> {
-        let connection = self.connection()?.clone();
-        let missing = || {
-            self.situation
-                .error("The cluster has no stable address.", "Apply the cluster again.")
-        };
-        let endpoint = self.endpoint.clone().ok_or_else(missing)?;
-        let ca_certificate_hash = match &self.access {
-            Some((_, credential)) => credential.ca_certificate_hash(),
-            None => return Err(self.silent("there is no connection", None)),
-        };
-        let ca_certificate_hash = ca_certificate_hash.map_err(|error| {
-            self.situation.error(
-                &format!("The cluster's certificate cannot be read: {error}."),
-                "Apply the cluster again.",
-            )
-        })?;
+        let access = self.access()?;
+        let connection = access.connection.clone();
+        let (endpoint, ca_certificate_hash) = (access.endpoint.clone(), access.ca_certificate_hash.clone());
         let usable = self
             .token
             .as_ref()
@@ -385,9 +372,13 @@ impl Executor<'_> {
     }
 
     fn connection(&self) -> Result<&ClusterConnection, Diagnostics> {
+        self.access().map(|access| &access.connection)
+    }
+
+    /// The planner asks for what needs the API only where it answers.
+    fn access(&self) -> Result<&Access, Diagnostics> {
         self.access
             .as_ref()
-            .map(|(connection, _)| connection)
             .ok_or_else(|| self.silent("there is no connection", None))
     }
 
