@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod abandoned;
+mod aws;
 mod chance;
 mod cloud;
 mod configurations;
