@@ -128,10 +128,12 @@ impl Aws {
         let found = match self.found_or_made(&object, look, make).await {
             Ok(found) => found,
             // It may be there, and was not shown yet.
-            Err(error) => match look().await.about(&object)? {
-                Some(found) => found,
-                None => return Err(self.in_the_way(error, cluster, vpc, zone, wanted).await),
-            },
+            Err(error) => {
+                if look().await.about(&object)?.is_none() {
+                    self.take_back_subnet(error, cluster, vpc, zone, wanted).await?;
+                }
+                self.poll("it to be shown", look).await.about(&object)?
+            }
         };
         if range(found.cidr_block.as_deref()) == Some(wanted) {
             return Ok(());
