@@ -277,11 +277,9 @@ impl Workspace {
 impl Workspace {
     /// What the machines have said last: why a test has failed is often found there only.
     fn print_consoles(&self) {
-        for disk in fs::read_dir(self.path().join("sandbox/disks"))
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
+        let entries = |path: PathBuf| fs::read_dir(path).into_iter().flatten().flatten();
+        let regions = entries(self.path().join("sandbox"));
+        for disk in regions.flat_map(|region| entries(region.path().join("disks"))) {
             let console = fs::read(disk.path().join("console.log")).unwrap_or_default();
             let console = String::from_utf8_lossy(&console);
             let lines: Vec<_> = console.lines().rev().take(CONSOLE_LINES).collect();
