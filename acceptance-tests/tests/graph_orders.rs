@@ -353,6 +353,70 @@ fn saved_plans_do_what_they_show() {
     it.assert_nothing_left();
 }
 
+#[test]
+fn what_is_asked_for_of_several_masters_is_done_and_nothing_else() {
+    if !installed("terraform") {
+        return;
+    }
+    let mut it = Watched::new(Workspace::of_example("highly-available"));
+    // The balancer takes the cluster along, and no master.
+    let _ = it.workspace.apply(&["-target=multizone_api_load_balancer.api"]);
+    let changes = it.changes();
+    assert_order(&changes, "insert networks", "insert backendServices");
+    assert_eq!(count(&changes, "insert instances"), 0, "{changes:?}");
+    let changes = it.apply(&[], &[]);
+    assert_order(&changes, "insert instances demo-master", "insert instances demo-pool");
+    assert_eq!(count(&changes, "insert instances demo-master"), 3, "{changes:?}");
+    assert_eq!(count(&changes, "insert backendServices"), 0, "{changes:?}");
+
+    let changes = it.apply(&[r#"-replace=multizone_node_group.pool["us-central1-b"]"#], &[]);
+    let pool = "instances demo-pool-us-central1-b";
+    assert_order(&changes, &format!("delete {pool}"), &format!("insert {pool}"));
+    assert_eq!(changes.len(), 2, "{changes:?}");
+
+    // The new balancer is one that the control plane does not know of before it is read again: that is the next plan's.
+    let balancer = "multizone_api_load_balancer.api[0]";
+    let _ = it.workspace.terraform(&["taint", balancer]).succeeded();
+    let _ = it.workspace.apply(&[]).saying(&[
+        "Balancer api of cluster demo is made anew",
+        "Apply again: the next plan",
+    ]);
+    let changes = it.changes();
+    assert_order(&changes, "delete backendServices", "insert backendServices");
+    assert_eq!(count(&changes, "delete forwardingRules"), 1, "{changes:?}");
+    assert_eq!(count(&changes, "insert forwardingRules"), 0, "{changes:?}");
+    let next = it.workspace.planned_changes(&[]);
+    assert_eq!(next, [("multizone_control_plane.demo".to_owned(), "update".to_owned())]);
+    let changes = it.apply(&[], &[]);
+    assert_eq!(count(&changes, "insert forwardingRules"), 1, "{changes:?}");
+    assert_eq!(changes.len(), 1, "{changes:?}");
+
+    let halted = it.workspace.sandbox(&["halt", "us-central1-b/demo-master-b"]);
+    let _ = halted.succeeded().text();
+    let looked = ["apply", "-refresh-only", "-auto-approve"];
+    let _ = it
+        .workspace
+        .terraform(&looked)
+        .succeeded()
+        .saying(&[r#"~ state = "ready" -> "halted""#]);
+    assert_eq!(it.changes(), Vec::<String>::new(), "looking changes nothing");
+    let changes = it.apply(&[], &[]);
+    assert_eq!(changes, Vec::<String>::new(), "the machine that was there is started");
+
+    let _ = it
+        .workspace
+        .terraform(&["plan", "-destroy", "-out=destroy"])
+        .succeeded();
+    assert_eq!(it.changes(), Vec::<String>::new(), "a plan changes nothing");
+    let _ = it.workspace.apply(&["destroy"]);
+    let changes = it.changes();
+    assert_order(&changes, "delete instances demo-pool", "delete instances demo-master");
+    assert_order(&changes, "delete instances", "delete forwardingRules");
+    assert_order(&changes, "delete backendServices", "delete addresses");
+    assert_order(&changes, "delete addresses", "delete networks");
+    it.assert_nothing_left();
+}
+
 /// Two clusters in one region, one's name a prefix of the other's, with objects of the same names within them.
 const TWO_CLUSTERS: &str = r#"
 variable "clusters" { type = set(string) }

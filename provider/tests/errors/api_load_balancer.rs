@@ -76,6 +76,15 @@ async fn plans() {
 
 // The first call of an operation takes the cluster's turn.
 #[tokio::test]
+async fn one_that_is_tainted() {
+    let mut run = balanced(&[SERVES, SICK]).await;
+    assert!(run.read(BALANCER).await.is_empty());
+    // Terraform plans its replacement as a create.
+    run.state.remove(BALANCER);
+    read!("made_anew", run.plan(BALANCER, Some(&balancer())).await);
+}
+
+#[tokio::test]
 async fn creates_that_fail() {
     let mut run = Run::new();
     read!("no_cluster", run.apply(BALANCER, Some(&balancer())).await);

@@ -14,6 +14,7 @@ mod compute_engine_network;
 mod control_plane;
 mod disk;
 mod every_text;
+mod failures;
 mod kubernetes;
 mod masters;
 mod node_group;

@@ -16,9 +16,9 @@ use crate::{
     world::{Operation, Snapshot},
 };
 
-const NODE_GROUP: &str = "multizone_node_group";
+pub(crate) const NODE_GROUP: &str = "multizone_node_group";
 
-fn group() -> Value {
+pub(crate) fn group() -> Value {
     json!({
         "control_plane": "us-central1/demo",
         "kubernetes_version": "1.34.1",

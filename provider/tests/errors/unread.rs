@@ -121,34 +121,13 @@ pub(crate) const NOT_PROVOKED: &[(&str, &str, &str)] = &[
         INTERNAL,
     ),
     ("control_plane/drift.rs", ", and delete what it no longer has", STEP),
-    (
-        "cluster_access/apply.rs",
-        "{object}, which the manifest no longer has",
-        FAILS,
-    ),
     ("control_plane/executor.rs", "See whether a firewall", ROLLOUT),
     ("control_plane/executor.rs", "It is read through the API server", FAILS),
-    (
-        "control_plane/executor.rs",
-        "Apply again once the API serves, with",
-        FAILS,
-    ),
     ("control_plane/steps/backup.rs", "etcd has no healthy member", MASTERS),
     (
         "control_plane/steps/backup.rs",
         "Apply again once etcd answers",
         MASTERS,
-    ),
-    (
-        "control_plane/steps/backup.rs",
-        "No snapshot of etcd could be taken",
-        MASTERS,
-    ),
-    ("control_plane/steps/backup.rs", "See whether there is room", MASTERS),
-    (
-        "control_plane/steps/joining.rs",
-        "No bootstrap token could be made",
-        FAILS,
     ),
     (
         "control_plane/steps/joining.rs",
@@ -176,7 +155,6 @@ pub(crate) const NOT_PROVOKED: &[(&str, &str, &str)] = &[
         MASTERS,
     ),
     ("control_plane/steps/leaving.rs", "Its manifest is put back", MASTERS),
-    ("control_plane/steps/mod.rs", "the rights of node groups", FAILS),
     ("control_plane/steps/settings.rs", "Put it right as kubeadm", SETTINGS),
     (
         "control_plane/steps/settings.rs",
@@ -212,17 +190,6 @@ pub(crate) const NOT_PROVOKED: &[(&str, &str, &str)] = &[
         FAILS,
     ),
     ("control_plane/steps/mod.rs", "Apply again once one does", FAILS),
-    ("control_plane/steps/mod.rs", "Master {name} is gone since", BETWEEN),
-    (
-        "control_plane/steps/mod.rs",
-        "Run terraform apply again: what is left",
-        BETWEEN,
-    ),
-    (
-        "control_plane/steps/mod.rs",
-        "Master {name} could not be worked on",
-        FAILS,
-    ),
     (
         "control_plane/steps/mod.rs",
         "etcd did not do what was asked for",
@@ -230,7 +197,6 @@ pub(crate) const NOT_PROVOKED: &[(&str, &str, &str)] = &[
     ),
     ("control_plane/machine.rs", "The user data of machine", BUG),
     ("world/observer.rs", "A certificate for asking etcd", INTERNAL),
-    ("control_plane/operations.rs", "the record of its settings", FAILS),
     ("control_plane/plan.rs", "a zone that its balancer misses", OUTAGE),
     ("control_plane/plan.rs", "steps not to stop between", SEVERAL),
     ("control_plane/repair.rs", "Node {name} could not be put right", FAILS),
@@ -258,7 +224,6 @@ pub(crate) const NOT_PROVOKED: &[(&str, &str, &str)] = &[
         TEARDOWN,
     ),
     ("node_group/steps.rs", "there is no connection", INTERNAL),
-    ("node_group/steps.rs", "No bootstrap token could be made", FAILS),
     ("node_group/steps.rs", "Apply again once the API serves", FAILS),
     ("node_group/steps.rs", "Not every worker has joined: {error}", FAILS),
     ("node_group/steps.rs", "Then apply again: the drain continues", DRAIN),

@@ -35,7 +35,8 @@ pub(crate) enum Moment {
     Outage(&'static str),
     /// The call is made, then a zone goes dark, and the provider is killed.
     KilledInOutage(&'static str),
-    /// The call is made, and then somebody does this (`halt`, say) to that machine, `ZONE/NAME`.  For `tests/errors`.
+    /// The call to the cloud is made, or one to the Kubernetes API is about to be, or a step; and somebody does this
+    /// (`halt`, say) to that machine, `ZONE/NAME`.  For `tests/errors`.
     #[allow(dead_code)]
     Meddled(&'static str, &'static str),
 }
@@ -306,6 +307,7 @@ impl KubernetesCalls {
                 self.region.lock().unwrap().operate("outage", zone);
                 self.faults.kill();
             }
+            Some(Moment::Meddled(verb, machine)) => self.region.lock().unwrap().operate(verb, machine),
             _ => {}
         }
         moment

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::patience::Patience;
+use super::patience::{Interrupted, Patience};
 use super::{AccessError, Cluster};
 use crate::node_group_access::ROLLOUT_LEASE;
 
@@ -63,7 +63,7 @@ impl Cluster {
     /// Waits for the turn to change the cluster's masters, and takes it.
     ///
     /// # Errors
-    /// [`AccessError::TimedOut`] names who has the turn; other errors are the API's.
+    /// [`AccessError::TimedOut`] names who has the turn; other errors are the API's, as is its silence to the deadline.
     pub async fn take_rollout_turn(
         &self,
         holder: &RolloutHolder,
@@ -72,20 +72,29 @@ impl Cluster {
     ) -> Result<RolloutTurn, AccessError> {
         const WHAT: &str = "the turn to change the masters";
         let mut patience = Patience::new(deadline, stop);
-        let mut last = "it was not asked for yet".to_owned();
+        // Who had it, or why nobody said.
+        let mut last = Ok("it was not asked for yet".to_owned());
         let mut seen: Option<(Option<String>, Instant)> = None;
         loop {
-            match patience.within(self.try_turn(holder, &mut seen)).await {
-                Ok(Ok(None)) => return Ok(self.renewed(holder)),
-                Ok(Ok(Some(other))) => last = format!("{other} has it"),
-                Ok(Err(AccessError::Conflict { .. })) => "another was faster".clone_into(&mut last),
-                Ok(Err(error)) if error.is_passing() => last = error.to_string(),
-                Ok(Err(error)) => return Err(error),
-                Err(interrupted) => return Err(self.interrupted(interrupted, WHAT, &last)),
-            }
-            if let Err(interrupted) = patience.pause(LOOK).await {
-                return Err(self.interrupted(interrupted, WHAT, &last));
-            }
+            let waited = match patience.within(self.try_turn(holder, &mut seen)).await {
+                Ok(answer) => {
+                    last = match answer {
+                        Ok(None) => return Ok(self.renewed(holder)),
+                        Ok(Some(other)) => Ok(format!("{other} has it")),
+                        Err(AccessError::Conflict { .. }) => Ok("another was faster".to_owned()),
+                        Err(error) if error.is_passing() => Err(error),
+                        Err(error) => return Err(error),
+                    };
+                    patience.pause(LOOK).await
+                }
+                Err(interrupted) => Err(interrupted),
+            };
+            let Err(interrupted) = waited else { continue };
+            return Err(match (interrupted, last) {
+                (Interrupted::Deadline, Err(silence)) => silence,
+                (_, Ok(last)) => self.interrupted(interrupted, WHAT, &last),
+                (_, Err(silence)) => self.interrupted(interrupted, WHAT, &silence.to_string()),
+            });
         }
     }
 

@@ -136,6 +136,11 @@ impl Resource for ApiLoadBalancerResource {
             let all_known = planning.planned.zones.known().is_some() && zones.clone().all(Planned::is_known);
             let zones = zones.filter_map(Planned::known).cloned().collect();
             provider.plan_balancer(&cluster, name, all_known.then_some(zones));
+            if prior.is_none() {
+                planning
+                    .diagnostics
+                    .extend(planned::made_anew(provider, &cluster, name));
+            }
         }
         planning.planned.drift = Planned::Known(Vec::new());
         for zone in planning.planned.zones.known().into_iter().flatten() {

@@ -15,7 +15,7 @@ use std::{
 };
 
 use multizone_cloud::ClusterName;
-use multizone_kubernetes::cluster_access::{Cluster as ClusterConnection, RolloutHolder, RolloutTurn};
+use multizone_kubernetes::cluster_access::{AccessError, Cluster as ClusterConnection, RolloutHolder, RolloutTurn};
 use multizone_schema::Diagnostics;
 use tokio::{
     sync::OwnedMutexGuard,
@@ -25,7 +25,10 @@ use tracing::debug;
 
 use crate::{
     configuration::Configured,
-    resources::{identity::SecretNames, trouble::Situation},
+    resources::{
+        identity::SecretNames,
+        trouble::{Situation, sentence},
+    },
     stop::Stop,
 };
 use lock::{Lock, LockError, Notices, TERMS};
@@ -111,9 +114,13 @@ impl Turn {
         }
         self.lease = None;
         let taken = through.take_rollout_turn(&self.holder, deadline, stop.wait()).await;
-        let taken = taken.map_err(|error| {
-            let what = format!("It is not this operation's turn to change the masters: {error}.");
-            situation.error(&what, WAIT)
+        let taken = taken.map_err(|error| match error {
+            AccessError::Stopped { .. } => situation.stopped(),
+            AccessError::TimedOut { .. } => {
+                let what = format!("It is not this operation's turn to change the masters: {error}.");
+                situation.error(&what, WAIT)
+            }
+            error => situation.error(&sentence(&error), error.advice()),
         })?;
         self.lease = Some(taken);
         Ok(())

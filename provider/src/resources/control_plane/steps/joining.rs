@@ -43,7 +43,7 @@ impl Executor<'_> {
             .await;
         made.map_err(|error| {
             let what = format!("No bootstrap token could be made for machine {}: {error}.", new.name);
-            self.situation.error(&what, "Apply again once the API serves.")
+            self.situation().error(&what, error.advice())
         })?;
         self.tokens.push(token.clone());
         self.create(new, Some(&token), false).await?;

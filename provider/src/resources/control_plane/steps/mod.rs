@@ -55,8 +55,10 @@ impl Executor<'_> {
             Step::AwaitJoin(name) if observation.world.initialised => self.await_joined(name).await.map(drop),
             Step::AwaitJoin(name) => self.await_init(name).await,
             Step::StartMachine(name) => {
-                let zone = self.zone(observation, name)?;
-                let started = self.provider.cloud().start_machine(&self.wanted.cluster, &zone, name);
+                let Some(zone) = zone_of(observation, name) else {
+                    return Ok(());
+                };
+                let started = self.provider.cloud().start_machine(&self.wanted.cluster, zone, name);
                 self.cloud(started).await?;
                 self.await_healthy(name).await
             }
@@ -150,13 +152,17 @@ impl Executor<'_> {
                 }
             }
             Step::StopMachine(name) => {
-                let zone = self.zone(observation, name)?;
-                let stopped = self.provider.cloud().stop_machine(&self.wanted.cluster, &zone, name);
+                let Some(zone) = zone_of(observation, name) else {
+                    return Ok(());
+                };
+                let stopped = self.provider.cloud().stop_machine(&self.wanted.cluster, zone, name);
                 self.cloud(stopped).await
             }
             Step::DeleteMachine(name) => {
-                let zone = self.zone(observation, name)?;
-                let deleted = self.provider.cloud().delete_machine(&self.wanted.cluster, &zone, name);
+                let Some(zone) = zone_of(observation, name) else {
+                    return Ok(());
+                };
+                let deleted = self.provider.cloud().delete_machine(&self.wanted.cluster, zone, name);
                 self.cloud(deleted).await
             }
             Step::DeleteNode(name) => {
@@ -299,17 +305,6 @@ impl Executor<'_> {
         })
     }
 
-    fn zone(&self, observation: &Observation, name: &str) -> Result<String, Diagnostics> {
-        let machine = observation.world.machines.get(name).map(|machine| machine.zone.clone());
-        machine.ok_or_else(|| {
-            let what = format!("Master {name} is gone since it was looked at.");
-            self.situation.error(
-                &what,
-                "Run terraform apply again: what is left to do is found out anew.",
-            )
-        })
-    }
-
     fn access_failed(&self, name: &str, error: &AccessError) -> Diagnostics {
         if let AccessError::Stopped { .. } = error {
             return self.situation.stopped();
@@ -335,6 +330,12 @@ fn masters<'o>(observation: &'o Observation, without: Option<&str>) -> impl Iter
     world::masters(&observation.inventory)
         .filter(runs)
         .filter(move |machine| without.as_deref() != Some(machine.name.as_str()))
+}
+
+/// Where a master's machine is; one that is nowhere is left to the next look.
+fn zone_of<'o>(observation: &'o Observation, name: &str) -> Option<&'o str> {
+    let machine = observation.world.machines.get(name)?;
+    Some(&machine.zone)
 }
 
 fn joined(world: &World, name: &str) -> bool {
