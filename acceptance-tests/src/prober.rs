@@ -58,10 +58,41 @@ impl Prober {
         }
     }
 
-    /// Stops, and asserts that no request failed and that there were some.
+    /// Stops, and asserts that no request failed during these steps of a rollout and that there were some.
+    ///
+    /// Whenever etcd's leadership moves, etcd drops the writes that arrive in between, and kube-apiserver answers them with
+    /// etcd's error (kubernetes/kubernetes#112152): nobody can prevent that who has to move it. Only on a machine under load
+    /// is there time for one. As many as the moves allow are counted and said, and none at all without a move.
     #[track_caller]
-    pub fn saw_no_failure(self, during: &str) {
-        let failed = self.stopped(during);
+    pub fn saw_no_failure(self, during: &str, steps: &[String]) {
+        let moves = steps
+            .iter()
+            .filter(|step| step.contains("move etcd's leadership"))
+            .count();
+        let (dropped, failed): (Vec<_>, Vec<_>) = self
+            .stopped(during)
+            .into_iter()
+            .partition(|failure| was_dropped(failure));
+        assert!(failed.is_empty(), "{during}: {failed:#?}");
+        assert!(
+            dropped.len() <= moves,
+            "{during}, with {moves} moves of etcd's leadership: {dropped:#?}"
+        );
+        if !dropped.is_empty() {
+            println!(
+                "{during}: etcd dropped {} writes as its leadership moved",
+                dropped.len()
+            );
+        }
+    }
+
+    /// Stops, and asserts that whatever failed was a connection that broke, as those to a machine do that is terminated: no
+    /// answer was an error, none took too long, and what was acknowledged is there.
+    #[track_caller]
+    pub fn saw_only_broken_connections(self, during: &str) {
+        let mut failed = self.stopped(during);
+        // Variants of kube's errors without an answer.
+        failed.retain(|failure| !failure.contains(": Service(") && !failure.contains(": HyperError("));
         assert!(failed.is_empty(), "{during}: {failed:#?}");
     }
 
@@ -75,6 +106,11 @@ impl Prober {
         assert!(answered > 0, "{during}: nothing was asked");
         failed
     }
+}
+
+/// Whether a request was answered with what etcd says of a proposal that it dropped.
+fn was_dropped(failure: &str) -> bool {
+    failure.contains("etcdserver: request timed out") || failure.contains("raft proposal dropped")
 }
 
 async fn probe(kubeconfig: &Kubeconfig, stop: &AtomicBool, answered: &AtomicUsize) -> Vec<String> {

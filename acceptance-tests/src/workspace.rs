@@ -272,9 +272,7 @@ impl Workspace {
     pub fn provider(&self) -> &Path {
         &self.provider
     }
-}
 
-impl Workspace {
     /// What the machines have said last: why a test has failed is often found there only.
     fn print_consoles(&self) {
         let entries = |path: PathBuf| fs::read_dir(path).into_iter().flatten().flatten();

@@ -115,7 +115,7 @@ impl Example {
     fn roll_out_unnoticed(&self, during: &str, further: &[&str]) -> Vec<String> {
         let prober = Prober::start(&self.workspace);
         let steps = self.roll_out(during, further);
-        prober.saw_no_failure(during);
+        prober.saw_no_failure(during, &steps);
         steps
     }
 
@@ -182,11 +182,11 @@ fn masters_grow_from_one_to_three_are_replaced_and_shrink_to_one_without_a_faile
     let prober = Prober::start(workspace);
     example.harm(TERMINATE, "demo-master-b");
     let steps = planned(workspace, &example.arguments(&[]));
-    let _ = prober.stopped("one of three is terminated, on AWS");
+    prober.saw_only_broken_connections("one of three is terminated, on AWS");
     let prober = Prober::start(workspace);
     assert_eq!(steps[0], "remove master b from etcd", "{steps:#?}");
-    let _ = applied(workspace);
-    prober.saw_no_failure("one of three is made again, on AWS");
+    let done = applied(workspace);
+    prober.saw_no_failure("one of three is made again, on AWS", &done);
     workspace.assert_empty_plan(&example.arguments(&[]));
 
     let newer = ["-var=master_machine_type=t3.large", "-var=kubernetes_version=1.34.2"];
@@ -247,7 +247,7 @@ fn the_balancer_stays_as_long_as_masters_do_and_all_goes_in_one_destroy() {
             "Put the multizone_api_load_balancer back into the configuration",
             "multizone_api_load_balancer.NAME.name",
         ]);
-    prober.saw_no_failure("the balancer is to go before its masters, on AWS");
+    prober.saw_no_failure("the balancer is to go before its masters, on AWS", &[]);
     workspace.write("main.tf", &main);
     workspace.assert_empty_plan(&all);
 

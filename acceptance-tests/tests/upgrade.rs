@@ -84,7 +84,7 @@ fn one_apply_upgrades_the_settings_the_masters_the_addons_and_then_the_workers_w
 
     let prober = Prober::start(&workspace);
     let applied = workspace.terraform(&["apply", "planned"]).succeeded();
-    prober.saw_no_failure("upgrading three masters and three workers");
+    prober.saw_no_failure("upgrading three masters and three workers", &steps);
     let (masters, pools) = (
         applied
             .stdout
