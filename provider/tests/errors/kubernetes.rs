@@ -60,7 +60,7 @@ fn unreachable() -> AccessError {
     AccessError::Unreachable {
         url: url(),
         action: "cordon node demo-pool-x7k2".into(),
-        reason: "client error (Connect): tcp connect error: Connection refused (os error 111)".into(),
+        reason: "Connection refused (os error 111)".into(),
     }
 }
 

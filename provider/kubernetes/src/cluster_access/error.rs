@@ -148,12 +148,12 @@ impl AccessError {
             _ if is_about_certificates(error) => Self::Untrusted {
                 url,
                 action,
-                reason: chain(error),
+                reason: root(error),
             },
             _ => Self::Unreachable {
                 url,
                 action,
-                reason: chain(error),
+                reason: root(error),
             },
         }
     }
@@ -161,7 +161,9 @@ impl AccessError {
     /// What the user can do about it.
     pub fn advice(&self) -> &'static str {
         match self {
-            _ if self.is_passing() => "Apply again once the API serves.",
+            _ if self.is_passing() => {
+                "Apply again once the API serves; an apply of the control plane starts a master that is halted."
+            }
             Self::Untrusted { .. } | Self::Unexpected { .. } => {
                 "See whether something else answers at this address, or the cluster's certificates were replaced. Put that \
                  right, then apply again."
@@ -208,6 +210,15 @@ pub(super) fn chain(error: &dyn Error) -> String {
         source = cause.source();
     }
     text
+}
+
+/// What is at the bottom: "connection refused" says more than the layers that pass it on.
+fn root(error: &dyn Error) -> String {
+    let mut root = error;
+    while let Some(cause) = root.source() {
+        root = cause;
+    }
+    root.to_string()
 }
 
 /// Whether a TLS peer's certificate is at the bottom of the error.

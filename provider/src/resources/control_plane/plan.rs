@@ -48,8 +48,9 @@ pub(super) async fn plan(
         if prior.is_none() {
             planning.diagnostics.extend(replaced(provider, &planning.planned));
         }
-        let said = foresee(provider, prior, &planning.private, &mut planning.planned, &mut growth);
-        planning.diagnostics.extend(said);
+        let foreseen = foresee(provider, prior, &planning.private, &mut planning.planned);
+        planning.diagnostics.extend(foreseen.diagnostics);
+        growth = foreseen.growth;
     }
     let room = ask_for_room(provider, prior, &planning.planned, growth).await;
     planning.diagnostics.extend(room);
@@ -68,19 +69,18 @@ async fn ask_for_room(
         return Diagnostics::new();
     };
     let mut new: BTreeMap<String, NewMachines> = BTreeMap::new();
-    for (zone, growth) in growth.iter().flatten() {
-        let growth = NewMachines {
-            staying: growth.staying(),
-            passing: growth.passing(),
-        };
-        new.insert(zone.clone(), growth);
-    }
-    if growth.is_none() {
-        for (key, replica) in planned.replicas.known().into_iter().flatten() {
-            let zone = replica.known().and_then(|replica| replica.zone.known());
-            let stays = prior.and_then(|prior| prior.replicas.get(key)).map(|was| &was.zone) == zone;
-            if let Some(zone) = zone.filter(|_| !stays) {
-                new.entry(zone.clone()).or_default().staying += 1;
+    match growth {
+        Some(growth) => new.extend(growth.into_iter().map(|(zone, growth)| {
+            let (staying, passing) = (growth.staying(), growth.passing());
+            (zone, NewMachines { staying, passing })
+        })),
+        None => {
+            for (key, replica) in planned.replicas.known().into_iter().flatten() {
+                let zone = replica.known().and_then(|replica| replica.zone.known());
+                let stays = prior.and_then(|prior| prior.replicas.get(key)).map(|was| &was.zone) == zone;
+                if let Some(zone) = zone.filter(|_| !stays) {
+                    new.entry(zone.clone()).or_default().staying += 1;
+                }
             }
         }
     }
@@ -136,13 +136,21 @@ async fn ask(provider: &Configured, prior: Option<&ControlPlane>, planned: &Cont
     diagnostics
 }
 
+/// What a change comes to.
+#[derive(Default)]
+struct Foreseen {
+    diagnostics: Diagnostics,
+    /// The machines that its steps make in each zone; `None` when they are not known.
+    growth: Option<BTreeMap<String, Growth>>,
+}
+
+/// Writes a change's steps, and what they make unknown, into the plan.
 fn foresee(
     provider: &Configured,
     prior: Option<&ControlPlane>,
     private: &[u8],
     planned: &mut ControlPlanePlanned,
-    growth: &mut Option<BTreeMap<String, Growth>>,
-) -> Diagnostics {
+) -> Foreseen {
     let capabilities = provider.cloud().capabilities();
     let unchanged = |planned: &mut ControlPlanePlanned| {
         if let Some(prior) = prior {
@@ -151,12 +159,12 @@ fn foresee(
             planned.nodes = prior.nodes;
         }
     };
-    let mut diagnostics = Diagnostics::new();
+    let mut foreseen = Foreseen::default();
     let Ok(wanted) = Wanted::of(planned) else {
-        return diagnostics;
+        return foreseen;
     };
     if planned.pod_network_manifest.is_unknown() {
-        return diagnostics;
+        return foreseen;
     }
     let seen = match prior {
         None => Some(seen::nothing(capabilities)),
@@ -175,23 +183,23 @@ fn foresee(
         if !changes {
             unchanged(planned);
         }
-        return diagnostics;
+        return foreseen;
     };
     if let Some(prior) = prior {
-        diagnostics.extend(drift.warnings(&world, prior));
+        foreseen.diagnostics.extend(drift.warnings(&world, prior));
         if !world.has_an_address() && world.balancer.is_some() {
-            diagnostics.extend(keeps_its_balancer(prior, &wanted));
+            foreseen.diagnostics.extend(keeps_its_balancer(prior, &wanted));
         }
     }
     seen::expect_the_others(&mut world, &wanted);
     let operation = wanted.operation(prior.map(|prior| prior.endpoint.clone()));
     let preview = preview(&world, &operation);
-    *growth = Some(preview.growth(&world));
-    diagnostics.extend(end(&preview, &wanted));
+    foreseen.growth = Some(preview.growth(&world));
+    foreseen.diagnostics.extend(end(&preview, &wanted));
     let idle = !preview.changes_anything() && !drift.heals();
     if idle || matches!(preview.end, Next::Refused(_)) {
         unchanged(planned);
-        return diagnostics;
+        return foreseen;
     }
     let worth_saying = |warning: &&Warning| match warning {
         // Nothing is there yet that could be lost.
@@ -201,7 +209,9 @@ fn foresee(
         _ => true,
     };
     let warnings = preview.warnings.iter().filter(worth_saying);
-    diagnostics.extend(warnings.map(|warning| warned(warning, &wanted)));
+    foreseen
+        .diagnostics
+        .extend(warnings.map(|warning| warned(warning, &wanted)));
     let timing = rollout::timing(capabilities.timing);
     let mut steps = drift.steps(&preview, &world, &operation, &timing);
     if let (Some(before), Some(now)) = (
@@ -217,7 +227,7 @@ fn foresee(
         }
         _ => Planned::Unknown,
     };
-    diagnostics
+    foreseen
 }
 
 /// Refuses to do without a balancer whose name is the endpoint.  Terraform would destroy it before the control plane, and that

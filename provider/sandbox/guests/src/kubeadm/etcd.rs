@@ -10,12 +10,11 @@ use multizone_etcd_api::{
     Credentials, Member, MemberAddRequest, MemberListRequest, MemberPromoteRequest, Refusal, StatusRequest,
     channel_over,
 };
-use tokio::time::Instant;
 use tonic::transport::Channel;
 
 use super::manifests::ETCD_CLIENT_URLS;
 use super::settings::Master;
-use super::{LEAST_POLL, POLL, say};
+use super::{Attempts, say};
 use crate::api::Api;
 use crate::machine::Machine;
 
@@ -28,7 +27,7 @@ const LEAST_REQUEST: Duration = Duration::from_secs(2);
 
 /// Where the members are that have a static pod; asked until there is one, since a new one is not there at once.
 async fn endpoints(machine: &Machine, api: &Api) -> Result<Vec<String>, String> {
-    let deadline = Instant::now() + super::patience(machine, PATIENCE);
+    let attempts = Attempts::within(machine, PATIENCE);
     loop {
         let problem = match api.get(MEMBERS).await {
             Ok(pods) => {
@@ -46,10 +45,10 @@ async fn endpoints(machine: &Machine, api: &Api) -> Result<Vec<String>, String> 
             }
             Err(error) => error.to_string(),
         };
-        if Instant::now() >= deadline {
+        if attempts.are_over() {
             return Err(format!("could not retrieve the list of etcd endpoints: {problem}"));
         }
-        tokio::time::sleep(machine.interval(POLL, LEAST_POLL)).await;
+        attempts.pause().await;
     }
 }
 
@@ -93,16 +92,16 @@ async fn members(machine: &Machine, api: &Api, client: &Credentials) -> Result<V
 /// The check-etcd phase: every member must answer in time, a dead one fails the join.
 pub(super) async fn check_health(machine: &Machine, api: &Api, client: &Credentials) -> Result<(), String> {
     say(machine, "[check-etcd] Checking that the etcd cluster is healthy");
-    let deadline = Instant::now() + super::patience(machine, PATIENCE);
+    let attempts = Attempts::within(machine, PATIENCE);
     loop {
         let error = match every_member_answers(machine, api, client).await {
             Ok(()) => return Ok(()),
             Err(error) => error,
         };
-        if Instant::now() >= deadline {
+        if attempts.are_over() {
             return Err(error);
         }
-        tokio::time::sleep(machine.interval(POLL, LEAST_POLL)).await;
+        attempts.pause().await;
     }
 }
 
@@ -127,7 +126,7 @@ pub(super) async fn add_learner(
 ) -> Result<(u64, String), String> {
     let peer = format!("https://{}:2380", master.advertise);
     let mut said = String::new();
-    let deadline = Instant::now() + super::patience(machine, PATIENCE);
+    let attempts = Attempts::within(machine, PATIENCE);
     loop {
         match try_add(machine, api, client, &peer).await {
             Ok(members) => {
@@ -146,7 +145,7 @@ pub(super) async fn add_learner(
                     .collect();
                 return Ok((own.id, list.join(",")));
             }
-            Err(error) if Instant::now() >= deadline => {
+            Err(error) if attempts.are_over() => {
                 return Err(format!("error creating local etcd static pod manifest file: {error}"));
             }
             Err(error) if said != error => {
@@ -155,7 +154,7 @@ pub(super) async fn add_learner(
             }
             Err(_) => {}
         }
-        tokio::time::sleep(machine.interval(POLL, LEAST_POLL)).await;
+        attempts.pause().await;
     }
 }
 
@@ -205,16 +204,16 @@ pub(super) async fn is_learner(machine: &Machine, client: &Credentials) -> bool 
 /// Waits until the learner has caught up, and makes it a voter.
 pub(super) async fn promote(machine: &Machine, api: &Api, client: &Credentials, id: u64) -> Result<(), String> {
     say(machine, format!("[etcd] Promoting the learner {id:016x}"));
-    let deadline = Instant::now() + super::patience(machine, PATIENCE);
+    let attempts = Attempts::within(machine, PATIENCE);
     loop {
         let error = match try_promote(machine, api, client, id).await {
             Ok(()) => return Ok(()),
             Err(error) => error,
         };
-        if Instant::now() >= deadline {
+        if attempts.are_over() {
             return Err(format!("failed to promote the member {id:016x}: {error}"));
         }
-        tokio::time::sleep(machine.interval(POLL, LEAST_POLL)).await;
+        attempts.pause().await;
     }
 }
 

@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use super::certificates;
 use super::files::{make_certificates, write_etcd_manifest, write_kubeconfigs, write_manifests};
 use super::kubelet_files::write_kubelet_settings;
 use super::mark::mark_control_plane;
 use super::settings::{Init, load};
-use super::{LEAST_POLL, POLL, PhaseFailed, addons, go_duration, in_phase, objects, preflight, say, yaml};
+use super::{Attempts, PhaseFailed, addons, go_duration, in_phase, objects, preflight, say, yaml};
 use crate::api::Api;
 use crate::kubeconfig::Credentials;
 use crate::machine::Machine;
@@ -140,18 +139,9 @@ async fn wait_for_control_plane(machine: &Machine, init: &Init) -> Result<Api, S
         load("/etc/kubernetes/admin.conf")?,
         load("/etc/kubernetes/super-admin.conf")?,
     );
-    let deadline = Instant::now() + super::patience(machine, patience);
-    let poll = machine.interval(POLL, LEAST_POLL);
     // Through the endpoint, as kubeadm does: it has to answer on the first master itself.
-    while !super_admin.healthy("/livez").await {
-        if Instant::now() >= deadline {
-            return Err(format!(
-                "failed while waiting for the control plane to start: kube-apiserver check failed at {}/livez",
-                init.master.endpoint_url()
-            ));
-        }
-        tokio::time::sleep(poll).await;
-    }
+    let attempts = Attempts::within(machine, patience);
+    attempts.until_alive(&super_admin, &init.master.endpoint_url()).await?;
     say(machine, "[control-plane-check] kube-apiserver is healthy");
     objects::bind_cluster_admins(&super_admin)
         .await

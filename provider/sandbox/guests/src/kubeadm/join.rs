@@ -15,7 +15,7 @@ use super::kubelet_files::{node_name, write_kubelet_settings};
 use super::mark::default_taint;
 use super::patches::Patches;
 use super::version::{Version, check_cluster};
-use super::{LEAST_POLL, POLL, PhaseFailed, go_duration, in_phase, objects, preflight, say, yaml};
+use super::{Attempts, LEAST_POLL, POLL, PhaseFailed, go_duration, in_phase, objects, preflight, say, yaml};
 use crate::api::{Api, ApiError, Patch};
 use crate::hex::hex;
 use crate::kubeconfig::Credentials;
@@ -157,7 +157,7 @@ async fn discover(machine: &Machine, join: &JoinConfiguration, token: &TokenDisc
         None => Duration::from_mins(5),
         Some(text) => go_duration(text).ok_or_else(|| format!("timeout {text:?} is not a duration"))?,
     };
-    let deadline = Instant::now() + super::patience(machine, patience);
+    let attempts = Attempts::within(machine, patience);
     let server = format!("https://{}", token.api_server_endpoint);
     let anybody = Credentials {
         server: server.clone(),
@@ -166,7 +166,7 @@ async fn discover(machine: &Machine, join: &JoinConfiguration, token: &TokenDisc
         token: None,
     };
     let unverified = Api::new(machine, &anybody).map_err(|error| error.to_string())?;
-    let kubeconfig = cluster_info(machine, &unverified, deadline).await?;
+    let kubeconfig = cluster_info(&attempts, &unverified).await?;
     let published = Credentials::parse(&kubeconfig, &machine.disk).map_err(|error| format!("cluster-info: {error}"))?;
     let authority = published
         .authority
@@ -185,13 +185,13 @@ async fn discover(machine: &Machine, join: &JoinConfiguration, token: &TokenDisc
         ..anybody
     };
     let api = Api::new(machine, &verified).map_err(|error| error.to_string())?;
-    if cluster_info(machine, &api, deadline).await? != kubeconfig {
+    if cluster_info(&attempts, &api).await? != kubeconfig {
         return Err("the second kubeconfig from the cluster-info ConfigMap does not match the first".to_owned());
     }
     Ok(published)
 }
 
-async fn cluster_info(machine: &Machine, api: &Api, deadline: Instant) -> Result<String, String> {
+async fn cluster_info(attempts: &Attempts<'_>, api: &Api) -> Result<String, String> {
     let mut said = String::new();
     loop {
         let problem = match api.get(CLUSTER_INFO).await {
@@ -204,14 +204,14 @@ async fn cluster_info(machine: &Machine, api: &Api, deadline: Instant) -> Result
         let message = format!(
             "couldn't validate the identity of the API Server: failed to request the cluster-info ConfigMap: {problem}"
         );
-        if Instant::now() >= deadline {
+        if attempts.are_over() {
             return Err(message);
         }
         if said != message {
-            say(machine, format!("[discovery] {message}"));
+            say(attempts.machine, format!("[discovery] {message}"));
             said = message;
         }
-        tokio::time::sleep(machine.interval(5 * POLL, LEAST_POLL)).await;
+        tokio::time::sleep(attempts.machine.interval(5 * POLL, LEAST_POLL)).await;
     }
 }
 
@@ -312,19 +312,19 @@ async fn wait_for_node(machine: &Machine, join: &JoinConfiguration, node: &str) 
         None => Duration::from_mins(5),
         Some(text) => go_duration(text).ok_or_else(|| format!("timeout {text:?} is not a duration"))?,
     };
-    let deadline = Instant::now() + super::patience(machine, patience);
+    let attempts = Attempts::within(machine, patience);
     let patch = json!({"metadata": {"annotations": {
         "kubeadm.alpha.kubernetes.io/cri-socket": preflight::socket(&join.node_registration),
     }}});
     let mut problem = "the kubelet has not got a certificate".to_owned();
-    while Instant::now() < deadline {
+    while !attempts.are_over() {
         if machine.disk.exists(kubelet::KUBECONFIG) {
             match annotate(machine, node, &patch).await {
                 Ok(()) => return Ok(()),
                 Err(error) => problem = error,
             }
         }
-        tokio::time::sleep(machine.interval(POLL, LEAST_POLL)).await;
+        attempts.pause().await;
     }
     Err(format!(
         "timed out waiting for the condition: {problem}. The HTTP call equal to 'journalctl -xeu kubelet' says: {}",

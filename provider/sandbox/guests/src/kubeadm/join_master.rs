@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::certificates::DIRECTORY as PKI;
 use super::documents::{JoinConfiguration, JoinControlPlane, read_cluster};
 use super::files::{OF_THE_FIRST, make_certificates, write_etcd_manifest, write_kubeconfigs, write_manifests};
@@ -11,7 +9,7 @@ use super::kubelet_files::node_name;
 use super::mark::mark_control_plane;
 use super::settings::Master;
 use super::version::Version;
-use super::{LEAST_POLL, POLL, etcd, go_duration, preflight, say};
+use super::{Attempts, etcd, go_duration, preflight, say};
 use crate::api::Api;
 use crate::kubeconfig::Credentials;
 use crate::machine::{MANIFESTS, Machine};
@@ -128,16 +126,8 @@ impl JoiningMaster {
             None => Duration::from_mins(4),
             Some(text) => go_duration(text).ok_or_else(|| format!("timeout {text:?} is not a duration"))?,
         };
-        let deadline = Instant::now() + super::patience(machine, patience);
-        while !own.healthy("/livez").await {
-            if Instant::now() >= deadline {
-                return Err(format!(
-                    "failed while waiting for the control plane to start: kube-apiserver check failed at {}/livez",
-                    self.master.local_url()
-                ));
-            }
-            tokio::time::sleep(machine.interval(POLL, LEAST_POLL)).await;
-        }
+        let attempts = Attempts::within(machine, patience);
+        attempts.until_alive(&own, &self.master.local_url()).await?;
         mark_control_plane(machine, &self.master.node, &join.node_registration, &own).await?;
         say(
             machine,

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::time::Instant;
 
 use super::documents::{NodeRegistration, Taint};
-use super::{LEAST_POLL, POLL, preflight, say};
+use super::{Attempts, preflight, say};
 use crate::api::{Api, Patch};
 use crate::machine::Machine;
 
@@ -33,7 +32,7 @@ pub(super) async fn mark_control_plane(
         format!("[mark-control-plane] Marking the node {node} as control-plane"),
     );
     let path = format!("/api/v1/nodes/{node}");
-    let deadline = Instant::now() + super::patience(machine, Duration::from_mins(2));
+    let attempts = Attempts::within(machine, Duration::from_mins(2));
     loop {
         let marked = async {
             let node = api.get(&path).await?;
@@ -65,9 +64,9 @@ pub(super) async fn mark_control_plane(
         };
         match marked.await {
             Ok(_) => return Ok(()),
-            Err(error) if Instant::now() < deadline && (error.is_not_found() || error.is_transient()) => {}
+            Err(error) if !attempts.are_over() && (error.is_not_found() || error.is_transient()) => {}
             Err(error) => return Err(error.to_string()),
         }
-        tokio::time::sleep(machine.interval(POLL, LEAST_POLL)).await;
+        attempts.pause().await;
     }
 }

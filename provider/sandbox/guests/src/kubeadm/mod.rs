@@ -21,9 +21,11 @@ mod version;
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::time::{Instant, sleep};
 
 pub(crate) use join_master::may_vote;
 
+use crate::api::Api;
 use crate::machine::Machine;
 use crate::system::{Failure, failure};
 
@@ -83,9 +85,39 @@ fn in_phase<E: std::fmt::Display>(phase: &'static str) -> impl Fn(E) -> PhaseFai
     }
 }
 
-/// How long kubeadm waits here that waits for `real` on a real machine.
-fn patience(machine: &Machine, real: Duration) -> Duration {
-    machine.interval(real, LEAST_PATIENCE.min(real))
+/// What kubeadm tries again until its patience ends.
+struct Attempts<'m> {
+    machine: &'m Machine,
+    deadline: Instant,
+}
+
+impl<'m> Attempts<'m> {
+    /// Begins to try what kubeadm tries for that long on a real machine.
+    fn within(machine: &'m Machine, real: Duration) -> Self {
+        let deadline = Instant::now() + machine.interval(real, LEAST_PATIENCE.min(real));
+        Self { machine, deadline }
+    }
+
+    fn are_over(&self) -> bool {
+        Instant::now() >= self.deadline
+    }
+
+    async fn pause(&self) {
+        sleep(self.machine.interval(POLL, LEAST_POLL)).await;
+    }
+
+    /// Waits until the API server is alive.
+    async fn until_alive(&self, api: &Api, url: &str) -> Result<(), String> {
+        while !api.healthy("/livez").await {
+            if self.are_over() {
+                return Err(format!(
+                    "failed while waiting for the control plane to start: kube-apiserver check failed at {url}/livez"
+                ));
+            }
+            self.pause().await;
+        }
+        Ok(())
+    }
 }
 
 /// Says something as kubeadm.
