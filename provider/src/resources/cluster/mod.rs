@@ -16,10 +16,13 @@ mod removal;
 mod settings;
 mod subnets;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod zones;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use multizone_cloud::{ClusterName, Inventory};
@@ -156,16 +159,18 @@ impl Resource for ClusterResource {
             planning.diagnostics.push(held_by_a_stranger(prior, &stranger));
         }
         if let Some(name) = planning.planned.name.known() {
-            provider.cluster_is_planned(&ClusterName::new(name));
-        }
-        if let Some(zones) = planning.planned.zones.known() {
-            if let Some(name) = planning.planned.name.known() {
-                let (cluster, spanned) = (ClusterName::new(name), zones.keys().cloned().collect());
+            let cluster = ClusterName::new(name);
+            if let Some(zones) = planning.planned.zones.known() {
+                let spanned: BTreeSet<_> = zones.keys().cloned().collect();
+                // Masters may be planned at the same time: they look in the reverse order.
+                provider.plan_zones(&cluster, spanned.clone());
                 if provider.counted_were_spread_over_others(&cluster, &spanned) {
                     planning.diagnostics.push(unordered(&cluster, "zones"));
                 }
-                provider.plan_zones(&cluster, spanned);
             }
+            provider.cluster_is_planned(&cluster);
+        }
+        if let Some(zones) = planning.planned.zones.known() {
             for zone in zones.keys() {
                 if prior.as_ref().is_none_or(|prior| !prior.zones.contains_key(zone)) {
                     let path = Path::from("zones").key(zone);

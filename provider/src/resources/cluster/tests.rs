@@ -6,7 +6,7 @@ use super::*;
 use crate::resources::memory_cloud::{Fault, MemoryCloud, machine};
 
 /// A cluster as it is planned before it exists.
-fn planned(zones: &[&str]) -> ClusterPlanned {
+pub(crate) fn planned(zones: &[&str]) -> ClusterPlanned {
     ClusterPlanned {
         name: "demo".into(),
         zones: zones
@@ -30,7 +30,7 @@ fn planned(zones: &[&str]) -> ClusterPlanned {
     }
 }
 
-async fn plan(provider: &Configured, planned: ClusterPlanned, prior: Option<&Cluster>) -> Planning<Cluster> {
+pub(crate) async fn plan(provider: &Configured, planned: ClusterPlanned, prior: Option<&Cluster>) -> Planning<Cluster> {
     let config = planned.clone();
     let request = PlanRequest {
         config: &config,

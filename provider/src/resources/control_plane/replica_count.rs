@@ -105,20 +105,21 @@ pub(super) async fn choose(
         (Planned::Known(cluster), Planned::Known(_)) => {
             let cluster = ClusterName::new(cluster);
             let known = known(prior, private);
-            if known
-                .as_ref()
-                .is_some_and(|known| provider.counted_do_not_wait(&cluster, known))
-            {
-                return unordered(&cluster, "cluster").into();
-            }
-            if known
-                .as_ref()
-                .is_some_and(|known| provider.nobody_saw_counted_wait(&cluster, known))
-            {
-                return unread(&cluster).into();
+            if let Some(known) = &known {
+                // Noted before it is asked whether the cluster is planned over others. The cluster asks for this note after it
+                // has noted its own zones, so that one of the two sees the other's.
+                if provider.planned_zones(&cluster).is_none() {
+                    provider.spread_counted(&cluster, known);
+                }
+                if provider.counted_do_not_wait(&cluster, known) {
+                    return unordered(&cluster, "cluster").into();
+                }
+                if provider.nobody_saw_counted_wait(&cluster, known) {
+                    return unread(&cluster).into();
+                }
             }
             match prior {
-                Some(_) => zones_of_old(provider, &cluster, known),
+                Some(_) => provider.planned_zones(&cluster).or(known),
                 None => match zones_of_new(provider, &cluster).await {
                     Ok(zones) => zones,
                     Err(refused) => return refused,
@@ -192,19 +193,6 @@ fn known(prior: Option<&ControlPlane>, private: &[u8]) -> Option<BTreeSet<String
     Some(zones.filter(|(_, zone)| !zone.leaving).map(|(name, _)| name).collect())
 }
 
-/// The zones of the cluster of masters that are there, as the module's documentation says.
-fn zones_of_old(
-    provider: &Configured,
-    cluster: &ClusterName,
-    known: Option<BTreeSet<String>>,
-) -> Option<BTreeSet<String>> {
-    provider.planned_zones(cluster).or_else(|| {
-        let known = known?;
-        provider.spread_counted(cluster, &known);
-        Some(known)
-    })
-}
-
 /// The zones of the cluster of masters that are to be made.  Nothing was read that would show whether they wait for it, so
 /// that is chosen which they would choose before it and after it; `None` leaves it to the apply.
 async fn zones_of_new(provider: &Configured, cluster: &ClusterName) -> Result<Option<BTreeSet<String>>, Diagnostics> {
@@ -213,25 +201,28 @@ async fn zones_of_new(provider: &Configured, cluster: &ClusterName) -> Result<Op
         doing: &doing,
         left: "Nothing was changed.",
     };
-    let Some(planned) = provider.planned_zones(cluster) else {
-        return match stored_zones(provider, cluster, &situation).await? {
-            Stored::Zones(zones) => {
-                provider.spread_counted(cluster, &zones);
-                Ok(Some(zones))
-            }
-            Stored::Nothing if !provider.cluster_was_planned(cluster) => Err(too_early(provider, cluster).into()),
-            Stored::Nothing | Stored::WithoutZones => Ok(None),
-        };
-    };
-    if provider.counted_wait(cluster) {
+    if let Some(planned) = provider
+        .planned_zones(cluster)
+        .filter(|_| provider.counted_wait(cluster))
+    {
         return Ok(Some(planned));
     }
-    Ok(match stored_zones(provider, cluster, &situation).await {
-        Ok(Stored::Zones(zones)) if zones != planned => None,
-        Ok(Stored::WithoutZones) => None,
+    let stored = stored_zones(provider, cluster, &situation).await;
+    // After the answer, for which others were planned; and in this order, which is the reverse of the one they are noted in.
+    let was_planned = provider.cluster_was_planned(cluster);
+    match (provider.planned_zones(cluster), stored) {
+        (None, Ok(Stored::Zones(zones))) => {
+            provider.spread_counted(cluster, &zones);
+            let others = provider.planned_zones(cluster).is_some_and(|planned| planned != zones);
+            Ok(Some(zones).filter(|_| !others))
+        }
+        (None, Ok(Stored::Nothing)) if !was_planned => Err(too_early(provider, cluster).into()),
+        (None, Ok(Stored::Nothing)) | (_, Ok(Stored::WithoutZones)) => Ok(None),
+        (None, Err(failed)) => Err(failed),
+        (Some(planned), Ok(Stored::Zones(zones))) if zones != planned => Ok(None),
         // The plan does without the answer, as it does where it checks the zones.
-        Ok(Stored::Zones(_) | Stored::Nothing) | Err(_) => Some(planned),
-    })
+        (Some(planned), Ok(Stored::Zones(_) | Stored::Nothing) | Err(_)) => Ok(Some(planned)),
+    }
 }
 
 /// Refuses masters that are planned before the cluster that they are to be in.

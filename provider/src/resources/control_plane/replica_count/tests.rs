@@ -5,7 +5,7 @@ use multizone_planner::cluster::Zone;
 use super::*;
 use crate::resources::{
     PlanRequest, Planning, Resource as _,
-    cluster::ClusterSettings,
+    cluster::{self, ClusterSettings},
     control_plane::{
         ControlPlaneResource,
         drift::Drift,
@@ -145,6 +145,22 @@ async fn new_masters_that_are_planned_before_their_new_cluster_are_refused() {
     let planning = plan(&provider, None, &config, planned).await;
     assert!(!planning.diagnostics.has_errors(), "{}", planning.diagnostics);
     assert_eq!(chosen(&planning), Some(in_zones(&[("a", A), ("b", B), ("c", A)])));
+}
+
+/// The same, when Terraform plans both at the same time, which it does where neither refers to the other: masters that have
+/// asked what is stored see the cluster that was planned while they waited for the answer.
+#[tokio::test]
+async fn new_masters_that_are_planned_with_their_new_cluster_choose_from_its_zones() {
+    let (config, masters) = counted(None, 3);
+    let (_, provider) = MemoryCloud::region();
+    provider.plan_balancer(&demo(), "api", Some(names(&[A, B])));
+    let (masters, cluster) = tokio::join!(
+        plan(&provider, None, &config, masters),
+        cluster::tests::plan(&provider, cluster::tests::planned(&[A, B]), None)
+    );
+    assert!(!cluster.diagnostics.has_errors(), "{}", cluster.diagnostics);
+    assert!(!masters.diagnostics.has_errors(), "{}", masters.diagnostics);
+    assert_eq!(chosen(&masters), Some(in_zones(&[("a", A), ("b", B), ("c", A)])));
 }
 
 /// The first masters of a cluster that is there, in the plan that changes its zones.
