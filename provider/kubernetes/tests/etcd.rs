@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::IntoRawFd as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,9 +78,17 @@ fn sign(authority: &Authority, name: &str, directory: &Path, what: &str) -> (Pat
     paths
 }
 
-fn free_addresses() -> [SocketAddr; 2] {
-    let listeners = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").expect("a port"));
-    listeners.map(|listener| listener.local_addr().expect("an address"))
+/// Two ports of 127.0.0.1 that the kernel chose. Sockets that do not listen keep them until this process ends: nobody is given
+/// them but who asks for their number.
+fn kept_addresses() -> [SocketAddr; 2] {
+    [(); 2].map(|()| {
+        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+        socket.set_reuseaddr(true).expect("set");
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a port");
+        let address = socket.local_addr().expect("an address");
+        let _ = socket.into_raw_fd();
+        address
+    })
 }
 
 impl Cluster {
@@ -102,7 +111,7 @@ impl Cluster {
                     peer_key,
                     trusted_ca: ca.clone(),
                 };
-                MemberConfig::first(name, &place, free_addresses(), tls, 20.0)
+                MemberConfig::first(name, &place, kept_addresses(), tls, 20.0)
             })
             .collect();
         let all: Vec<_> = configs.iter().map(|config| config.initial_cluster.clone()).collect();

@@ -1,7 +1,7 @@
 //! Machines with certificates on loopback ports, and clients of their members.
 
-use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::IntoRawFd as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,7 +41,7 @@ pub(crate) fn real_etcd() -> Option<Kind> {
 }
 
 /// Asks again until there is an answer.
-pub(crate) async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
+pub(crate) async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(answer) = ask().await {
@@ -115,7 +115,7 @@ impl Place {
             peer_key,
             trusted_ca: self.path("ca.crt"),
         };
-        let config = MemberConfig::first(name, &directory, free_addresses(), tls, 20.0);
+        let config = MemberConfig::first(name, &directory, kept_addresses(), tls, 20.0);
         let client = Client::new(config.listen_client, Some(self.tls_client(true)));
         Machine {
             kind: self.kind.clone(),
@@ -165,10 +165,17 @@ impl Place {
     }
 }
 
-/// Two addresses of 127.0.0.1 whose ports the kernel chose.
-fn free_addresses() -> [SocketAddr; 2] {
-    let listeners = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").expect("a port"));
-    listeners.map(|listener| listener.local_addr().expect("an address"))
+/// Two ports of 127.0.0.1 that the kernel chose. Sockets that do not listen keep them until this process ends: nobody is given
+/// them but who asks for their number.
+fn kept_addresses() -> [SocketAddr; 2] {
+    [(); 2].map(|()| {
+        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+        socket.set_reuseaddr(true).expect("set");
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a port");
+        let address = socket.local_addr().expect("an address");
+        let _ = socket.into_raw_fd();
+        address
+    })
 }
 
 /// A machine for one member.
@@ -309,24 +316,34 @@ impl Client {
             peer_urls: vec![machine.config.advertise_peer.clone()],
             is_learner: learner,
         };
+        let mut unanswered = false;
         until("a healthy cluster", async || {
-            match self.cluster().member_add(request.clone()).await {
-                Ok(added) => Some(Ok(added.into_inner().member.expect("the member"))),
-                Err(status) if Refusal::of(&status) == Some(Refusal::Unhealthy) => None,
-                Err(status) => Some(Err(status)),
+            let status = match self.cluster().member_add(request.clone()).await {
+                Ok(added) => return Some(Ok(added.into_inner().member.expect("the member"))),
+                Err(status) => status,
+            };
+            if unanswered && Refusal::of(&status) == Some(Refusal::PeerUrlExists) {
+                let mut members = self.members().await.into_iter();
+                return members.find(|member| member.peer_urls == request.peer_urls).map(Ok);
             }
+            unanswered |= Refusal::of(&status).is_some_and(Refusal::is_timeout);
+            changes_later(status).map(Err)
         })
         .await
     }
 
     /// Removes a member, waiting while the cluster says that it is not healthy for long enough yet.
     pub(crate) async fn remove(&self, id: u64) -> Result<(), Status> {
+        let mut unanswered = false;
         until("a healthy cluster", async || {
-            match self.cluster().member_remove(MemberRemoveRequest { id }).await {
-                Ok(_) => Some(Ok(())),
-                Err(status) if Refusal::of(&status) == Some(Refusal::Unhealthy) => None,
-                Err(status) => Some(Err(status)),
+            let Err(status) = self.cluster().member_remove(MemberRemoveRequest { id }).await else {
+                return Some(Ok(()));
+            };
+            if unanswered && Refusal::of(&status) == Some(Refusal::MemberNotFound) {
+                return Some(Ok(()));
             }
+            unanswered |= Refusal::of(&status).is_some_and(Refusal::is_timeout);
+            changes_later(status).map(Err)
         })
         .await
     }
@@ -342,6 +359,13 @@ impl Client {
         })
         .await;
     }
+}
+
+/// `None` where the same change may be asked for again. A leader that has not applied the change before drops the next one,
+/// and the client hears that it timed out.
+fn changes_later(status: Status) -> Option<Status> {
+    let again = |refusal: Refusal| refusal == Refusal::Unhealthy || refusal.is_timeout();
+    Some(status).filter(|status| !Refusal::of(status).is_some_and(again))
 }
 
 /// Asserts that etcd refused in this way.

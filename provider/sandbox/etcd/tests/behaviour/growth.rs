@@ -149,7 +149,8 @@ pub(crate) async fn removals_that_cost_the_quorum_are_refused(kind: Kind) {
     c.member().kill().await;
     until("a leader", async || a.client.put("c", "is dead").await.ok()).await;
     let living = MemberRemoveRequest { id: in_b };
-    assert_refused(a.client.cluster().member_remove(living).await, Refusal::Unhealthy);
+    // Asked of itself: to another it counts as down, and may go, in the moment in which the two connect anew.
+    assert_refused(b.client.cluster().member_remove(living).await, Refusal::Unhealthy);
     a.client.remove(in_c).await.expect("the dead one is no loss");
     let ids: Vec<_> = a.client.members().await.iter().map(|member| member.id).collect();
     assert!(ids.len() == 2 && ids.contains(&in_a) && ids.contains(&in_b));
