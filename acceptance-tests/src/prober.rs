@@ -98,7 +98,7 @@ impl Prober {
 
     /// Stops, and asserts that some requests were answered; returns why others were not.
     #[track_caller]
-    pub fn stopped(self, during: &str) -> Vec<String> {
+    fn stopped(self, during: &str) -> Vec<String> {
         self.stop.store(true, Ordering::Relaxed);
         let failed = self.running.join().expect("the prober does not panic");
         let answered = self.answered.load(Ordering::Relaxed);

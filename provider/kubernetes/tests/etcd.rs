@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::os::fd::IntoRawFd as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +17,7 @@ use multizone_kubernetes::etcd::{
     Credentials, Dialling, Direct, Endpoint, Etcd, EtcdError, PortForward, Route, Stream,
 };
 use multizone_kubernetes::pki::{Authority, ClusterPki};
-use multizone_sandbox_etcd::{EtcdMember, Kind, MemberConfig, Tls};
+use multizone_sandbox_etcd::{EtcdMember, Kind, MemberConfig, Tls, kept_address};
 use multizone_sandbox_kubernetes_api::{ApiServer, ApiServerConfig, Duplex, Storage};
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair};
 use serde_json::json;
@@ -78,19 +77,6 @@ fn sign(authority: &Authority, name: &str, directory: &Path, what: &str) -> (Pat
     paths
 }
 
-/// Two ports of 127.0.0.1 that the kernel chose. Sockets that do not listen keep them until this process ends: nobody is given
-/// them but who asks for their number.
-fn kept_addresses() -> [SocketAddr; 2] {
-    [(); 2].map(|()| {
-        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
-        socket.set_reuseaddr(true).expect("set");
-        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a port");
-        let address = socket.local_addr().expect("an address");
-        let _ = socket.into_raw_fd();
-        address
-    })
-}
-
 impl Cluster {
     async fn of_three(kind: Kind) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
@@ -111,7 +97,8 @@ impl Cluster {
                     peer_key,
                     trusted_ca: ca.clone(),
                 };
-                MemberConfig::first(name, &place, kept_addresses(), tls, 20.0)
+                let listens = [(); 2].map(|()| kept_address().expect("a port"));
+                MemberConfig::first(name, &place, listens, tls, 20.0)
             })
             .collect();
         let all: Vec<_> = configs.iter().map(|config| config.initial_cluster.clone()).collect();

@@ -11,10 +11,12 @@
 mod config;
 mod disk;
 mod kind;
+mod loopback;
 mod member;
 mod process;
 mod stand_in;
 
 pub use config::{ClusterState, MemberConfig, Tls};
 pub use kind::{Kind, NoSuchEtcd};
+pub use loopback::kept_address;
 pub use member::{EtcdMember, Exit, StartError};

@@ -1,7 +1,6 @@
 //! Machines with certificates on loopback ports, and clients of their members.
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::os::fd::IntoRawFd as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +15,7 @@ use multizone_etcd_api::{
     Member, MemberAddRequest, MemberListRequest, MemberPromoteRequest, MemberRemoveRequest, PutRequest, PutResponse,
     RangeRequest, RangeResponse, Refusal, StatusRequest, StatusResponse,
 };
-use multizone_sandbox_etcd::{ClusterState, EtcdMember, Kind, MemberConfig, Tls};
+use multizone_sandbox_etcd::{ClusterState, EtcdMember, Kind, MemberConfig, Tls, kept_address};
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -115,7 +114,8 @@ impl Place {
             peer_key,
             trusted_ca: self.path("ca.crt"),
         };
-        let config = MemberConfig::first(name, &directory, kept_addresses(), tls, 20.0);
+        let listens = [(); 2].map(|()| kept_address().expect("a port"));
+        let config = MemberConfig::first(name, &directory, listens, tls, 20.0);
         let client = Client::new(config.listen_client, Some(self.tls_client(true)));
         Machine {
             kind: self.kind.clone(),
@@ -163,19 +163,6 @@ impl Place {
         config.alpn_protocols = vec![b"h2".to_vec()];
         Arc::new(config)
     }
-}
-
-/// Two ports of 127.0.0.1 that the kernel chose. Sockets that do not listen keep them until this process ends: nobody is given
-/// them but who asks for their number.
-fn kept_addresses() -> [SocketAddr; 2] {
-    [(); 2].map(|()| {
-        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
-        socket.set_reuseaddr(true).expect("set");
-        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a port");
-        let address = socket.local_addr().expect("an address");
-        let _ = socket.into_raw_fd();
-        address
-    })
 }
 
 /// A machine for one member.

@@ -1,10 +1,9 @@
 //! On a real etcd, where there is one.
 
-use std::net::Ipv4Addr;
-use std::os::fd::IntoRawFd as _;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use multizone_sandbox_etcd::kept_address;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -27,23 +26,11 @@ impl Drop for Member {
     }
 }
 
-/// A port of 127.0.0.1 that the kernel chose. A socket that does not listen keeps it until this process ends: nobody is given
-/// it but who asks for its number.
-fn kept_port() -> u16 {
-    let socket = tokio::net::TcpSocket::new_v4().unwrap();
-    socket.set_reuseaddr(true).unwrap();
-    socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-    let port = socket.local_addr().unwrap().port();
-    let _ = socket.into_raw_fd();
-    port
-}
-
 /// A member that answers; none, said loudly, where etcd is not installed.
 async fn member() -> Option<(Member, Etcd)> {
     let binary = std::env::var_os("MULTIZONE_ETCD").unwrap_or_else(|| "etcd".into());
     let directory = tempfile::tempdir().unwrap();
-    let endpoint = format!("http://127.0.0.1:{}", kept_port());
-    let peer = format!("http://127.0.0.1:{}", kept_port());
+    let [endpoint, peer] = [(); 2].map(|()| format!("http://{}", kept_address().unwrap()));
     let spawned = Command::new(binary)
         .arg(format!("--data-dir={}", directory.path().display()))
         .args(["--unsafe-no-fsync", "--logger=zap", "--log-outputs=/dev/null"])
