@@ -13,9 +13,13 @@ use crate::api::{Api, ApiError, Patch};
 use crate::hex::hex;
 use crate::machine::Machine;
 
-/// How often a kubelet renews its lease, at the least a quarter of the shortest silence that the control plane bears.
+/// How often a kubelet renews its lease, at the least an eighth of the shortest silence that the control plane bears.
 const LEASE: Duration = Duration::from_secs(10);
 const LEAST_LEASE: Duration = Duration::from_millis(750);
+/// How long a renewal may take before it is tried again over another connection: the one it had may lead to a master that
+/// is gone.  As a kubelet's heartbeats do, it gives up before the control plane does (`--node-status-update-frequency`).
+const HEARTBEAT: Duration = Duration::from_secs(10);
+const LEAST_HEARTBEAT: Duration = Duration::from_millis(900);
 /// How often a kubelet looks at its Node, and how often it posts although nothing has changed.
 const STATUS: Duration = Duration::from_secs(10);
 const LEAST_STATUS: Duration = Duration::from_secs(1);
@@ -309,12 +313,19 @@ impl<'a> Node<'a> {
     /// Renews the node's lease, which is what keeps the control plane believing in it.
     pub(super) async fn renew_lease(&self) -> KubeletError {
         let mut lease: Option<Value> = None;
+        let limit = self.machine.interval(HEARTBEAT, LEAST_HEARTBEAT);
         loop {
-            match self.try_renew(lease.take()).await {
-                Ok(renewed) => lease = Some(renewed),
-                Err(error) => tracing::debug!(node = self.settings.node_name, %error, "the lease is not renewed"),
+            let node = &self.settings.node_name;
+            match tokio::time::timeout(limit, Box::pin(self.try_renew(lease.take()))).await {
+                Ok(Ok(renewed)) => {
+                    lease = Some(renewed);
+                    tokio::time::sleep(self.machine.interval(LEASE, LEAST_LEASE)).await;
+                    continue;
+                }
+                Ok(Err(error)) => tracing::debug!(node, %error, "the lease is not renewed"),
+                Err(_) => tracing::debug!(node, "the lease is not renewed in time"),
             }
-            tokio::time::sleep(self.machine.interval(LEASE, LEAST_LEASE)).await;
+            self.pause().await;
         }
     }
 
