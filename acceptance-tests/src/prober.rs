@@ -122,8 +122,8 @@ async fn probe(kubeconfig: &Kubeconfig, stop: &AtomicBool, answered: &AtomicUsiz
         let written = json!({ "number": number.to_string() });
         let patch = Request::patch(OBJECT).header(CONTENT_TYPE, "application/merge-patch+json");
         let patch = patch.body(json!({ "data": written }).to_string().into_bytes());
-        let write = ask(kubeconfig, patch).await;
-        let read = ask(kubeconfig, Request::get(OBJECT).body(Vec::new())).await;
+        let write = ask(kubeconfig, patch, begun).await;
+        let read = ask(kubeconfig, Request::get(OBJECT).body(Vec::new()), begun).await;
         if let (Ok(_), Ok(read)) = (&write, &read)
             && read["data"] != written
         {
@@ -132,7 +132,7 @@ async fn probe(kubeconfig: &Kubeconfig, stop: &AtomicBool, answered: &AtomicUsiz
         for answer in [write, read] {
             match answer {
                 Ok(_) => drop(answered.fetch_add(1, Ordering::Relaxed)),
-                Err(error) => failed.push(format!("after {:.1?}: {error}", begun.elapsed())),
+                Err(error) => failed.push(error),
             }
         }
         sleep(PAUSE).await;
@@ -140,16 +140,27 @@ async fn probe(kubeconfig: &Kubeconfig, stop: &AtomicBool, answered: &AtomicUsiz
     failed
 }
 
-/// One request over a connection of its own, so that wherever the endpoint leads, new clients are led there too.
-async fn ask(kubeconfig: &Kubeconfig, request: http::Result<Request<Vec<u8>>>) -> Result<Value, String> {
+/// One request over a connection of its own, so that wherever the endpoint leads, new clients are led there too; when it
+/// fails, with the time since `begun` and how long it took.
+async fn ask(
+    kubeconfig: &Kubeconfig,
+    request: http::Result<Request<Vec<u8>>>,
+    begun: Instant,
+) -> Result<Value, String> {
     let options = KubeConfigOptions::default();
     let config = Config::from_custom_kubeconfig(kubeconfig.clone(), &options).await;
     let mut config = config.map_err(|error| error.to_string())?;
     config.default_retry = false;
     let client = Client::try_from(config).map_err(|error| error.to_string())?;
     let request = request.map_err(|error| error.to_string())?;
-    match timeout(PATIENCE, client.request(request)).await {
-        Ok(answer) => answer.map_err(|error| format!("{error:?}")),
-        Err(_) => Err(format!("no answer within {PATIENCE:?}")),
+    let (asked_at, method) = (begun.elapsed(), request.method().clone());
+    let answer = timeout(PATIENCE, client.request(request)).await;
+    let failed = |error: String| {
+        let took = begun.elapsed().saturating_sub(asked_at);
+        format!("{method} after {asked_at:.1?}, which took {took:.1?}: {error}")
+    };
+    match answer {
+        Ok(answer) => answer.map_err(|error| failed(format!("{error:?}"))),
+        Err(_) => Err(failed(format!("no answer within {PATIENCE:?}"))),
     }
 }
